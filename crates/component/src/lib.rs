@@ -1,1 +1,8 @@
-//! (being written)
+//! What every component shares: the session with the core, the ledger, the job loop, joining and
+//! renewal, and the [`Driver`] trait that each component implements for its foreign system.
+//!
+//! A driver knows nothing of the core, of jobs' transport or of the ledger's file format.
+
+pub mod driver;
+
+pub use driver::{Driver, DriverError, Progress};

@@ -1,0 +1,126 @@
+//! The trait that a component implements for its foreign system.
+//!
+//! `ensure` and `remove` are idempotent: safe to repeat, to interrupt at any point (by SIGKILL too)
+//! and to run again afterwards. The job loop calls them for one placement at a time; calls for different
+//! placements run at once, so a driver locks what it shares between them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rhyzome_model::component::HostFacts;
+use rhyzome_model::instance::BlobPin;
+use rhyzome_model::job::{Action, FailureKind};
+use rhyzome_model::placement::{Found, Observed, Placement, PlacementKind, PlacementRef};
+use tokio::sync::watch;
+
+/// One foreign system on one host.
+#[async_trait]
+pub trait Driver: Send + Sync + 'static {
+    /// The placements that it can make.
+    fn kinds(&self) -> &'static [PlacementKind];
+
+    /// What its host has to give, asked for each time the component connects.
+    async fn facts(&self) -> Result<HostFacts, DriverError>;
+
+    /// Brings a placement to its generation, whatever is there now, and returns what is there then.
+    ///
+    /// # Errors
+    /// *transient* where the next try may succeed; *permanent* where it cannot as asked; *unsupported*
+    /// where this driver never can.
+    async fn ensure(&self, placement: &Placement, progress: &Progress) -> Result<Observed, DriverError>;
+
+    /// Removes all that a placement made. Fine if there is nothing (any more).
+    async fn remove(&self, target: &PlacementRef, progress: &Progress) -> Result<(), DriverError>;
+
+    /// Does something once.
+    async fn act(&self, target: &PlacementRef, action: &Action) -> Result<Vec<u8>, DriverError>;
+
+    /// All on the host that carries this component's mark, looked at now. The accepted placements (the
+    /// ledger) are given, so that what differs from its spec is found with `observed: None`.
+    async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError>;
+
+    /// Waits for the next change that nobody asked for (an instance ended, a process died) and names
+    /// its placement; the job loop then looks at it and repairs or reports it.
+    async fn changed(&self) -> PlacementRef;
+}
+
+/// Where a driver gets the bytes of images from.
+#[async_trait]
+pub trait Blobs: Send + Sync + 'static {
+    /// Fetches bytes into a new file at `to`, verified against the digest and the size. Nothing is
+    /// left at `to` on an error.
+    async fn fetch(&self, blob: BlobPin, to: PathBuf, progress: &Progress) -> Result<(), DriverError>;
+}
+
+/// Why a driver could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct DriverError {
+    pub kind: FailureKind,
+    /// A sentence for the operator, without the source's.
+    pub message: String,
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl DriverError {
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Transient, message: message.into(), source: None }
+    }
+
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Permanent, message: message.into(), source: None }
+    }
+
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unsupported, message: message.into(), source: None }
+    }
+
+    #[must_use]
+    pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source)), ..self }
+    }
+
+    /// The message with the messages of all its sources.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        text
+    }
+}
+
+/// How far a job is: the name of its step and, for long ones, how much of it is done.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<watch::Sender<Step>>);
+
+/// A step of a workflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// As in "fetching the image".
+    pub name: String,
+    /// Done and whole, in bytes; none where it is not long.
+    pub amount: Option<(u64, u64)>,
+}
+
+impl Progress {
+    pub fn new() -> (Self, watch::Receiver<Step>) {
+        let (sender, receiver) = watch::channel(Step::default());
+        (Self(Arc::new(sender)), receiver)
+    }
+
+    /// Begins a step.
+    pub fn step(&self, name: impl Into<String>) {
+        self.0.send_replace(Step { name: name.into(), amount: None });
+    }
+
+    /// Says how much of the step is done, in bytes.
+    pub fn amount(&self, done: u64, whole: u64) {
+        self.0.send_modify(|step| step.amount = Some((done, whole)));
+    }
+}

@@ -1,0 +1,98 @@
+//! Components: the programs that make things real on hosts, each with an identity of its own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Size;
+use crate::placement::PlacementKind;
+
+/// What a component is, which says what may be placed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComponentKind {
+    /// Makes instances and segments on a hypervisor.
+    Libvirt,
+    /// Makes networks, leases and peers on a Linux host.
+    Linux,
+    /// Makes networks, leases and peers on OpenWrt.
+    Openwrt,
+}
+
+impl ComponentKind {
+    pub const ALL: [Self; 3] = [Self::Libvirt, Self::Linux, Self::Openwrt];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Libvirt => "libvirt",
+            Self::Linux => "linux",
+            Self::Openwrt => "openwrt",
+        }
+    }
+
+    /// Whether placements of a kind may be on such a component.
+    pub fn takes(self, kind: PlacementKind) -> bool {
+        match kind {
+            PlacementKind::Instance | PlacementKind::Segment => self == Self::Libvirt,
+            PlacementKind::Network | PlacementKind::Lease | PlacementKind::Peer => {
+                matches!(self, Self::Linux | Self::Openwrt)
+            }
+        }
+    }
+}
+
+impl fmt::Display for ComponentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no kind of component; libvirt, linux and openwrt are")]
+pub struct InvalidKind(pub String);
+
+impl FromStr for ComponentKind {
+    type Err = InvalidKind;
+    fn from_str(text: &str) -> Result<Self, InvalidKind> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| InvalidKind(text.to_owned()))
+    }
+}
+
+/// What can be changed of a component.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComponentSpec {
+    /// Words for placing and for people.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a component says of its host when it connects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct HostFacts {
+    /// The host's name.
+    pub hostname: String,
+    /// What may be given to instances in sum; 0 on a router.
+    pub cpus: u32,
+    pub memory: Size,
+    /// A router's public address or name, which peers' configurations point at.
+    pub public_address: Option<String>,
+    /// The UDP ports that a router may use for endpoints, first and last.
+    pub endpoint_ports: Option<(u16, u16)>,
+    /// The largest IP packet that fits the host's segments, in bytes.
+    pub mtu: Option<u16>,
+    /// What is good to know, for people: versions, the accelerator and why it was chosen.
+    pub details: BTreeMap<String, String>,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self::bytes(0)
+    }
+}

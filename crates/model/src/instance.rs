@@ -1,0 +1,223 @@
+//! Instances: VMs and unikernels, which are the same thing here.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::image::ImageFormat;
+use crate::{Digest, InstanceId, MacAddr, Name, NetworkId, Size, Timestamp};
+
+/// What is asked of an instance. What is left out is chosen by the core and returned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceSpec {
+    /// The image, by name or as `sha256:…`; pinned to its digest when the instance is created.
+    pub image: String,
+    /// Virtual processors, 1 to 64. A change needs a restart.
+    #[serde(default = "one")]
+    pub cpus: u32,
+    /// Memory, from 16 MiB, in whole MiB. A change needs a restart.
+    #[serde(default = "default_memory")]
+    pub memory: Size,
+    /// The networks it has an interface in, in the order of the interfaces. Cannot be changed later.
+    #[serde(default)]
+    pub networks: Vec<Name>,
+    /// The kernel's command line. `{{ip}} {{prefix}} {{gateway}} {{dns}} {{mac}} {{hostname}}` and
+    /// `{{ip6}} {{prefix6}} {{gateway6}} {{network}}` are filled in from the first interface; by
+    /// default the image's own. A change needs a restart.
+    #[serde(default)]
+    pub command_line: Option<String>,
+    /// Whether it should run.
+    #[serde(default)]
+    pub power: Power,
+    /// What happens when it ends by itself.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// How long a stop waits for the guest before it is forced, in seconds: 0 to 600.
+    #[serde(default = "default_stop_timeout")]
+    pub stop_timeout: u32,
+    /// The hypervisor it has to be on; by default one that the core chooses. Cannot be changed later.
+    #[serde(default)]
+    pub host: Option<Name>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn default_memory() -> Size {
+    Size::mib(128)
+}
+
+fn default_stop_timeout() -> u32 {
+    20
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    #[default]
+    Running,
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartPolicy {
+    /// It stays ended, and its status says why.
+    Never,
+    /// Started again, with growing pauses, if it crashed; left ended if it shut itself down.
+    #[default]
+    OnFailure,
+    /// Started again, with growing pauses, however it ended.
+    Always,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInstance {
+    #[error("{0} processors: 1 to 64 are possible")]
+    Cpus(u32),
+    #[error("{0} of memory: from 16MiB to 1TiB, in whole MiB, is possible")]
+    Memory(Size),
+    #[error("a stop timeout of {0} s: 0 to 600 is possible")]
+    StopTimeout(u32),
+    #[error("{0} networks: at most 8 are possible")]
+    TooManyNetworks(usize),
+    #[error("the network {0} is named twice")]
+    NetworkTwice(Name),
+    #[error(transparent)]
+    CommandLine(#[from] crate::template::InvalidTemplate),
+}
+
+impl InvalidInstance {
+    /// The field of [`InstanceSpec`] that is wrong.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Cpus(_) => "cpus",
+            Self::Memory(_) => "memory",
+            Self::StopTimeout(_) => "stop_timeout",
+            Self::TooManyNetworks(_) | Self::NetworkTwice(_) => "networks",
+            Self::CommandLine(_) => "command_line",
+        }
+    }
+}
+
+impl InstanceSpec {
+    /// What can be said of a spec without knowing anything else.
+    pub fn validate(&self) -> Result<(), InvalidInstance> {
+        if !(1..=64).contains(&self.cpus) {
+            return Err(InvalidInstance::Cpus(self.cpus));
+        }
+        let memory = self.memory.as_bytes();
+        if !(16 << 20..=1 << 40).contains(&memory) || !memory.is_multiple_of(1 << 20) {
+            return Err(InvalidInstance::Memory(self.memory));
+        }
+        if self.stop_timeout > 600 {
+            return Err(InvalidInstance::StopTimeout(self.stop_timeout));
+        }
+        if self.networks.len() > 8 {
+            return Err(InvalidInstance::TooManyNetworks(self.networks.len()));
+        }
+        for (index, network) in self.networks.iter().enumerate() {
+            if self.networks[..index].contains(network) {
+                return Err(InvalidInstance::NetworkTwice(network.clone()));
+            }
+        }
+        if let Some(text) = &self.command_line {
+            crate::template::check(text)?;
+        }
+        Ok(())
+    }
+}
+
+/// An instance as its hypervisor is told to keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstancePlacement {
+    pub instance: InstanceId,
+    pub project: Name,
+    pub name: Name,
+    pub cpus: u32,
+    pub memory: Size,
+    pub image: ImagePin,
+    /// The initial RAM disk, where the image has one.
+    pub initrd: Option<BlobPin>,
+    /// The kernel's command line, filled in.
+    pub command_line: String,
+    pub interfaces: Vec<Interface>,
+    pub power: Power,
+    pub restart: RestartPolicy,
+    /// Seconds.
+    pub stop_timeout: u32,
+}
+
+/// The exact bytes that an instance boots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePin {
+    pub blob: BlobPin,
+    pub format: ImageFormat,
+}
+
+/// Bytes by their digest and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobPin {
+    pub digest: Digest,
+    pub size: Size,
+}
+
+/// An instance's interface with all that its hypervisor needs: the tap is
+/// [`tap_name`](crate::network::tap_name), on the bridge [`bridge_name`](crate::network::bridge_name).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    pub network: NetworkId,
+    pub mac: MacAddr,
+    pub ipv4: Ipv4Addr,
+    pub ipv6: Ipv6Addr,
+    pub mtu: u16,
+}
+
+/// What a hypervisor reports of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceObserved {
+    pub state: InstanceState,
+    /// How it came to be in this state, in a sentence: how it ended, with the console's last lines.
+    pub reason: String,
+    /// When it came to be in this state.
+    pub since: Timestamp,
+    /// How often it was started again by the restart policy since its spec last changed.
+    pub restarts: u32,
+    /// Whether what runs is older than the spec in something that only a restart changes.
+    pub needs_restart: bool,
+    /// `kvm` or `qemu`.
+    pub accelerator: String,
+}
+
+/// ```text
+///   stopped ──start──► running ──stop asked, guest obeyed or forced──► stopped
+///                       │   ▲
+///        ended by itself│   │restart policy, start
+///                       ▼   │
+///              ended (shut down) · crashed
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    Running,
+    /// As asked.
+    Stopped,
+    /// Shut itself down.
+    Ended,
+    /// Ended in a way that was no shutdown.
+    Crashed,
+}
+
+impl InstanceState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Ended => "ended",
+            Self::Crashed => "crashed",
+        }
+    }
+}
