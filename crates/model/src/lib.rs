@@ -18,6 +18,7 @@ pub mod name;
 pub mod network;
 pub mod peer;
 pub mod placement;
+pub mod resource;
 pub mod size;
 pub mod ssh_key;
 pub mod status;

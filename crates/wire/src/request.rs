@@ -1,0 +1,64 @@
+//! Bodies of requests, and answers that are no resource.
+
+use rhyzome_model::component::ComponentKind;
+use rhyzome_model::{Name, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Creates a resource: its name and what is asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Create<S> {
+    pub name: Name,
+    pub spec: S,
+}
+
+/// Creates a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateProject {
+    pub name: Name,
+}
+
+/// Replaces what is asked of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Update<S> {
+    pub spec: S,
+}
+
+/// Asks for a one-time token that a component joins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateJoinToken {
+    /// What may join with it; any kind, if none is given.
+    #[serde(default)]
+    pub kind: Option<ComponentKind>,
+    /// The name that the component gets; by default its host's name and kind.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// How long it is good for, in seconds: 60 to 604800.
+    #[serde(default = "one_hour")]
+    pub expires_in: u32,
+}
+
+fn one_hour() -> u32 {
+    3600
+}
+
+/// A one-time token, shown this once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinToken {
+    pub token: String,
+    pub expires_at: Timestamp,
+    /// Where the component has to connect to, as in `https://core.example:9090`.
+    pub url: String,
+}
+
+/// Who the caller is and what the site is, for a client to greet with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Site {
+    pub name: String,
+    pub version: String,
+    pub caller: String,
+}
