@@ -16,13 +16,17 @@ pub fn router_ipv6(prefix: Ipv6Net) -> Ipv6Addr {
 
 /// The address number `n` of a prefix; number 0 is the prefix's own. Wraps inside the prefix.
 pub fn nth_ipv4(prefix: Ipv4Net, n: u32) -> Ipv4Addr {
-    let hosts = u32::MAX.checked_shr(u32::from(prefix.prefix_len())).unwrap_or(0);
+    let hosts = u32::MAX
+        .checked_shr(u32::from(prefix.prefix_len()))
+        .unwrap_or(0);
     Ipv4Addr::from(u32::from(prefix.network()) | (n & hosts))
 }
 
 /// The address number `n` of a prefix; number 0 is the prefix's own. Wraps inside the prefix.
 pub fn nth_ipv6(prefix: Ipv6Net, n: u128) -> Ipv6Addr {
-    let hosts = u128::MAX.checked_shr(u32::from(prefix.prefix_len())).unwrap_or(0);
+    let hosts = u128::MAX
+        .checked_shr(u32::from(prefix.prefix_len()))
+        .unwrap_or(0);
     Ipv6Addr::from(u128::from(prefix.network()) | (n & hosts))
 }
 

@@ -11,7 +11,9 @@ use crate::Size;
 use crate::placement::PlacementKind;
 
 /// What a component is, which says what may be placed on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ComponentKind {
     /// Makes instances and segments on a hypervisor.

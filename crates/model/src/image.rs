@@ -1,5 +1,7 @@
 //! Images: bytes named by their SHA-256, with a format found by looking at them.
 
+pub mod recognise;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -25,8 +25,13 @@ pub enum JobState {
 }
 
 impl JobState {
-    pub const ALL: [Self; 5] =
-        [Self::Queued, Self::Leased, Self::Done, Self::Failed, Self::Superseded];
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Leased,
+        Self::Done,
+        Self::Failed,
+        Self::Superseded,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,9 +62,17 @@ pub struct Job {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
 pub enum Task {
-    Ensure { placement: Placement },
-    Remove { target: PlacementRef, generation: u64 },
-    Act { target: PlacementRef, action: Action },
+    Ensure {
+        placement: Placement,
+    },
+    Remove {
+        target: PlacementRef,
+        generation: u64,
+    },
+    Act {
+        target: PlacementRef,
+        action: Action,
+    },
 }
 
 impl Task {

@@ -54,7 +54,10 @@ impl FromStr for Name {
         }
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if let Some(found) = text.chars().find(|c| !allowed(*c)) {
-            return Err(InvalidName::Character { name: text.to_owned(), found });
+            return Err(InvalidName::Character {
+                name: text.to_owned(),
+                found,
+            });
         }
         if !first.is_ascii_lowercase() {
             return Err(InvalidName::Start(text.to_owned()));
@@ -105,11 +108,23 @@ mod tests {
         check("web", Ok(()));
         check("web-2", Ok(()));
         check("", Err("a name may not be empty"));
-        check("Web", Err("the name \"Web\" contains 'W'; a-z, 0-9 and - are allowed"));
-        check("2web", Err("the name \"2web\" has to begin with a letter from a to z"));
+        check(
+            "Web",
+            Err("the name \"Web\" contains 'W'; a-z, 0-9 and - are allowed"),
+        );
+        check(
+            "2web",
+            Err("the name \"2web\" has to begin with a letter from a to z"),
+        );
         check("web-", Err("the name \"web-\" may not end in a hyphen"));
-        check("a/../b", Err("the name \"a/../b\" contains '/'; a-z, 0-9 and - are allowed"));
+        check(
+            "a/../b",
+            Err("the name \"a/../b\" contains '/'; a-z, 0-9 and - are allowed"),
+        );
         let long = "a".repeat(41);
-        check(&long, Err(&format!("the name {long:?} is longer than 40 characters")));
+        check(
+            &long,
+            Err(&format!("the name {long:?} is longer than 40 characters")),
+        );
     }
 }

@@ -57,7 +57,10 @@ impl NetworkSpec {
     pub fn validate(&self) -> Result<(), InvalidNetwork> {
         if let Some(prefix) = self.ipv4 {
             if prefix != prefix.trunc() {
-                return Err(InvalidNetwork::HostBits(prefix.to_string(), prefix.trunc().to_string()));
+                return Err(InvalidNetwork::HostBits(
+                    prefix.to_string(),
+                    prefix.trunc().to_string(),
+                ));
             }
             if !(16..=29).contains(&prefix.prefix_len()) {
                 return Err(InvalidNetwork::Ipv4Length(prefix));
@@ -68,7 +71,10 @@ impl NetworkSpec {
         }
         if let Some(prefix) = self.ipv6 {
             if prefix != prefix.trunc() {
-                return Err(InvalidNetwork::HostBits(prefix.to_string(), prefix.trunc().to_string()));
+                return Err(InvalidNetwork::HostBits(
+                    prefix.to_string(),
+                    prefix.trunc().to_string(),
+                ));
             }
             if prefix.prefix_len() != 64 {
                 return Err(InvalidNetwork::Ipv6Length(prefix));
@@ -162,16 +168,32 @@ mod tests {
         check(
             Some("10.1.2.3/24"),
             None,
-            Err("ipv4: 10.1.2.3/24 has bits set behind its prefix length; 10.1.2.0/24 was probably meant"),
+            Err(
+                "ipv4: 10.1.2.3/24 has bits set behind its prefix length; 10.1.2.0/24 was probably meant",
+            ),
         );
-        check(Some("10.0.0.0/8"), None, Err("ipv4: 10.0.0.0/8 is too large or too small: /16 to /29 is possible"));
+        check(
+            Some("10.0.0.0/8"),
+            None,
+            Err("ipv4: 10.0.0.0/8 is too large or too small: /16 to /29 is possible"),
+        );
         check(
             Some("8.8.8.0/24"),
             None,
-            Err("ipv4: 8.8.8.0/24 is not out of a private range: 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"),
+            Err(
+                "ipv4: 8.8.8.0/24 is not out of a private range: 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+            ),
         );
-        check(None, Some("fd00::/48"), Err("ipv6: fd00::/48 has to be a /64"));
-        check(None, Some("2001:db8::/64"), Err("ipv6: 2001:db8::/64 is not out of the unique local range fc00::/7"));
+        check(
+            None,
+            Some("fd00::/48"),
+            Err("ipv6: fd00::/48 has to be a /64"),
+        );
+        check(
+            None,
+            Some("2001:db8::/64"),
+            Err("ipv6: 2001:db8::/64 is not out of the unique local range fc00::/7"),
+        );
     }
 
     #[test]

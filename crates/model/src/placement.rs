@@ -17,7 +17,9 @@ use crate::peer::PeerPlacement;
 use crate::{NetworkId, PlacementId};
 
 /// What a placement is a part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PlacementKind {
     Network,
@@ -28,8 +30,13 @@ pub enum PlacementKind {
 }
 
 impl PlacementKind {
-    pub const ALL: [Self; 5] =
-        [Self::Network, Self::Segment, Self::Lease, Self::Peer, Self::Instance];
+    pub const ALL: [Self; 5] = [
+        Self::Network,
+        Self::Segment,
+        Self::Lease,
+        Self::Peer,
+        Self::Instance,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {

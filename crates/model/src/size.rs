@@ -24,8 +24,13 @@ enum Written {
 #[error("{0:?} is not an amount of bytes like 512KiB, 64MiB or 2GiB")]
 pub struct InvalidSize(pub String);
 
-const UNITS: [(&str, u64); 5] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
 
 impl Size {
     pub const fn bytes(bytes: u64) -> Self {
@@ -49,7 +54,13 @@ impl FromStr for Size {
         let number: u64 = text[..digits].parse().map_err(|_| invalid())?;
         let unit = match text[digits..].trim_start() {
             "" => 1,
-            unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?.1,
+            unit => {
+                UNITS
+                    .iter()
+                    .find(|(name, _)| *name == unit)
+                    .ok_or_else(invalid)?
+                    .1
+            }
         };
         number.checked_mul(unit).map(Self).ok_or_else(invalid)
     }
@@ -93,9 +104,13 @@ mod tests {
 
     #[test]
     fn a_size_is_written_with_the_largest_unit_that_divides_it() {
-        for (text, shown) in
-            [("64MiB", "64MiB"), ("1024", "1KiB"), ("1536MiB", "1536MiB"), ("2048 MiB", "2GiB"), ("0", "0B")]
-        {
+        for (text, shown) in [
+            ("64MiB", "64MiB"),
+            ("1024", "1KiB"),
+            ("1536MiB", "1536MiB"),
+            ("2048 MiB", "2GiB"),
+            ("0", "0B"),
+        ] {
             assert_eq!(text.parse::<Size>().expect(text).to_string(), shown);
         }
         for wrong in ["", "MiB", "64MB", "-1", "99999999999TiB", "1.5GiB"] {

@@ -31,8 +31,13 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 5] =
-        [Self::Pending, Self::Ready, Self::Failed, Self::Unknown, Self::Deleting];
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Ready,
+        Self::Failed,
+        Self::Unknown,
+        Self::Deleting,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {

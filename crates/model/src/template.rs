@@ -49,7 +49,11 @@ pub enum InvalidTemplate {
 /// Checks a template without values.
 pub fn check(template: &str) -> Result<(), InvalidTemplate> {
     walk(template, |word| {
-        if WORDS.contains(&word) { Ok(String::new()) } else { Err(InvalidTemplate::Unknown(word.to_owned())) }
+        if WORDS.contains(&word) {
+            Ok(String::new())
+        } else {
+            Err(InvalidTemplate::Unknown(word.to_owned()))
+        }
     })
     .map(drop)
 }
@@ -58,9 +62,9 @@ pub fn check(template: &str) -> Result<(), InvalidTemplate> {
 pub fn fill(template: &str, values: &Values) -> Result<String, InvalidTemplate> {
     walk(template, |word| match (word, &values.interface) {
         ("hostname", _) => Ok(values.hostname.to_string()),
-        (_, Some(interface)) => {
-            interface.get(word).ok_or_else(|| InvalidTemplate::Unknown(word.to_owned()))
-        }
+        (_, Some(interface)) => interface
+            .get(word)
+            .ok_or_else(|| InvalidTemplate::Unknown(word.to_owned())),
         (word, None) if WORDS.contains(&word) => Err(InvalidTemplate::NoInterface(word.to_owned())),
         (word, None) => Err(InvalidTemplate::Unknown(word.to_owned())),
     })
@@ -126,7 +130,10 @@ mod tests {
 
     #[test]
     fn every_known_word_is_filled_in() {
-        let all: String = WORDS.iter().map(|word| format!("{{{{{word}}}}} ")).collect();
+        let all: String = WORDS
+            .iter()
+            .map(|word| format!("{{{{{word}}}}} "))
+            .collect();
         assert_eq!(check(&all), Ok(()));
         assert_eq!(
             fill(&all, &values()).as_deref(),
@@ -136,11 +143,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_in_is_named() {
-        let bare = Values { interface: None, ..values() };
-        assert_eq!(check("a={{ipv4}}"), Err(InvalidTemplate::Unknown("ipv4".to_owned())));
-        assert_eq!(fill("a={{ip}}", &bare), Err(InvalidTemplate::NoInterface("ip".to_owned())));
+        let bare = Values {
+            interface: None,
+            ..values()
+        };
+        assert_eq!(
+            check("a={{ipv4}}"),
+            Err(InvalidTemplate::Unknown("ipv4".to_owned()))
+        );
+        assert_eq!(
+            fill("a={{ip}}", &bare),
+            Err(InvalidTemplate::NoInterface("ip".to_owned()))
+        );
         assert_eq!(check("a={{ip"), Err(InvalidTemplate::Open));
         assert_eq!(check("a\nb"), Err(InvalidTemplate::Control(1)));
-        assert_eq!(check(&"x".repeat(2049)), Err(InvalidTemplate::TooLong(2049)));
+        assert_eq!(
+            check(&"x".repeat(2049)),
+            Err(InvalidTemplate::TooLong(2049))
+        );
     }
 }
