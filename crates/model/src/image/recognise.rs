@@ -52,7 +52,7 @@ impl ReadAt for [u8] {
 /// # Errors
 /// Why they are no image that can be booted.
 pub fn recognise(bytes: &[u8]) -> Result<ImageFormat, Refused> {
-    recognise_at(bytes).unwrap_or(Err(Refused::Unknown))
+    recognise_at(bytes).expect("reading from memory does not fail")
 }
 
 /// Recognises bytes that are read as needed: at most a few hundred KiB of them.
