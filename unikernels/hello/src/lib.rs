@@ -5,3 +5,8 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod acpi;
+pub mod cmdline;
+pub mod http;
+pub mod options;
+pub mod page;
+pub mod text;

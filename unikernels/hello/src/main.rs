@@ -4,13 +4,20 @@
 #![no_main]
 
 mod machine;
+mod net;
+mod server;
+mod virtio;
 
 use core::panic::PanicInfo;
 
+use hello::cmdline;
+use hello::page::Size;
 use machine::boot::StartInfo;
+use machine::memory::{self, Mapper};
 use machine::power::Power;
 use machine::serial::{self, say};
-use machine::{clock, firmware, interrupts, pci, power};
+use machine::{clock, firmware, interrupts, power};
+use server::{Memory, Server};
 
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(start_info: usize) -> ! {
@@ -18,20 +25,45 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     // SAFETY: `boot.s` passes on what the loader left in ebx.
     let info = unsafe { StartInfo::read(start_info) }.expect("the loader gives a PVH start info");
     interrupts::start();
-    say!("hello {}", env!("CARGO_PKG_VERSION"));
-    start_power(info.rsdp);
     say!(
-        "memory {} KiB, cmdline {}",
-        info.memory >> 10,
-        info.command_line
+        "hello: version {} of Rhyzome's unikernel",
+        env!("CARGO_PKG_VERSION")
     );
-    pci::scan(&mut |f| say!("pci {f} {:04x}:{:04x}", f.vendor(), f.device()));
-    loop {
-        if power::pressed() {
-            say!("power: button pressed, powering off");
-            power::off();
+    start_power(info.rsdp);
+    let memory = Memory {
+        total: info.memory,
+        kernel: memory::kernel_len(),
+    };
+    say!(
+        "memory: {}, of which the kernel takes {}",
+        Size(memory.total),
+        Size(memory.kernel)
+    );
+    say!("command line: {}", info.command_line);
+    let settings = cmdline::parse(info.command_line, &mut |complaint| {
+        say!("command line: {complaint}")
+    });
+    match net::start(settings, &mut Mapper::new()) {
+        Some(mut stack) => {
+            let mut server = Server::start(&mut stack.sockets, memory);
+            loop {
+                stop_if_asked();
+                if !(stack.poll() | server.serve(&mut stack)) {
+                    interrupts::wait(|| stack.has_received());
+                }
+            }
         }
-        interrupts::wait(|| false);
+        None => loop {
+            stop_if_asked();
+            interrupts::wait(|| false);
+        },
+    }
+}
+
+fn stop_if_asked() {
+    if power::pressed() {
+        say!("power: button pressed, powering off");
+        power::off();
     }
 }
 

@@ -28,6 +28,13 @@ static SPARE: Once<[Table; SPARE_TABLES]> = Once::new([Table([0; 512]); SPARE_TA
 
 unsafe extern "C" {
     static mut boot_pml4: Table;
+    static image_start: u8;
+    static image_end: u8;
+}
+
+/// Bytes that the kernel takes with all its buffers.
+pub fn kernel_len() -> u64 {
+    (&raw const image_end) as u64 - (&raw const image_start) as u64
 }
 
 /// Memory below 4 GiB that firmware or loader filled; `None` where it is not all there or not mapped.

@@ -19,6 +19,11 @@ impl Region {
         Self { base, len }
     }
 
+    /// Where the range begins.
+    pub fn address(self) -> u64 {
+        self.base as u64
+    }
+
     /// The part from `offset` on, `len` bytes long; `None` where it would reach past the end.
     pub fn part(self, offset: usize, len: usize) -> Option<Self> {
         let end = offset.checked_add(len)?;

@@ -29,14 +29,6 @@ impl core::fmt::Display for Function {
     }
 }
 
-/// A memory range that the function answers to.
-pub struct Bar {
-    /// Physical address; 0 where the firmware gave none.
-    pub address: u64,
-    /// Whether it takes two registers.
-    pub wide: bool,
-}
-
 /// Calls `visit` with every function on every bus, in order of their numbers.
 pub fn scan(visit: &mut dyn FnMut(Function)) {
     scan_bus(0, visit);
@@ -101,8 +93,9 @@ impl Function {
         })
     }
 
-    /// One of the six base address registers. `None` where it is for ports, or there is no such register.
-    pub fn bar(self, index: u8) -> Option<Bar> {
+    /// The address of one of the six memory ranges that the function answers to; 0 where the firmware gave none.
+    /// `None` where the range is for ports, or there is no such range.
+    pub fn bar(self, index: u8) -> Option<u64> {
         if index > 5 {
             return None;
         }
@@ -113,10 +106,7 @@ impl Function {
             return None;
         }
         let high = if wide { self.read32(at + 4) } else { 0 };
-        Some(Bar {
-            address: u64::from(high) << 32 | u64::from(low & !15),
-            wide,
-        })
+        Some(u64::from(high) << 32 | u64::from(low & !15))
     }
 
     /// Reads a byte of the configuration space.
