@@ -1,0 +1,247 @@
+//! The client: where the core is, who asks, and the way to each resource.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use rhyzome_model::Name;
+
+use crate::{
+    Blobs, Components, Error, Events, Images, Instances, Jobs, Networks, Peers, Projects, SiteInfo,
+    SshKeys, tls,
+};
+
+/// Where the core is and who asks.
+#[derive(Clone, Default)]
+pub struct ClientOptions {
+    /// The core's URL, without `/v1`.
+    pub url: String,
+    /// The bearer token, `rz_…`; none for what needs no authorization.
+    pub token: Option<String>,
+    /// The site's authority in PEM. Without it, whom the system trusts is trusted.
+    pub authority_pem: Option<String>,
+}
+
+/// A client of one core. Cheap to clone; connections are shared.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) http: reqwest::Client,
+    /// Ends in a slash.
+    pub(crate) base: Arc<Url>,
+    pub(crate) token: Option<HeaderValue>,
+}
+
+impl Client {
+    /// # Errors
+    /// A URL that is none, a token that would go unencrypted over a network, an authority that is no
+    /// certificate. Nothing is sent yet.
+    pub fn new(options: ClientOptions) -> Result<Self, Error> {
+        let base = base(&options.url)?;
+        if options.token.is_some() && base.scheme() == "http" && !is_loopback(&base) {
+            return Err(Error::Unencrypted {
+                url: base.to_string(),
+            });
+        }
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(options.authority_pem.as_deref())?)
+            .user_agent(concat!("rhyzome/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            // A redirect would carry a request, and with it its body, to where nobody asked it to go.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|source| Error::Build { source })?;
+        let token = options.token.map(|token| bearer(&token)).transpose()?;
+        Ok(Self {
+            http,
+            base: Arc::new(base),
+            token,
+        })
+    }
+
+    /// The core's URL.
+    pub fn url(&self) -> &Url {
+        &self.base
+    }
+
+    pub fn site(&self) -> SiteInfo {
+        SiteInfo {
+            client: self.clone(),
+        }
+    }
+
+    pub fn project(&self) -> Projects {
+        Projects::new(self.clone(), "v1/projects".to_owned())
+    }
+
+    pub fn component(&self) -> Components {
+        Components::new(self.clone())
+    }
+
+    /// Jobs of the whole site.
+    pub fn job(&self) -> Jobs {
+        Jobs::new(self.clone(), "v1/jobs".to_owned())
+    }
+
+    /// Events of the whole site.
+    pub fn event(&self) -> Events {
+        Events::new(self.clone(), "v1/events".to_owned())
+    }
+
+    /// What belongs to a project.
+    pub fn within(&self, project: &Name) -> Scope {
+        Scope {
+            client: self.clone(),
+            root: format!("v1/projects/{project}"),
+        }
+    }
+
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &self.token {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        headers
+    }
+}
+
+/// A project's resources.
+#[derive(Clone)]
+pub struct Scope {
+    client: Client,
+    root: String,
+}
+
+impl Scope {
+    fn path(&self, collection: &str) -> String {
+        format!("{}/{collection}", self.root)
+    }
+
+    pub fn network(&self) -> Networks {
+        Networks::new(self.client.clone(), self.path("networks"))
+    }
+
+    pub fn peer(&self) -> Peers {
+        Peers::new(self.client.clone(), self.path("peers"))
+    }
+
+    pub fn blob(&self) -> Blobs {
+        Blobs::new(self.client.clone(), self.path("blobs"))
+    }
+
+    pub fn image(&self) -> Images {
+        Images::new(self.client.clone(), self.path("images"))
+    }
+
+    pub fn instance(&self) -> Instances {
+        Instances::new(self.client.clone(), self.path("instances"))
+    }
+
+    pub fn ssh_key(&self) -> SshKeys {
+        SshKeys::new(self.client.clone(), self.path("ssh-keys"))
+    }
+
+    pub fn job(&self) -> Jobs {
+        Jobs::new(self.client.clone(), self.path("jobs"))
+    }
+
+    pub fn event(&self) -> Events {
+        Events::new(self.client.clone(), self.path("events"))
+    }
+}
+
+fn base(text: &str) -> Result<Url, Error> {
+    let wrong = || Error::Url {
+        url: text.to_owned(),
+    };
+    let mut url = Url::parse(text).map_err(|_| wrong())?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !plain {
+        return Err(wrong());
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, Error> {
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| Error::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, token: Option<&str>, expect: &str) {
+        let options = ClientOptions {
+            url: url.to_owned(),
+            token: token.map(str::to_owned),
+            ..ClientOptions::default()
+        };
+        let got = match Client::new(options) {
+            Ok(client) => client.url().to_string(),
+            Err(e) => e.to_string(),
+        };
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn a_url_is_one_of_a_server_and_may_have_a_path() {
+        check(
+            "https://core.example:8080",
+            None,
+            "https://core.example:8080/",
+        );
+        check(
+            "https://example.org/cloud",
+            None,
+            "https://example.org/cloud/",
+        );
+        let wrong =
+            |url: &str| format!("{url:?} is not the URL of a core, like https://core.example:8080");
+        for url in [
+            "core.example",
+            "ftp://core.example",
+            "https://a@core.example",
+            "https://a/?b",
+            "",
+        ] {
+            check(url, None, &wrong(url));
+        }
+    }
+
+    #[test]
+    fn a_token_travels_unencrypted_only_on_this_machine() {
+        check(
+            "http://127.0.0.1:8080",
+            Some("rz_a"),
+            "http://127.0.0.1:8080/",
+        );
+        check("http://[::1]:8080", Some("rz_a"), "http://[::1]:8080/");
+        check(
+            "http://10.0.0.1:8080",
+            Some("rz_a"),
+            "the token would go unencrypted to http://10.0.0.1:8080/: use https",
+        );
+        check(
+            "https://10.0.0.1:8080",
+            Some("a\nb"),
+            "the token has characters that no token has",
+        );
+    }
+}
