@@ -122,6 +122,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Does to a folder what a save had done when it stopped.
+type Crash<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn a_crash_at_any_step_of_a_renewal_leaves_a_usable_identity() {
     let place = tempfile::tempdir().unwrap();
@@ -133,7 +136,7 @@ fn a_crash_at_any_step_of_a_renewal_leaves_a_usable_identity() {
     copy(&before, &after);
     IdentityFolder::new(&after).save(&new).unwrap();
     // What saving leaves behind when it stops after each of its steps.
-    let steps: [(&str, &dyn Fn(&Path)); 4] = [
+    let steps: [(&str, Crash); 4] = [
         ("an empty new version", &|at| {
             fs::create_dir(at.join("versions/new-2")).unwrap();
         }),
