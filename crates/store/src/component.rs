@@ -1,0 +1,268 @@
+//! Components, their certificates and sessions.
+
+use rhyzome_model::component::{ComponentKind, ComponentSpec, HostFacts};
+use rhyzome_model::resource::{Component, ComponentSummary, Used};
+use rhyzome_model::{ComponentId, Name, Size, Timestamp};
+use sqlx::query;
+
+use crate::column::{Columns, to_json};
+use crate::project::meta;
+use crate::statement::Statement;
+use crate::{After, Conn, Result, Tx};
+
+/// A component's row with what is promised on it: sums over rows, never counters.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.*, \
+             (SELECT MAX(not_after) FROM certificates x WHERE x.component_id = c.id) AS expires, \
+             (SELECT COUNT(*) FROM instances i WHERE i.component_id = c.id) AS used_instances, \
+             (SELECT COUNT(*) FROM networks n WHERE n.router_id = c.id) AS used_networks, \
+             (SELECT CAST(COALESCE(SUM(i.cpus), 0) AS BIGINT) FROM instances i \
+              WHERE i.component_id = c.id) AS used_cpus, \
+             (SELECT CAST(COALESCE(SUM(i.memory), 0) AS BIGINT) FROM instances i \
+              WHERE i.component_id = c.id) AS used_memory \
+             FROM components c ",
+            $rest
+        )
+    };
+}
+
+fn read(c: &Columns<'_>) -> Result<Component> {
+    Ok(Component {
+        meta: meta(c, None)?,
+        kind: c.text("kind")?,
+        spec: c.json("spec")?,
+        connected: c.flag("connected")?,
+        revoked: c.maybe_time("revoked_at")?.is_some(),
+        last_seen: c.maybe_time("last_seen")?,
+        certificate_expires: c.maybe_time("expires")?,
+        version: c.maybe_string("version")?,
+        facts: c.json("facts")?,
+        used: Used {
+            cpus: c.integer("used_cpus")?,
+            memory: Size::bytes(c.integer("used_memory")?),
+            instances: c.integer("used_instances")?,
+            networks: c.integer("used_networks")?,
+        },
+    })
+}
+
+fn summary(c: &Columns<'_>) -> Result<ComponentSummary> {
+    Ok(ComponentSummary {
+        meta: meta(c, None)?,
+        kind: c.text("kind")?,
+        connected: c.flag("connected")?,
+        revoked: c.maybe_time("revoked_at")?.is_some(),
+        last_seen: c.maybe_time("last_seen")?,
+    })
+}
+
+pub async fn insert(
+    tx: &mut Tx,
+    id: ComponentId,
+    name: &Name,
+    kind: ComponentKind,
+    now: Timestamp,
+) -> Result<()> {
+    query(
+        "INSERT INTO components (id, name, kind, generation, spec, facts, cpus, memory, session, connected, \
+         created_at, updated_at) VALUES ($1, $2, $3, 1, $4, $5, 0, 0, 0, 0, $6, $6)",
+    )
+    .bind(id.to_string())
+    .bind(name.as_str())
+    .bind(kind.as_str())
+    .bind(to_json(&ComponentSpec::default())?)
+    .bind(to_json(&HostFacts::default())?)
+    .bind(now.as_millis())
+    .run(tx, "insert a component")
+    .await
+    .map(drop)
+}
+
+pub async fn get(conn: &mut Conn, name: &Name) -> Result<Option<Component>> {
+    query(select!("WHERE c.name = $1"))
+        .bind(name.as_str())
+        .row(conn, "read a component", read)
+        .await
+}
+
+pub async fn by_id(conn: &mut Conn, id: ComponentId) -> Result<Option<Component>> {
+    query(select!("WHERE c.id = $1"))
+        .bind(id.to_string())
+        .row(conn, "read a component", read)
+        .await
+}
+
+pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<ComponentSummary>> {
+    query("SELECT * FROM components WHERE name > $1 ORDER BY name LIMIT $2")
+        .bind(after.name.as_str())
+        .bind(after.limit)
+        .rows(conn, "list components", summary)
+        .await
+}
+
+/// Components of a kind that may get something new, with what is promised on each.
+pub async fn of_kind(conn: &mut Conn, kind: ComponentKind) -> Result<Vec<Component>> {
+    query(select!("WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.name"))
+        .bind(kind.as_str())
+        .rows(conn, "read the components of a kind", read)
+        .await
+}
+
+pub async fn update(
+    tx: &mut Tx,
+    id: ComponentId,
+    spec: &ComponentSpec,
+    now: Timestamp,
+) -> Result<()> {
+    query("UPDATE components SET spec = $1, generation = generation + 1, updated_at = $2 WHERE id = $3")
+        .bind(to_json(spec)?)
+        .bind(now.as_millis())
+        .bind(id.to_string())
+        .run(tx, "update a component")
+        .await
+        .map(drop)
+}
+
+/// Ends what a component may do, for ever.
+pub async fn revoke(tx: &mut Tx, id: ComponentId, now: Timestamp) -> Result<()> {
+    query("UPDATE components SET revoked_at = $1, updated_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+        .bind(now.as_millis())
+        .bind(id.to_string())
+        .run(tx, "revoke a component")
+        .await
+        .map(drop)
+}
+
+/// Deletes a component that has nothing placed on it.
+pub async fn delete(tx: &mut Tx, id: ComponentId) -> Result<()> {
+    query("DELETE FROM components WHERE id = $1")
+        .bind(id.to_string())
+        .run(tx, "delete a component")
+        .await
+        .map(drop)
+}
+
+/// Begins a session: its number is higher than any before of this component.
+pub async fn connect(
+    tx: &mut Tx,
+    id: ComponentId,
+    facts: &HostFacts,
+    version: &str,
+    now: Timestamp,
+) -> Result<i64> {
+    query(
+        "UPDATE components SET facts = $1, version = $2, cpus = $3, memory = $4, session = session + 1, \
+         connected = 1, last_seen = $5 WHERE id = $6",
+    )
+    .bind(to_json(facts)?)
+    .bind(version)
+    .bind(i64::from(facts.cpus))
+    .bind(i64::try_from(facts.memory.as_bytes()).unwrap_or(i64::MAX))
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .run(tx, "begin a session")
+    .await?;
+    query("SELECT session AS n FROM components WHERE id = $1")
+        .bind(id.to_string())
+        .number(tx, "read a session's number")
+        .await
+}
+
+/// Ends a session, if it is still the component's.
+pub async fn disconnect(tx: &mut Tx, id: ComponentId, session: i64, now: Timestamp) -> Result<bool> {
+    let changed = query(
+        "UPDATE components SET connected = 0, last_seen = $1 WHERE id = $2 AND session = $3 AND connected = 1",
+    )
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .bind(session)
+    .run(tx, "end a session")
+    .await?;
+    Ok(changed > 0)
+}
+
+/// After a start of the core nobody is connected yet.
+pub async fn disconnect_all(tx: &mut Tx) -> Result<()> {
+    query("UPDATE components SET connected = 0")
+        .run(tx, "end all sessions")
+        .await
+        .map(drop)
+}
+
+/// Notes that a component was heard of; false where the session is not its own any more.
+pub async fn seen(tx: &mut Tx, id: ComponentId, session: i64, now: Timestamp) -> Result<bool> {
+    let changed = query("UPDATE components SET last_seen = $1 WHERE id = $2 AND session = $3")
+        .bind(now.as_millis())
+        .bind(id.to_string())
+        .bind(session)
+        .run(tx, "note a heartbeat")
+        .await?;
+    Ok(changed > 0)
+}
+
+pub async fn insert_certificate(
+    tx: &mut Tx,
+    id: ComponentId,
+    serial: &str,
+    not_after: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    query("INSERT INTO certificates (serial, component_id, not_after, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(serial)
+        .bind(id.to_string())
+        .bind(not_after.as_millis())
+        .bind(now.as_millis())
+        .run(tx, "insert a certificate")
+        .await
+        .map(drop)
+}
+
+/// What is known of the certificate that somebody shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No such certificate, or another component's.
+    Unknown,
+    Revoked,
+    Good { not_after: Timestamp },
+}
+
+pub async fn standing(conn: &mut Conn, id: ComponentId, serial: &str) -> Result<Standing> {
+    let row = query(
+        "SELECT x.not_after, c.revoked_at FROM certificates x JOIN components c ON c.id = x.component_id \
+         WHERE x.serial = $1 AND c.id = $2",
+    )
+    .bind(serial)
+    .bind(id.to_string())
+    .row(conn, "look a certificate up", |c| {
+        Ok((c.time("not_after")?, c.maybe_time("revoked_at")?.is_some()))
+    })
+    .await?;
+    Ok(match row {
+        None => Standing::Unknown,
+        Some((_, true)) => Standing::Revoked,
+        Some((not_after, false)) => Standing::Good { not_after },
+    })
+}
+
+/// What is placed on a component, as kind and name, if anything is.
+pub async fn content(conn: &mut Conn, id: ComponentId) -> Result<Option<(String, String)>> {
+    query(
+        "SELECT kind, resource_name FROM placements WHERE component_id = $1 \
+         UNION ALL SELECT 'instance', name FROM instances WHERE component_id = $1 \
+         UNION ALL SELECT 'network', name FROM networks WHERE router_id = $1 LIMIT 1",
+    )
+    .bind(id.to_string())
+    .row(conn, "look what is on a component", |c| {
+        Ok((c.string("kind")?, c.string("resource_name")?))
+    })
+    .await
+}
+
+/// How many components have a session now.
+pub async fn connected(conn: &mut Conn) -> Result<i64> {
+    query("SELECT COUNT(*) AS n FROM components WHERE connected = 1")
+        .number(conn, "count the connected components")
+        .await
+}

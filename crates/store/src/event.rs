@@ -1,0 +1,98 @@
+//! Events, in the order in which they were committed.
+
+use rhyzome_model::event::Event;
+use rhyzome_model::{Name, ProjectId, Timestamp};
+use sqlx::query;
+use uuid::Uuid;
+
+use crate::column::Columns;
+use crate::statement::Statement;
+use crate::{Conn, Result, Tx};
+
+/// What happened, to be written in the transaction in which it happens.
+#[derive(Clone, Debug)]
+pub struct NewEvent<'a> {
+    pub project: Option<(ProjectId, &'a Name)>,
+    pub resource_kind: &'a str,
+    pub resource_id: Uuid,
+    pub resource_name: &'a str,
+    pub what: &'a str,
+    pub message: &'a str,
+}
+
+fn read(c: &Columns<'_>) -> Result<Event> {
+    Ok(Event {
+        id: c.integer("id")?,
+        time: c.time("time")?,
+        project: c.maybe_text("project")?,
+        resource_kind: c.string("resource_kind")?,
+        resource_id: c.text("resource_id")?,
+        resource_name: c.string("resource_name")?,
+        what: c.string("what")?,
+        message: c.string("message")?,
+    })
+}
+
+pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>, now: Timestamp) -> Result<()> {
+    let id: i64 = query(tx.dialect.next_event())
+        .row(tx, "number an event", |c| c.integer("id"))
+        .await?
+        .unwrap_or(1);
+    query(
+        "INSERT INTO events (id, time, project_id, project, resource_kind, resource_id, resource_name, what, message) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(id)
+    .bind(now.as_millis())
+    .bind(event.project.map(|(id, _)| id.to_string()))
+    .bind(event.project.map(|(_, name)| name.as_str()))
+    .bind(event.resource_kind)
+    .bind(event.resource_id.to_string())
+    .bind(event.resource_name)
+    .bind(event.what)
+    .bind(event.message)
+    .run(tx, "insert an event")
+    .await
+    .map(drop)
+}
+
+/// At most so many events behind an id, of one project or of all.
+pub async fn after(
+    conn: &mut Conn,
+    project: Option<ProjectId>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Event>> {
+    match project {
+        Some(project) => {
+            query("SELECT * FROM events WHERE project_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+                .bind(project.to_string())
+                .bind(after)
+                .bind(limit)
+                .rows(conn, "read events", read)
+                .await
+        }
+        None => {
+            query("SELECT * FROM events WHERE id > $1 ORDER BY id LIMIT $2")
+                .bind(after)
+                .bind(limit)
+                .rows(conn, "read events", read)
+                .await
+        }
+    }
+}
+
+/// The id of the latest event; 0 where there is none.
+pub async fn latest(conn: &mut Conn) -> Result<i64> {
+    query("SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) AS n FROM events")
+        .number(conn, "read the latest event")
+        .await
+}
+
+/// Forgets events from before a time, but the latest of all: numbers go on counting from it.
+pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    query("DELETE FROM events WHERE time < $1 AND id < (SELECT MAX(id) FROM events)")
+        .bind(before.as_millis())
+        .run(tx, "prune events")
+        .await
+}

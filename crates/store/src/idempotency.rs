@@ -1,0 +1,93 @@
+//! Answers to requests with an `Idempotency-Key`, to be given again.
+
+use rhyzome_model::Timestamp;
+use sqlx::query;
+
+use crate::statement::Statement;
+use crate::{Conn, Result, Tx};
+
+/// A request that was begun with a key, and its answer if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub request_hash: String,
+    pub answer: Option<Answer>,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub etag: Option<String>,
+    /// None where it had a secret in it, which is not stored.
+    pub body: Option<String>,
+}
+
+pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Recorded>> {
+    query(
+        "SELECT request_hash, status, etag, body, created_at FROM idempotency \
+         WHERE caller = $1 AND idempotency_key = $2",
+    )
+    .bind(caller)
+    .bind(key)
+    .row(conn, "look an idempotency key up", |c| {
+        let answer = c
+            .maybe_integer("status")?
+            .map(|status| {
+                Ok(Answer { status, etag: c.maybe_string("etag")?, body: c.maybe_string("body")? })
+            })
+            .transpose()?;
+        Ok(Recorded {
+            request_hash: c.string("request_hash")?,
+            answer,
+            created_at: c.time("created_at")?,
+        })
+    })
+    .await
+}
+
+/// Notes that a request was begun; replaces what was noted under the key.
+pub async fn begin(tx: &mut Tx, caller: &str, key: &str, hash: &str, now: Timestamp) -> Result<()> {
+    forget(tx, caller, key).await?;
+    query(
+        "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at) \
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(caller)
+    .bind(key)
+    .bind(hash)
+    .bind(now.as_millis())
+    .run(tx, "note an idempotency key")
+    .await
+    .map(drop)
+}
+
+pub async fn finish(tx: &mut Tx, caller: &str, key: &str, answer: &Answer) -> Result<()> {
+    query(
+        "UPDATE idempotency SET status = $1, etag = $2, body = $3 \
+         WHERE caller = $4 AND idempotency_key = $5",
+    )
+    .bind(i64::from(answer.status))
+    .bind(answer.etag.as_deref())
+    .bind(answer.body.as_deref())
+    .bind(caller)
+    .bind(key)
+    .run(tx, "note an answer")
+    .await
+    .map(drop)
+}
+
+pub async fn forget(tx: &mut Tx, caller: &str, key: &str) -> Result<()> {
+    query("DELETE FROM idempotency WHERE caller = $1 AND idempotency_key = $2")
+        .bind(caller)
+        .bind(key)
+        .run(tx, "forget an idempotency key")
+        .await
+        .map(drop)
+}
+
+pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    query("DELETE FROM idempotency WHERE created_at < $1")
+        .bind(before.as_millis())
+        .run(tx, "prune idempotency keys")
+        .await
+}

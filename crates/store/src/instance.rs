@@ -1,0 +1,184 @@
+//! Instances.
+
+use rhyzome_model::image::ImageFormat;
+use rhyzome_model::instance::InstanceSpec;
+use rhyzome_model::resource::{HostVerdict, Meta};
+use rhyzome_model::{ComponentId, Digest, InstanceId, Name, ProjectId, Size, Timestamp};
+use sqlx::query;
+
+use crate::column::{Columns, to_json};
+use crate::project::meta;
+use crate::statement::Statement;
+use crate::{After, Conn, Result, Tx};
+
+/// An instance with what was decided of it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub meta: Meta,
+    pub project: ProjectId,
+    pub spec: InstanceSpec,
+    pub host: ComponentId,
+    pub host_name: Name,
+    pub digest: Digest,
+    pub size: Size,
+    pub initrd: Option<Digest>,
+    pub format: ImageFormat,
+    pub command_line: String,
+    pub placing: Vec<HostVerdict>,
+    pub deleting: bool,
+    /// Its first interface's, for lists.
+    pub first_ipv4: Option<std::net::Ipv4Addr>,
+}
+
+pub struct NewInstance<'a> {
+    pub id: InstanceId,
+    pub project: ProjectId,
+    pub name: &'a Name,
+    pub spec: &'a InstanceSpec,
+    pub host: ComponentId,
+    pub digest: Digest,
+    pub initrd: Option<Digest>,
+    pub format: &'a ImageFormat,
+    pub command_line: &'a str,
+    pub placing: &'a [HostVerdict],
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT i.*, p.name AS project, c.name AS host, b.size AS size, l.ipv4 AS first_ipv4 \
+             FROM instances i JOIN projects p ON p.id = i.project_id \
+             JOIN components c ON c.id = i.component_id JOIN blobs b ON b.digest = i.digest \
+             LEFT JOIN leases l ON l.instance_id = i.id AND l.position = 0 ",
+            $rest
+        )
+    };
+}
+
+fn read(c: &Columns<'_>) -> Result<Instance> {
+    Ok(Instance {
+        id: c.text("id")?,
+        meta: meta(c, Some(c.text("project")?))?,
+        project: c.text("project_id")?,
+        spec: c.json("spec")?,
+        host: c.text("component_id")?,
+        host_name: c.text("host")?,
+        digest: c.text("digest")?,
+        size: Size::bytes(c.integer("size")?),
+        initrd: c.maybe_text("initrd")?,
+        format: c.json("format")?,
+        command_line: c.string("command_line")?,
+        placing: c.json("placing")?,
+        deleting: c.flag("deleting")?,
+        first_ipv4: c.maybe_text("first_ipv4")?,
+    })
+}
+
+fn memory(size: Size) -> i64 {
+    i64::try_from(size.as_bytes()).unwrap_or(i64::MAX)
+}
+
+pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> Result<()> {
+    query(
+        "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
+         format, command_line, cpus, memory, placing, deleting, created_at, updated_at) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)",
+    )
+    .bind(instance.id.to_string())
+    .bind(instance.project.to_string())
+    .bind(instance.name.as_str())
+    .bind(to_json(instance.spec)?)
+    .bind(instance.host.to_string())
+    .bind(instance.spec.image.as_str())
+    .bind(instance.digest.to_string())
+    .bind(instance.initrd.map(|digest| digest.to_string()))
+    .bind(to_json(instance.format)?)
+    .bind(instance.command_line)
+    .bind(i64::from(instance.spec.cpus))
+    .bind(memory(instance.spec.memory))
+    .bind(to_json(&instance.placing)?)
+    .bind(now.as_millis())
+    .run(tx, "insert an instance")
+    .await
+    .map(drop)
+}
+
+pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Instance>> {
+    query(select!("WHERE i.project_id = $1 AND i.name = $2"))
+        .bind(project.to_string())
+        .bind(name.as_str())
+        .row(conn, "read an instance", read)
+        .await
+}
+
+pub async fn by_id(conn: &mut Conn, id: InstanceId) -> Result<Option<Instance>> {
+    query(select!("WHERE i.id = $1"))
+        .bind(id.to_string())
+        .row(conn, "read an instance", read)
+        .await
+}
+
+pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Instance>> {
+    query(select!("WHERE i.project_id = $1 AND i.name > $2 ORDER BY i.name LIMIT $3"))
+        .bind(project.to_string())
+        .bind(after.name.as_str())
+        .bind(after.limit)
+        .rows(conn, "list instances", read)
+        .await
+}
+
+pub async fn update(
+    tx: &mut Tx,
+    id: InstanceId,
+    spec: &InstanceSpec,
+    command_line: &str,
+    now: Timestamp,
+) -> Result<()> {
+    query(
+        "UPDATE instances SET spec = $1, command_line = $2, cpus = $3, memory = $4, \
+         generation = generation + 1, updated_at = $5 WHERE id = $6",
+    )
+    .bind(to_json(spec)?)
+    .bind(command_line)
+    .bind(i64::from(spec.cpus))
+    .bind(memory(spec.memory))
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .run(tx, "update an instance")
+    .await
+    .map(drop)
+}
+
+pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result<()> {
+    query("UPDATE instances SET deleting = 1, updated_at = $1 WHERE id = $2")
+        .bind(now.as_millis())
+        .bind(id.to_string())
+        .run(tx, "mark an instance as deleting")
+        .await
+        .map(drop)
+}
+
+pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<()> {
+    query("DELETE FROM instances WHERE id = $1 AND deleting = 1")
+        .bind(id.to_string())
+        .run(tx, "delete an instance")
+        .await
+        .map(drop)
+}
+
+/// How many instances that are not being deleted have an interface in a network on a host.
+pub async fn on_segment(
+    conn: &mut Conn,
+    host: ComponentId,
+    network: rhyzome_model::NetworkId,
+) -> Result<i64> {
+    query(
+        "SELECT COUNT(*) AS n FROM leases l JOIN instances i ON i.id = l.instance_id \
+         WHERE l.network_id = $1 AND i.component_id = $2 AND i.deleting = 0",
+    )
+    .bind(network.to_string())
+    .bind(host.to_string())
+    .number(conn, "count the instances on a segment")
+    .await
+}

@@ -1,0 +1,385 @@
+//! Placements: the parts of resources on components, what they need, and what is known of them.
+//!
+//! ```text
+//!   set ──► pending ──outcome──► ready        remove ──► (removing) ──outcome──► row deleted
+//!              ▲  └──permanent failure──► failed
+//!              └── set with another spec, drift ──┘
+//! ```
+
+use rhyzome_model::placement::{
+    Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
+};
+use rhyzome_model::{ComponentId, Name, NetworkId, PlacementId, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sqlx::query;
+use uuid::Uuid;
+
+use crate::column::{Columns, to_json};
+use crate::statement::Statement;
+use crate::{Conn, Result, Tx};
+
+/// Whether what is wanted is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Pending,
+    Ready,
+    Failed,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub id: PlacementId,
+    /// None for an orphan: something found on a host that nobody knows.
+    pub project: Option<ProjectId>,
+    pub component: ComponentId,
+    pub component_name: Name,
+    /// Whether the component has a session, and when it was last heard of.
+    pub connected: bool,
+    pub last_seen: Option<Timestamp>,
+    pub kind: PlacementKind,
+    pub resource: Uuid,
+    pub resource_name: String,
+    pub network: Option<NetworkId>,
+    /// False where it is to be removed.
+    pub wanted: bool,
+    pub generation: u64,
+    pub spec: Option<PlacementSpec>,
+    pub observed_generation: u64,
+    pub observed: Option<Observed>,
+    pub state: State,
+    pub reason: String,
+    pub message: String,
+    pub since: Timestamp,
+    pub asked_at: Timestamp,
+    pub applied_at: Option<Timestamp>,
+}
+
+impl Row {
+    pub fn reference(&self) -> PlacementRef {
+        PlacementRef {
+            id: self.id,
+            kind: self.kind,
+            resource: self.resource,
+            network: self.network,
+        }
+    }
+
+    /// What its component is told to ensure; none for what is only to be removed.
+    pub fn placement(&self) -> Option<Placement> {
+        let spec = self.spec.clone()?;
+        Some(Placement { id: self.id, generation: self.generation, spec })
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.*, c.name AS component, c.connected AS connected, c.last_seen AS last_seen \
+             FROM placements p JOIN components c ON c.id = p.component_id ",
+            $rest
+        )
+    };
+}
+
+fn read(c: &Columns<'_>) -> Result<Row> {
+    let network = c.string("network_id")?;
+    Ok(Row {
+        id: c.text("id")?,
+        project: c.maybe_text("project_id")?,
+        component: c.text("component_id")?,
+        component_name: c.text("component")?,
+        connected: c.flag("connected")?,
+        last_seen: c.maybe_time("last_seen")?,
+        kind: c.word("kind")?,
+        resource: c.text("resource_id")?,
+        resource_name: c.string("resource_name")?,
+        network: if network.is_empty() { None } else { Some(c.text("network_id")?) },
+        wanted: c.flag("wanted")?,
+        generation: c.integer("generation")?,
+        spec: c.maybe_json("spec")?,
+        observed_generation: c.integer("observed_generation")?,
+        observed: c.maybe_json("observed")?,
+        state: c.word("state")?,
+        reason: c.string("reason")?,
+        message: c.string("message")?,
+        since: c.time("since")?,
+        asked_at: c.time("asked_at")?,
+        applied_at: c.maybe_time("applied_at")?,
+    })
+}
+
+/// What is to be kept on a component.
+pub struct Wanted<'a> {
+    /// For a new placement.
+    pub id: PlacementId,
+    pub project: ProjectId,
+    pub component: ComponentId,
+    pub resource_name: &'a str,
+    pub spec: &'a PlacementSpec,
+}
+
+/// Whether there is something to do about a placement that was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// It was wanted just like that already.
+    Same(PlacementId),
+    /// It is new or changed: a job has to be enqueued.
+    Changed { id: PlacementId, generation: u64 },
+}
+
+impl Set {
+    pub fn id(self) -> PlacementId {
+        match self {
+            Self::Same(id) | Self::Changed { id, .. } => id,
+        }
+    }
+}
+
+/// Wants something on a component. Raises the generation if that is a change.
+pub async fn set(tx: &mut Tx, wanted: &Wanted<'_>, now: Timestamp) -> Result<Set> {
+    let found = find(tx, wanted.component, wanted.spec).await?;
+    let spec = to_json(wanted.spec)?;
+    let Some(found) = found else {
+        insert(tx, wanted, &spec, now).await?;
+        return Ok(Set::Changed { id: wanted.id, generation: 1 });
+    };
+    if found.wanted && found.spec.as_ref() == Some(wanted.spec) {
+        return Ok(Set::Same(found.id));
+    }
+    query(
+        "UPDATE placements SET wanted = 1, generation = generation + 1, spec = $1, state = $2, reason = 'Asked', \
+         message = 'waits for its component', since = $3, asked_at = $3 WHERE id = $4",
+    )
+    .bind(spec)
+    .bind(State::Pending.as_str())
+    .bind(now.as_millis())
+    .bind(found.id.to_string())
+    .run(tx, "change a placement")
+    .await?;
+    Ok(Set::Changed { id: found.id, generation: found.generation + 1 })
+}
+
+async fn insert(tx: &mut Tx, wanted: &Wanted<'_>, spec: &str, now: Timestamp) -> Result<()> {
+    query(
+        "INSERT INTO placements (id, project_id, component_id, kind, resource_id, resource_name, network_id, \
+         wanted, generation, spec, observed_generation, state, reason, message, since, asked_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 1, $8, 0, $9, 'Asked', 'waits for its component', $10, $10)",
+    )
+    .bind(wanted.id.to_string())
+    .bind(wanted.project.to_string())
+    .bind(wanted.component.to_string())
+    .bind(wanted.spec.kind().as_str())
+    .bind(wanted.spec.resource().to_string())
+    .bind(wanted.resource_name)
+    .bind(network_column(wanted.spec.network()))
+    .bind(spec)
+    .bind(State::Pending.as_str())
+    .bind(now.as_millis())
+    .run(tx, "insert a placement")
+    .await
+    .map(drop)
+}
+
+fn network_column(network: Option<NetworkId>) -> String {
+    network.map(|id| id.to_string()).unwrap_or_default()
+}
+
+async fn find(tx: &mut Tx, component: ComponentId, spec: &PlacementSpec) -> Result<Option<Row>> {
+    query(select!(
+        "WHERE p.component_id = $1 AND p.kind = $2 AND p.resource_id = $3 AND p.network_id = $4"
+    ))
+    .bind(component.to_string())
+    .bind(spec.kind().as_str())
+    .bind(spec.resource().to_string())
+    .bind(network_column(spec.network()))
+    .row(tx, "look for a placement", read)
+    .await
+}
+
+/// Wants a placement gone. Returns the generation of its removal.
+pub async fn unwant(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<u64> {
+    query(
+        "UPDATE placements SET wanted = 0, generation = generation + 1, state = $1, reason = 'Removing', \
+         message = 'waits for its removal', since = $2, asked_at = $2 WHERE id = $3",
+    )
+    .bind(State::Pending.as_str())
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .run(tx, "want a placement gone")
+    .await?;
+    let generation = query("SELECT generation AS n FROM placements WHERE id = $1")
+        .bind(id.to_string())
+        .number(tx, "read a placement's generation")
+        .await?;
+    Ok(u64::try_from(generation).unwrap_or(0))
+}
+
+/// Notes something found on a host that nobody knows, to be removed.
+pub async fn insert_orphan(
+    tx: &mut Tx,
+    component: ComponentId,
+    found: &PlacementRef,
+    now: Timestamp,
+) -> Result<()> {
+    query(
+        "INSERT INTO placements (id, component_id, kind, resource_id, resource_name, network_id, wanted, \
+         generation, observed_generation, state, reason, message, since, asked_at) \
+         VALUES ($1, $2, $3, $4, 'orphan', $5, 0, $6, 0, $7, 'Orphan', 'found on the host, wanted by nobody', \
+         $8, $8) ON CONFLICT DO NOTHING",
+    )
+    .bind(found.id.to_string())
+    .bind(component.to_string())
+    .bind(found.kind.as_str())
+    .bind(found.resource.to_string())
+    .bind(network_column(found.network))
+    // Newer than any generation that its component may have accepted.
+    .bind(i64::from(i32::MAX))
+    .bind(State::Pending.as_str())
+    .bind(now.as_millis())
+    .run(tx, "insert an orphan")
+    .await
+    .map(drop)
+}
+
+/// Makes one placement wait for another.
+pub async fn need(tx: &mut Tx, placement: PlacementId, needs: PlacementId) -> Result<()> {
+    query(
+        "INSERT INTO placement_needs (placement_id, needs_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    )
+    .bind(placement.to_string())
+    .bind(needs.to_string())
+    .run(tx, "make a placement need another")
+    .await
+    .map(drop)
+}
+
+pub async fn by_id(conn: &mut Conn, id: PlacementId) -> Result<Option<Row>> {
+    query(select!("WHERE p.id = $1"))
+        .bind(id.to_string())
+        .row(conn, "read a placement", read)
+        .await
+}
+
+/// The placements of a resource: of a network its router's and its segments, of a peer one a network.
+pub async fn of_resource(conn: &mut Conn, resource: Uuid) -> Result<Vec<Row>> {
+    query(select!("WHERE p.resource_id = $1 ORDER BY p.kind, p.network_id, p.id"))
+        .bind(resource.to_string())
+        .rows(conn, "read a resource's placements", read)
+        .await
+}
+
+/// The placements that one waits for.
+pub async fn needed_by(conn: &mut Conn, id: PlacementId) -> Result<Vec<Row>> {
+    query(select!(
+        "JOIN placement_needs n ON n.needs_id = p.id WHERE n.placement_id = $1 ORDER BY p.kind, p.id"
+    ))
+    .bind(id.to_string())
+    .rows(conn, "read what a placement needs", read)
+    .await
+}
+
+/// What a component is to keep and to remove.
+pub async fn of_component(conn: &mut Conn, component: ComponentId) -> Result<Vec<Row>> {
+    query(select!("WHERE p.component_id = $1 ORDER BY p.id"))
+        .bind(component.to_string())
+        .rows(conn, "read a component's placements", read)
+        .await
+}
+
+/// The components whose jobs may go on after a change of a placement: those that need it or that it
+/// needs.
+pub async fn neighbours(conn: &mut Conn, id: PlacementId) -> Result<Vec<ComponentId>> {
+    query(
+        "SELECT DISTINCT p.component_id FROM placements p WHERE p.id IN ( \
+         SELECT placement_id FROM placement_needs WHERE needs_id = $1 \
+         UNION SELECT needs_id FROM placement_needs WHERE placement_id = $1)",
+    )
+    .bind(id.to_string())
+    .rows(conn, "read a placement's neighbours", |c| c.text("component_id"))
+    .await
+}
+
+/// Notes that a placement is there, as reported at its present generation.
+pub async fn set_ready(
+    tx: &mut Tx,
+    id: PlacementId,
+    generation: u64,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<bool> {
+    let changed = query(
+        "UPDATE placements SET state = 'ready', reason = 'Ready', message = '', observed = $1, \
+         since = CASE WHEN state = 'ready' THEN since ELSE $2 END, \
+         applied_at = CASE WHEN observed_generation = generation AND applied_at IS NOT NULL \
+         THEN applied_at ELSE $2 END, \
+         observed_generation = generation WHERE id = $3 AND generation = $4 AND wanted = 1",
+    )
+    .bind(to_json(observed)?)
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .bind(i64::try_from(generation).unwrap_or(i64::MAX))
+    .run(tx, "note that a placement is ready")
+    .await?;
+    Ok(changed > 0)
+}
+
+/// Notes what a component reports of a placement without having been asked.
+pub async fn set_observed(
+    tx: &mut Tx,
+    id: PlacementId,
+    generation: u64,
+    observed: &Observed,
+) -> Result<bool> {
+    let changed = query(
+        "UPDATE placements SET observed = $1 WHERE id = $2 AND observed_generation = $3 AND wanted = 1",
+    )
+    .bind(to_json(observed)?)
+    .bind(id.to_string())
+    .bind(i64::try_from(generation).unwrap_or(i64::MAX))
+    .run(tx, "note what was observed of a placement")
+    .await?;
+    Ok(changed > 0)
+}
+
+/// Notes why a placement is not there (yet).
+pub async fn set_state(
+    tx: &mut Tx,
+    id: PlacementId,
+    state: State,
+    (reason, message): (&str, &str),
+    now: Timestamp,
+) -> Result<()> {
+    query("UPDATE placements SET state = $1, reason = $2, message = $3, since = $4 WHERE id = $5")
+        .bind(state.as_str())
+        .bind(reason)
+        .bind(message)
+        .bind(now.as_millis())
+        .bind(id.to_string())
+        .run(tx, "note the state of a placement")
+        .await
+        .map(drop)
+}
+
+/// Forgets a placement that was removed.
+pub async fn delete(tx: &mut Tx, id: PlacementId) -> Result<()> {
+    query("DELETE FROM placement_needs WHERE placement_id = $1 OR needs_id = $1")
+        .bind(id.to_string())
+        .run(tx, "forget what a placement needs")
+        .await?;
+    query("DELETE FROM placements WHERE id = $1")
+        .bind(id.to_string())
+        .run(tx, "forget a placement")
+        .await
+        .map(drop)
+}

@@ -1,0 +1,88 @@
+//! API tokens and join tokens, by the SHA-256 of their text: the text itself is nowhere.
+
+use rhyzome_model::component::ComponentKind;
+use rhyzome_model::{Name, Timestamp};
+use sqlx::query;
+
+use crate::statement::Statement;
+use crate::{Conn, Result, Tx};
+
+/// Who an API token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    pub name: String,
+    pub role: String,
+}
+
+pub async fn insert_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestamp) -> Result<()> {
+    query("INSERT INTO api_tokens (hash, name, role, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(hash)
+        .bind(token.name.as_str())
+        .bind(token.role.as_str())
+        .bind(now.as_millis())
+        .run(tx, "insert an API token")
+        .await
+        .map(drop)
+}
+
+pub async fn api(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
+    query("SELECT name, role FROM api_tokens WHERE hash = $1")
+        .bind(hash)
+        .row(conn, "look an API token up", |c| {
+            Ok(ApiToken { name: c.string("name")?, role: c.string("role")? })
+        })
+        .await
+}
+
+/// Replaces all tokens of a name by one: what is lost can be made anew.
+pub async fn replace_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestamp) -> Result<()> {
+    query("DELETE FROM api_tokens WHERE name = $1")
+        .bind(token.name.as_str())
+        .run(tx, "delete an API token")
+        .await?;
+    insert_api(tx, hash, token, now).await
+}
+
+/// What a join token is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinToken {
+    pub kind: Option<ComponentKind>,
+    pub name: Option<Name>,
+    pub expires_at: Timestamp,
+    pub used_at: Option<Timestamp>,
+}
+
+pub async fn insert_join(tx: &mut Tx, hash: &str, token: &JoinToken, now: Timestamp) -> Result<()> {
+    query("INSERT INTO join_tokens (hash, kind, name, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(hash)
+        .bind(token.kind.map(ComponentKind::as_str))
+        .bind(token.name.as_ref().map(Name::as_str))
+        .bind(token.expires_at.as_millis())
+        .bind(now.as_millis())
+        .run(tx, "insert a join token")
+        .await
+        .map(drop)
+}
+
+pub async fn join(conn: &mut Conn, hash: &str) -> Result<Option<JoinToken>> {
+    query("SELECT kind, name, expires_at, used_at FROM join_tokens WHERE hash = $1")
+        .bind(hash)
+        .row(conn, "look a join token up", |c| {
+            Ok(JoinToken {
+                kind: c.maybe_text("kind")?,
+                name: c.maybe_text("name")?,
+                expires_at: c.time("expires_at")?,
+                used_at: c.maybe_time("used_at")?,
+            })
+        })
+        .await
+}
+
+pub async fn use_join(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<()> {
+    query("UPDATE join_tokens SET used_at = $1 WHERE hash = $2")
+        .bind(now.as_millis())
+        .bind(hash)
+        .run(tx, "use a join token up")
+        .await
+        .map(drop)
+}
