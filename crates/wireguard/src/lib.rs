@@ -11,4 +11,8 @@
 //! namespaces alone.
 
 pub mod config;
+pub mod endpoint;
 pub mod key;
+pub mod peers;
+pub mod qr;
+pub mod tunnel;

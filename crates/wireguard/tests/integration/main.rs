@@ -1,0 +1,10 @@
+//! Endpoints and tunnels on real namespaces, with real TUN devices and real WireGuard in between.
+//!
+//! Needs root: each test makes network namespaces of its own and removes them afterwards. The
+//! endpoint's process is the example `wireguard` of this crate.
+
+mod endpoint;
+mod peers;
+mod server;
+mod site;
+mod tunnel;

@@ -1,0 +1,59 @@
+//! TCP servers inside a network's namespace. They go with the test's process.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+
+use crate::site::enter;
+
+/// What every fetch brings.
+pub const GREETING: &[u8] = b"welcome to the network\n";
+
+/// Greets, and closes.
+pub fn greet(namespace: &str, address: IpAddr) -> SocketAddr {
+    serve(namespace, address, |mut stream| stream.write_all(GREETING))
+}
+
+/// Sends back what comes until the client has ended its half, and then ends as well.
+pub fn echo(namespace: &str, address: IpAddr) -> SocketAddr {
+    serve(namespace, address, |mut stream| {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return stream.shutdown(Shutdown::Write),
+                read => stream.write_all(&buffer[..read])?,
+            }
+        }
+    })
+}
+
+/// Takes all that comes until the client has ended its half, and then says how much it was.
+pub fn count(namespace: &str, address: IpAddr) -> SocketAddr {
+    serve(namespace, address, |mut stream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all)?;
+        stream.write_all(all.len().to_string().as_bytes())
+    })
+}
+
+/// Waits for a first byte and goes away without reading it, which resets the connection.
+pub fn reset(namespace: &str, address: IpAddr) -> SocketAddr {
+    serve(namespace, address, |stream| stream.peek(&mut [0]).map(drop))
+}
+
+fn serve(
+    namespace: &str,
+    address: IpAddr,
+    answer: fn(TcpStream) -> std::io::Result<()>,
+) -> SocketAddr {
+    let namespace = namespace.to_owned();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        enter(&namespace);
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        tell.send(listener.local_addr().unwrap()).unwrap();
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    told.recv().unwrap()
+}

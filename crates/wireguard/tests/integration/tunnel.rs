@@ -1,0 +1,357 @@
+//! The client's tunnel: what it carries, and how it says that it cannot.
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rhyzome_wireguard::tunnel::{ConnectError, Tunnel, TunnelStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::server::{self, GREETING};
+use crate::site::{Device, LONG, Network, Site, admit, program, wait_for};
+
+async fn fetch(tunnel: &Tunnel, from: SocketAddr) -> Vec<u8> {
+    let mut stream = tunnel.connect(from, LONG).await.unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await.unwrap();
+    all
+}
+
+/// Sends the bytes while reading what comes back, ends its half, and reads to the end.
+async fn echoed(stream: TunnelStream, bytes: &[u8]) -> Vec<u8> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut all = Vec::new();
+    let write = async {
+        writer.write_all(bytes).await.unwrap();
+        writer.shutdown().await.unwrap();
+    };
+    let read = async { reader.read_to_end(&mut all).await.unwrap() };
+    tokio::join!(write, read);
+    all
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i % 251) as u8).collect()
+}
+
+#[test]
+fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let server = server::greet(&network.namespace, network.server(false));
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+
+    let direct = site
+        .on_client(async || TcpStream::connect_timeout(&server, Duration::from_secs(2)).map(drop));
+    assert!(direct.is_err(), "the network is reached without a tunnel");
+
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    let file = site.path().join("peer.conf");
+    std::fs::write(&file, config.to_text().as_bytes()).unwrap();
+    // Read as nobody, inside a folder that nobody may enter: both are opened for this test.
+    let open = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(site.path(), open(0o755)).unwrap();
+    std::fs::set_permissions(&file, open(0o644)).unwrap();
+
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+                  --bounding-set=-all --ambient-caps=-all --no-new-privs";
+    let run = |command: &[&str]| {
+        let mut line = Command::new("ip");
+        line.args(["netns", "exec", &site.client_namespace()]);
+        line.args(nobody.split_whitespace()).args(command);
+        line.output().unwrap()
+    };
+    let status = String::from_utf8(run(&["cat", "/proc/self/status"]).stdout).unwrap();
+    assert!(
+        status.contains("Uid:\t65534\t65534\t65534\t65534"),
+        "{status}"
+    );
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+
+    let program = program().path;
+    let program = program.to_str().unwrap();
+    let fetched = run(&[
+        program,
+        "fetch",
+        file.to_str().unwrap(),
+        &server.to_string(),
+    ]);
+    let errors = String::from_utf8_lossy(&fetched.stderr);
+    assert!(fetched.status.success(), "{errors}");
+    assert_eq!(fetched.stdout, GREETING);
+}
+
+#[test]
+fn bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_itself() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let bytes = pattern(3_000_001);
+    for (inner_v6, host, mtu) in [
+        (false, "192.0.2.1", 1420),
+        (true, "192.0.2.1", 1420),
+        (false, "2001:db8::1", 1280),
+        (true, "2001:db8::1", 1280),
+    ] {
+        let echo = server::echo(&network.namespace, network.server(inner_v6));
+        let count = server::count(&network.namespace, network.server(inner_v6));
+        let mut config = Network::config(&device, &[(&network, key)], host);
+        config.mtu = Some(mtu);
+        site.on_client(async || {
+            let tunnel = Tunnel::start(&config).await.unwrap();
+            tunnel.wait_handshake(LONG).await.unwrap();
+            let stream = tunnel.connect(echo, LONG).await.unwrap();
+            assert_eq!(stream.peer_addr(), echo);
+            assert_eq!(stream.local_addr().is_ipv6(), inner_v6);
+            assert!(echoed(stream, &bytes).await == bytes, "the echo differs");
+            // The server answers only once the client's half has ended.
+            let stream = tunnel.connect(count, LONG).await.unwrap();
+            assert_eq!(echoed(stream, &bytes).await, b"3000001");
+
+            let stats = tunnel.stats().await;
+            assert!(stats.peers[0].rx_bytes > 3_000_000, "{stats:?}");
+            assert!(stats.peers[0].tx_bytes > 6_000_000, "{stats:?}");
+            assert!(stats.peers[0].last_handshake.is_some());
+            wait_for("all connections to be over", async || {
+                tunnel.stats().await.connections == 0
+            })
+            .await;
+            tunnel.stop().await;
+        });
+    }
+}
+
+#[test]
+fn each_way_of_not_connecting_is_told_apart() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let (known, unknown) = (Device::new(2), Device::new(3));
+    site.on_host(async || admit(&network, &[&known]).await);
+    let server = server::greet(&network.namespace, network.server(false));
+    let short = Duration::from_millis(700);
+
+    let config = Network::config(&known, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let connect = async |to: &str| tunnel.connect(to.parse().unwrap(), short).await;
+        assert_eq!(fetch(&tunnel, server).await, GREETING);
+        let refused = connect("10.1.0.10:9").await;
+        assert!(
+            matches!(refused, Err(ConnectError::Refused(_))),
+            "{refused:?}"
+        );
+        let refused = connect("[fd00:1::10]:9").await;
+        assert!(
+            matches!(refused, Err(ConnectError::Refused(_))),
+            "{refused:?}"
+        );
+        let outside = connect("10.7.0.10:80").await;
+        assert!(
+            matches!(outside, Err(ConnectError::Unreachable(_))),
+            "{outside:?}"
+        );
+        let nowhere = connect("10.1.0.10:0").await;
+        assert!(
+            matches!(nowhere, Err(ConnectError::Invalid(_))),
+            "{nowhere:?}"
+        );
+    });
+
+    let mut config = config.clone();
+    config.addresses.truncate(1);
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let without = tunnel
+            .connect("[fd00:1::10]:80".parse().unwrap(), short)
+            .await;
+        assert!(
+            matches!(without, Err(ConnectError::NoSource(_))),
+            "{without:?}"
+        );
+    });
+
+    let config = Network::config(&unknown, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let error = tunnel.connect(server, short).await.unwrap_err();
+        let ConnectError::NoHandshake { source, .. } = error else {
+            panic!("{error}");
+        };
+        let text = source.to_string();
+        assert!(
+            text.starts_with("no handshake with the endpoint 192.0.2.1:51821"),
+            "{text}"
+        );
+        assert_eq!(tunnel.wait_handshake(short).await.unwrap_err().last, None);
+    });
+}
+
+#[test]
+fn a_destination_that_is_silent_times_out() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    // A rule that drops, for a blackhole route answers with ICMP.
+    let namespace = &network.namespace;
+    crate::site::run(&format!("ip netns exec {namespace} nft add table inet t"));
+    crate::site::run(&format!(
+        "ip netns exec {namespace} nft add chain inet t c {{ type filter hook input priority 0 ; }}"
+    ));
+    crate::site::run(&format!(
+        "ip netns exec {namespace} nft add rule inet t c tcp dport 99 drop"
+    ));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        tunnel.wait_handshake(LONG).await.unwrap();
+        let started = Instant::now();
+        let bound = Duration::from_secs(1);
+        let silent = tunnel.connect("10.1.0.10:99".parse().unwrap(), bound).await;
+        assert!(
+            matches!(silent, Err(ConnectError::TimedOut { .. })),
+            "{silent:?}"
+        );
+        assert!(started.elapsed() >= bound);
+    });
+}
+
+#[test]
+fn a_reset_is_an_error_and_not_an_end() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let server = server::reset(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let mut stream = tunnel.connect(server, LONG).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        let read = stream.read(&mut [0; 16]).await;
+        assert_eq!(
+            read.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionReset
+        );
+        let write = stream.write_all(b"more").await;
+        assert_eq!(
+            write.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionReset
+        );
+    });
+}
+
+#[test]
+fn stopping_a_tunnel_ends_its_connections() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let server = server::echo(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let mut stream = tunnel.connect(server, LONG).await.unwrap();
+        let waiting = tokio::spawn(async move { stream.read(&mut [0; 16]).await });
+        tokio::task::yield_now().await;
+        tunnel.stop().await;
+        let read = tokio::time::timeout(LONG, waiting).await.unwrap().unwrap();
+        assert_eq!(
+            read.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionAborted
+        );
+    });
+}
+
+#[test]
+fn many_connections_share_a_tunnel() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let server = server::echo(&network.namespace, network.server(true));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = std::sync::Arc::new(tunnel);
+        let tasks: Vec<_> = (0..200)
+            .map(|number: usize| {
+                let tunnel = std::sync::Arc::clone(&tunnel);
+                tokio::spawn(async move {
+                    let bytes = pattern(20_000 + number);
+                    let stream = tunnel.connect(server, LONG).await.unwrap();
+                    echoed(stream, &bytes).await == bytes
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert!(task.await.unwrap(), "an echo differs");
+        }
+        wait_for("all connections to be over", async || {
+            tunnel.stats().await.connections == 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let server = server::echo(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let mut stream = tunnel.connect(server, LONG).await.unwrap();
+        // Write without reading until nothing more is taken: every buffer on the way is full.
+        let chunk = pattern(64 << 10);
+        let mut written = 0;
+        while let Ok(wrote) =
+            tokio::time::timeout(Duration::from_secs(2), stream.write(&chunk)).await
+        {
+            written += wrote.unwrap();
+            assert!(written < 256 << 20, "nothing makes the writer wait");
+        }
+        stream.shutdown().await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), written);
+    });
+}
+
+#[test]
+fn one_tunnel_reaches_two_networks_and_one_of_them_may_be_down() {
+    let mut site = Site::new();
+    let (first, second) = (site.network(1), site.network(2));
+    let device = Device::new(2);
+    let keys = [&first, &second].map(|network| site.start(network).status.public_key);
+    site.on_host(async || {
+        admit(&first, &[&device]).await;
+        admit(&second, &[&device]).await;
+    });
+    let servers = [&first, &second].map(|n| server::greet(&n.namespace, n.server(false)));
+    let both = [(&first, keys[0]), (&second, keys[1])];
+    let config = Network::config(&device, &both, "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        for server in servers {
+            assert_eq!(fetch(&tunnel, server).await, GREETING);
+        }
+        rhyzome_wireguard::endpoint::stop(&second.options.dir)
+            .await
+            .unwrap();
+        assert_eq!(fetch(&tunnel, servers[0]).await, GREETING);
+    });
+}
