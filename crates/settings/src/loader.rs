@@ -1,0 +1,348 @@
+//! Putting a configuration together from its layers.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::decode::{AllGiven, Given, decode};
+use crate::problem::{Errors, Origin, Problem};
+use crate::tree::{self, Key};
+use crate::{Settings, nearest, path, source, text};
+
+/// Collects the layers. Later ones win: defaults, the file, the environment,
+/// `--set`, flags of their own.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    prefix: String,
+    file: Option<(PathBuf, bool)>,
+    env: Vec<(OsString, OsString)>,
+    not_ours: Vec<String>,
+    set: Vec<String>,
+    overrides: Vec<(String, Value)>,
+}
+
+/// A configuration that is in order. `Display` is for `--check-config` and the
+/// log: which keys were set, and where; no values.
+#[derive(Debug, Clone)]
+pub struct Loaded<T> {
+    pub settings: T,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// Every key that somebody set, with dots.
+    pub set: BTreeMap<String, Origin>,
+}
+
+impl Loader {
+    /// `prefix` begins the program's environment variables, without the
+    /// underscore after it: `RHYZOME_API`.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: format!("{prefix}_"),
+            file: None,
+            env: Vec::new(),
+            not_ours: Vec::new(),
+            set: Vec::new(),
+            overrides: Vec::new(),
+        }
+    }
+
+    /// The file that the operator named: it must be there.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some((path.into(), true));
+        self
+    }
+
+    /// The file at its usual place, which need not be there.
+    #[must_use]
+    pub fn file_if_present(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some((path.into(), false));
+        self
+    }
+
+    /// The process's environment, as of `std::env::vars_os`.
+    #[must_use]
+    pub fn env<K: Into<OsString>, V: Into<OsString>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let variables = variables.into_iter();
+        self.env = variables.map(|(k, v)| (k.into(), v.into())).collect();
+        self
+    }
+
+    /// Variables with the prefix that are no keys: names, or with `*` at the
+    /// end beginnings of names (another program's longer prefix).
+    #[must_use]
+    pub fn ignore_env<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.not_ours.extend(names.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// The arguments of all `--set key=value`.
+    #[must_use]
+    pub fn set(mut self, arguments: impl IntoIterator<Item = String>) -> Self {
+        self.set.extend(arguments);
+        self
+    }
+
+    /// Values of flags of their own, by key; null where a flag was not given.
+    /// Messages call the flag by its key: `http.bind` is `--http-bind`.
+    #[must_use]
+    pub fn overrides(mut self, flags: impl IntoIterator<Item = (String, Value)>) -> Self {
+        self.overrides.extend(flags);
+        self
+    }
+
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of the layers.
+    ///
+    /// # Panics
+    /// When the struct's default cannot be serialized, which is a mistake in
+    /// the program.
+    pub fn load<T: Settings>(self) -> Result<Loaded<T>, Errors> {
+        let default = serde_json::to_value(T::default())
+            .expect("the default of a configuration can be serialized");
+        let mut layers = Layers::<T>::new(&default);
+        let file = layers.add_file(self.file.as_ref());
+        let file_is_read = layers.file_is_read;
+        layers.add_env(&self.prefix, &self.not_ours, self.env);
+        layers.add_set(&self.set);
+        layers.add_overrides(self.overrides);
+        let Layers {
+            given,
+            mut problems,
+            ..
+        } = layers;
+        let set: BTreeMap<String, Origin> = given
+            .iter()
+            .map(|(key, one)| (tree::dotted(key), one.origin.clone()))
+            .collect();
+        let settings = decode::<T>(given, &mut problems);
+        // Without the file, the defaults it replaces would be tried in vain.
+        if let Some(settings) = settings.as_ref().filter(|_| file_is_read) {
+            check(settings, &set, &mut problems);
+        }
+        match settings {
+            Some(settings) if problems.is_empty() => Ok(Loaded {
+                settings,
+                file,
+                set,
+            }),
+            _ => Err(Errors(problems)),
+        }
+    }
+}
+
+impl<T> fmt::Display for Loaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "configuration in order; file {}", file.display())?,
+            None => f.write_str("configuration in order; no file")?,
+        }
+        for (key, origin) in &self.set {
+            write!(f, "\n{key}: set by {origin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Paths are tried whatever else is wrong; values are taken together only
+/// when each is right by itself.
+fn check<T: Settings>(settings: &T, set: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
+    let origin = |key: &str| set.get(key).cloned().unwrap_or(Origin::Default);
+    let values =
+        serde_json::to_value(settings).expect("what serializes as a default serializes when set");
+    let each_is_right = problems.is_empty();
+    problems.extend(path::check_all(&values, T::PATHS, origin));
+    if each_is_right {
+        let complaints = settings.check().into_iter();
+        problems.extend(complaints.map(|found| Problem::BadValue {
+            origin: origin(found.key),
+            key: found.key.to_owned(),
+            reason: found.reason,
+        }));
+    }
+}
+
+struct Layers<'a, T> {
+    default: &'a Value,
+    known: Vec<String>,
+    given: AllGiven,
+    problems: Vec<Problem>,
+    /// False where there is a file that could not be made sense of.
+    file_is_read: bool,
+    settings: std::marker::PhantomData<T>,
+}
+
+impl<'a, T: Settings> Layers<'a, T> {
+    fn new(default: &'a Value) -> Self {
+        Self {
+            default,
+            known: tree::known(default),
+            given: AllGiven::new(),
+            problems: Vec::new(),
+            file_is_read: true,
+            settings: std::marker::PhantomData,
+        }
+    }
+
+    fn add_file(&mut self, file: Option<&(PathBuf, bool)>) -> Option<PathBuf> {
+        let (path, required) = file?;
+        match source::read(path, *required) {
+            Ok(Some(tree)) => {
+                self.add_tree(&tree, &Vec::new(), &Origin::File(path.clone()));
+                Some(path.clone())
+            }
+            Ok(None) => None,
+            Err(problem) => {
+                self.problems.push(problem);
+                self.file_is_read = false;
+                None
+            }
+        }
+    }
+
+    /// Takes over all values of a tree, table by table.
+    fn add_tree(&mut self, tree: &Value, above: &Key, origin: &Origin) {
+        let Some(fields) = tree.as_object() else {
+            return;
+        };
+        for (name, value) in fields {
+            let mut key = above.clone();
+            key.push(name.clone());
+            match tree::known_at(self.default, &key) {
+                None => self.unknown(&key, origin.clone()),
+                Some(default) if tree::is_table(default) && value.is_object() => {
+                    self.add_tree(value, &key, origin);
+                }
+                Some(_) => self.give(key, Given::plain(value.clone(), origin.clone())),
+            }
+        }
+    }
+
+    fn add_env(&mut self, prefix: &str, not_ours: &[String], env: Vec<(OsString, OsString)>) {
+        let keys: BTreeMap<String, (Key, Value)> = tree::leaves(self.default)
+            .into_iter()
+            .map(|(key, default)| (variable(prefix, &key), (key, default.clone())))
+            .collect();
+        let names: Vec<String> = keys
+            .keys()
+            .map(|name| name[prefix.len()..].into())
+            .collect();
+        for (name, value) in env {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(prefix)) else {
+                continue;
+            };
+            let name = name.to_owned();
+            if not_ours.iter().any(|pattern| matches(pattern, &name)) {
+                continue;
+            }
+            match (keys.get(&name), value.into_string()) {
+                (None, _) => self.problems.push(Problem::UnknownVariable {
+                    hint: variable_hint(prefix, &name, &names),
+                    name,
+                }),
+                (Some(_), Err(_)) => self.problems.push(Problem::VariableText { name }),
+                (Some((key, default)), Ok(value)) => {
+                    self.give_text(key.clone(), &value, default, Origin::Env(name));
+                }
+            }
+        }
+    }
+
+    fn add_set(&mut self, arguments: &[String]) {
+        for (index, argument) in arguments.iter().enumerate() {
+            let Some((key, value)) = argument.split_once('=') else {
+                let position = index + 1;
+                self.problems.push(Problem::SetForm { position });
+                continue;
+            };
+            let key = tree::split(key.trim());
+            match tree::known_at(self.default, &key) {
+                None => self.unknown(&key, Origin::Set),
+                Some(default) => {
+                    let default = default.clone();
+                    self.give_text(key, value, &default, Origin::Set);
+                }
+            }
+        }
+    }
+
+    fn add_overrides(&mut self, overrides: Vec<(String, Value)>) {
+        for (key, value) in overrides.into_iter().filter(|(_, value)| !value.is_null()) {
+            let origin = Origin::Flag(format!("--{}", key.replace(['.', '_'], "-")));
+            let key = tree::split(&key);
+            match tree::known_at(self.default, &key) {
+                None => self.unknown(&key, origin),
+                Some(_) => self.give(key, Given::plain(value, origin)),
+            }
+        }
+    }
+
+    fn give_text(&mut self, key: Key, text: &str, default: &Value, origin: Origin) {
+        let mut readings = text::readings(text, default);
+        if !readings.is_empty() {
+            let first = readings.remove(0);
+            let one = Given {
+                value: first,
+                origin,
+                text: Some(text.to_owned()),
+                other_readings: readings,
+            };
+            self.give(key, one);
+        }
+    }
+
+    fn give(&mut self, key: Key, one: Given) {
+        // A whole table replaces what was said about its parts before.
+        self.given
+            .retain(|other, _| other.len() <= key.len() || !other.starts_with(&key));
+        self.given.insert(key, one);
+    }
+
+    fn unknown(&mut self, key: &Key, origin: Origin) {
+        let key = tree::dotted(key);
+        let meant = T::MEANT
+            .iter()
+            .find_map(|(wrong, meant)| (*wrong == key).then_some(*meant))
+            .or_else(|| nearest::nearest(&key, &self.known));
+        let hint = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!(
+                "known are `{}`",
+                nearest::beside(&key, &self.known).join("`, `")
+            ),
+        };
+        self.problems
+            .push(Problem::UnknownKey { hint, origin, key });
+    }
+}
+
+/// `http.bind` is `RHYZOME_API_HTTP_BIND`.
+pub(crate) fn variable(prefix: &str, key: &[String]) -> String {
+    format!("{prefix}{}", key.join("_").replace('-', "_").to_uppercase())
+}
+
+fn variable_hint(prefix: &str, name: &str, known: &[String]) -> String {
+    match nearest::nearest(&name[prefix.len()..], known) {
+        Some(near) => format!("did you mean {prefix}{near}?"),
+        None => format!("known are {prefix} with {}", known.join(", ")),
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests;
