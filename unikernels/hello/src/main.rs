@@ -13,6 +13,7 @@ use core::panic::PanicInfo;
 use hello::cmdline;
 use hello::page::Size;
 use machine::boot::StartInfo;
+use machine::interrupts::Pace;
 use machine::memory::{self, Mapper};
 use machine::power::Power;
 use machine::serial::{self, say};
@@ -30,15 +31,18 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
         env!("CARGO_PKG_VERSION")
     );
     start_power(info.rsdp);
+    let kernel = memory::kernel();
     let memory = Memory {
         total: info.memory,
-        kernel: memory::kernel_len(),
+        kernel: kernel.end - kernel.start,
     };
     say!(
         "memory: {}, of which the kernel takes {}",
         Size(memory.total),
         Size(memory.kernel)
     );
+    assert!(info.fits, "the machine has too little memory");
+    interrupts::start();
     say!("command line: {}", info.command_line);
     let settings = cmdline::parse(info.command_line, &mut |complaint| {
         say!("command line: {complaint}")
@@ -49,14 +53,18 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
             loop {
                 stop_if_asked();
                 if !(stack.poll() | server.serve(&mut stack)) {
+                    interrupts::set_pace(stack.pace(server.is_busy()));
                     interrupts::wait(|| stack.has_received());
                 }
             }
         }
-        None => loop {
-            stop_if_asked();
-            interrupts::wait(|| false);
-        },
+        None => {
+            interrupts::set_pace(Pace::Idle);
+            loop {
+                stop_if_asked();
+                interrupts::wait(|| false);
+            }
+        }
     }
 }
 

@@ -14,10 +14,11 @@ use smoltcp::iface::{Config, Interface, PollResult, Route, SocketSet, SocketStor
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
+use crate::machine::interrupts::Pace;
 use crate::machine::memory::Mapper;
 use crate::machine::once::Once;
 use crate::machine::serial::say;
-use crate::machine::{clock, interrupts, pci};
+use crate::machine::{clock, pci};
 use crate::server::CONNECTIONS;
 use crate::virtio::net::{Card, Found, is_card};
 
@@ -61,9 +62,6 @@ pub fn start(settings: Settings<'static>, mapper: &mut Mapper) -> Option<Stack> 
         Mac(card.mac),
         card.mtu()
     );
-    if !card.interrupts {
-        interrupts::tick_fast();
-    }
     Some(Stack::new(card, settings))
 }
 
@@ -128,6 +126,15 @@ impl Stack {
             self.reconfigure();
         }
         changed || matches!(result, PollResult::SocketStateChanged)
+    }
+
+    /// How often to look, with connections open or without.
+    pub fn pace(&self, busy: bool) -> Pace {
+        match (self.card.interrupts, busy) {
+            (false, _) => Pace::Polling,
+            (true, true) => Pace::Busy,
+            (true, false) => Pace::Idle,
+        }
     }
 
     /// Whether packets wait.

@@ -134,6 +134,13 @@ impl Server {
         did
     }
 
+    /// Whether there are connections.
+    pub fn is_busy(&self) -> bool {
+        self.connections
+            .iter()
+            .any(|connection| connection.phase != Phase::Listening)
+    }
+
     /// Closes the connection that has waited longest for a next request.
     fn close_idle(&mut self, stack: &mut Stack, now: u64) {
         let idle = |connection: &&mut Connection| {

@@ -5,4 +5,3 @@
 pub mod net;
 mod queue;
 mod transport;
-

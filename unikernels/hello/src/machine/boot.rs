@@ -19,6 +19,8 @@ pub struct StartInfo {
     pub command_line: &'static str,
     /// Bytes of RAM in the memory map; 0 where the loader gave none.
     pub memory: u64,
+    /// Whether the kernel with its buffers lies in RAM, as far as the map says.
+    pub fits: bool,
     /// Physical address of the ACPI root pointer; 0 where the loader gave none.
     pub rsdp: u64,
 }
@@ -36,28 +38,36 @@ impl StartInfo {
         }
         let version = info.read::<u32>(4);
         let command_line = memory::text(wide(info, 24), LONGEST_COMMAND_LINE);
-        let memory = if version >= 1 {
-            ram(wide(info, 40), info.read::<u32>(48))
+        let map = if version >= 1 {
+            (wide(info, 40), info.read::<u32>(48))
         } else {
-            0
+            (0, 0)
         };
+        let (memory, fits) = ram(map.0, map.1);
         Some(Self {
             command_line,
             memory,
+            fits,
             rsdp: wide(info, 32),
         })
     }
 }
 
-fn ram(map: u64, entries: u32) -> u64 {
+/// Bytes of RAM in a memory map, and whether one piece of it holds the whole kernel.
+fn ram(map: u64, entries: u32) -> (u64, bool) {
     let Some(map) = memory::region(map, entries as usize * 24) else {
-        return 0;
+        return (0, true);
     };
-    (0..entries as usize)
-        .filter_map(|entry| map.part(entry * 24, 24))
-        .filter(|entry| entry.read::<u32>(16) == RAM)
-        .map(|entry| wide(entry, 8))
-        .sum()
+    let kernel = memory::kernel();
+    let (mut total, mut fits) = (0, false);
+    for entry in (0..entries as usize).filter_map(|entry| map.part(entry * 24, 24)) {
+        if entry.read::<u32>(16) == RAM {
+            let (start, len) = (wide(entry, 0), wide(entry, 8));
+            total += len;
+            fits |= start <= kernel.start && kernel.end <= start + len;
+        }
+    }
+    (total, fits)
 }
 
 fn wide(region: Region, offset: usize) -> u64 {

@@ -24,7 +24,7 @@ pub fn start(address: u16, wide: bool) {
 pub fn now_micros() -> u64 {
     let address = PORT.load(Relaxed);
     if address == 0 {
-        return interrupts::ticks() * interrupts::tick_micros();
+        return interrupts::micros();
     }
     let now = port::read32(address);
     let passed = now.wrapping_sub(LAST.swap(now, Relaxed)) & MASK.load(Relaxed);

@@ -1,10 +1,10 @@
 //! Descriptor tables, the timer interrupt, and one interrupt for the network device.
 //!
-//! The handlers (`interrupts.s`) only count: the program polls, and interrupts end its sleep. An exception of the
+//! The handlers (`interrupts.s`) only add up time: the program polls, and interrupts end its sleep. An exception of the
 //! processor is a panic with its number and place.
 
 use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::memory;
 use super::mmio::Region;
@@ -27,14 +27,22 @@ const LINT0_FROM_PIC: u32 = 0x700;
 const APIC_ENABLED: u32 = 0x100;
 
 const PIT_FREQUENCY: u64 = 1_193_182;
-/// Slow: enough to see the power button and to serve TCP's timers, when packets come with an interrupt.
-const SLOW: u16 = 11_932;
-/// Fast: a millisecond, where packets are only seen when we look.
-const FAST: u16 = 1_193;
+/// How often the timer interrupts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// 18 times a second: sees the power button, and costs next to nothing.
+    Idle,
+    /// 100 times a second: serves TCP's timers.
+    Busy,
+    /// 1,000 times a second: sees packets, where they come without an interrupt.
+    Polling,
+}
 
+/// Time from one timer interrupt to the next, and since the first.
 #[unsafe(no_mangle)]
-static timer_ticks: AtomicU64 = AtomicU64::new(0);
-static IS_FAST: AtomicBool = AtomicBool::new(false);
+static timer_period: AtomicU64 = AtomicU64::new(0);
+#[unsafe(no_mangle)]
+static timer_micros: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" {
     fn timer_entry();
@@ -123,25 +131,31 @@ pub fn start() {
 
     start_apic();
     start_pic();
-    set_timer(SLOW);
+    set_pace(Pace::Busy);
     // SAFETY: every vector has a gate, and all gates switch to stacks of their own.
     unsafe { asm!("sti") };
 }
 
-/// Makes the timer tick every millisecond: for a device that cannot interrupt.
-pub fn tick_fast() {
-    IS_FAST.store(true, Relaxed);
-    set_timer(FAST);
+/// Sets how often the timer interrupts: channel 0 of the interval timer, mode 2.
+pub fn set_pace(pace: Pace) {
+    let divisor: u16 = match pace {
+        Pace::Idle => 0xffff,
+        Pace::Busy => 11_932,
+        Pace::Polling => 1_193,
+    };
+    let period = u64::from(divisor) * 1_000_000 / PIT_FREQUENCY;
+    if timer_period.swap(period, Relaxed) == period {
+        return;
+    }
+    let [low, high] = divisor.to_le_bytes();
+    port::write8(0x43, 0x34);
+    port::write8(0x40, low);
+    port::write8(0x40, high);
 }
 
-/// Timer interrupts since boot.
-pub fn ticks() -> u64 {
-    timer_ticks.load(Relaxed)
-}
-
-/// Time from one timer interrupt to the next.
-pub fn tick_micros() -> u64 {
-    u64::from(if IS_FAST.load(Relaxed) { FAST } else { SLOW }) * 1_000_000 / PIT_FREQUENCY
+/// Microseconds since boot, as coarse as the pace.
+pub fn micros() -> u64 {
+    timer_micros.load(Relaxed)
 }
 
 /// Sleeps until the next interrupt, unless `ready` says that there is something to do. An interrupt that comes after
@@ -201,14 +215,6 @@ fn start_pic() {
     ] {
         port::write8(port, value);
     }
-}
-
-/// Channel 0 of the interval timer, mode 2, with this divisor.
-fn set_timer(divisor: u16) {
-    let [low, high] = divisor.to_le_bytes();
-    port::write8(0x43, 0x34);
-    port::write8(0x40, low);
-    port::write8(0x40, high);
 }
 
 /// An interrupt gate on one of the interrupt stacks: SDM volume 3, 6.14.1.

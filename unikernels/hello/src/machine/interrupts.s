@@ -1,11 +1,12 @@
-# Interrupt entries. Those of devices only count and acknowledge: their purpose is to end a `hlt`.
+# Interrupt entries. Those of devices only add up time and acknowledge: their purpose is to end a `hlt`.
 # All run on stacks of their own (IST), because code for this target keeps data below its stack pointer.
 
 .section .text.interrupts, "ax", @progbits
 .global timer_entry
 timer_entry:
     pushq %rax
-    lock incq timer_ticks(%rip)
+    movq timer_period(%rip), %rax
+    lock addq %rax, timer_micros(%rip)
     movb $0x20, %al             # end of interrupt, first PIC
     outb %al, $0x20
     popq %rax

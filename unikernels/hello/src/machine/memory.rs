@@ -4,6 +4,7 @@
 //! No allocator: what is large is static ([`super::once`]).
 
 use core::arch::asm;
+use core::ops::Range;
 use core::{slice, str};
 
 use super::mmio::Region;
@@ -32,9 +33,9 @@ unsafe extern "C" {
     static image_end: u8;
 }
 
-/// Bytes that the kernel takes with all its buffers.
-pub fn kernel_len() -> u64 {
-    (&raw const image_end) as u64 - (&raw const image_start) as u64
+/// Where the kernel lies with all its buffers.
+pub fn kernel() -> Range<u64> {
+    (&raw const image_start) as u64..(&raw const image_end) as u64
 }
 
 /// Memory below 4 GiB that firmware or loader filled; `None` where it is not all there or not mapped.
