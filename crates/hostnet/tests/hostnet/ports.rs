@@ -1,0 +1,317 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use rhyzome_hostnet::ports::link_local;
+use rhyzome_hostnet::segment;
+use rhyzome_hostnet::{Holder, Links, Mark, Port, PortError, Ports, Role, nft};
+use rhyzome_model::{MacAddr, NetworkId, PlacementId};
+use uuid::Uuid;
+
+use crate::frame::{arp, arrives, icmp6, inject, open, udp4, udp6};
+use crate::world::{Place, mark, on_a_host, plug};
+
+const TOKEN: &[u8] = b"rhyzome-was-here";
+
+/// Two instances on one segment: one that speaks, and one that listens.
+struct Pair {
+    ports: Ports,
+    speaker: Place,
+    listener: Place,
+    speaks: Port,
+    listens: Port,
+}
+
+fn port(number: u8) -> Port {
+    Port {
+        tap: format!("rttest{number}"),
+        mac: MacAddr::qemu([0, 0, number]),
+        ipv4: Ipv4Addr::new(10, 1, 0, number),
+        ipv6: Ipv6Addr::from(0xfd00_0000_0000_0000_0000_0000_0000_0000 + u128::from(number)),
+    }
+}
+
+async fn attach(ports: &Ports, bridge: &str, port: &Port) -> Place {
+    let place = Place::new("instance").await;
+    ports.ensure(port).await.unwrap();
+    let addresses = vec![
+        format!("{}/24", port.ipv4).parse().unwrap(),
+        format!("{}/64", port.ipv6).parse().unwrap(),
+    ];
+    plug(&place, bridge, &port.tap, port.mac.octets(), addresses).await;
+    place
+}
+
+async fn pair() -> Pair {
+    let mark = mark();
+    let ports = Ports::of(mark);
+    let holder = Holder {
+        role: Role::Hypervisor,
+        mark,
+    };
+    let network = NetworkId(Uuid::new_v4());
+    let bridge = segment::ensure(network, PlacementId(Uuid::new_v4()), 1500, holder)
+        .await
+        .unwrap();
+    let (speaks, listens) = (port(2), port(3));
+    let speaker = attach(&ports, &bridge, &speaks).await;
+    let listener = attach(&ports, &bridge, &listens).await;
+    Pair {
+        ports,
+        speaker,
+        listener,
+        speaks,
+        listens,
+    }
+}
+
+impl Pair {
+    /// Whether a frame of the speaker's reaches the listener.
+    async fn passes(&self, frame: Vec<u8>, needle: &[u8]) -> bool {
+        let needle = needle.to_vec();
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
+        let listening = self.listener.run(move || async move {
+            let socket = open();
+            ready.send(()).unwrap();
+            arrives(&socket, &needle).await
+        });
+        let speaking = async {
+            is_ready.await.unwrap();
+            inject(&self.speaker, frame).await;
+        };
+        tokio::join!(listening, speaking).0
+    }
+}
+
+#[test]
+fn an_honest_instance_passes() {
+    on_a_host(|| async {
+        let pair = pair().await;
+        let Port {
+            mac, ipv4, ipv6, ..
+        } = pair.speaks.clone();
+        let mac_octets = mac.octets();
+        let target = pair.listens.ipv4;
+        assert!(
+            pair.passes(udp4(mac_octets, ipv4, (4000, 4000), TOKEN), TOKEN)
+                .await
+        );
+        assert!(
+            pair.passes(udp6(mac_octets, ipv6, (4000, 4000), TOKEN), TOKEN)
+                .await
+        );
+        assert!(
+            pair.passes(
+                udp6(mac_octets, link_local(mac), (4000, 4000), TOKEN),
+                TOKEN
+            )
+            .await
+        );
+        let question = arp(mac_octets, 1, (mac_octets, ipv4), target);
+        assert!(pair.passes(question.clone(), &question[14..]).await);
+        let probe = arp(mac_octets, 1, (mac_octets, Ipv4Addr::UNSPECIFIED), ipv4);
+        assert!(pair.passes(probe.clone(), &probe[14..]).await);
+        let advertisement = [&[0x20, 0, 0, 0][..], &ipv6.octets(), TOKEN].concat();
+        assert!(
+            pair.passes(icmp6(mac_octets, ipv6, 136, &advertisement), TOKEN)
+                .await
+        );
+        let duplicate = [&[0, 0, 0, 0][..], &ipv6.octets(), TOKEN].concat();
+        assert!(
+            pair.passes(
+                icmp6(mac_octets, Ipv6Addr::UNSPECIFIED, 135, &duplicate),
+                TOKEN
+            )
+            .await
+        );
+        let request = udp4(mac_octets, Ipv4Addr::UNSPECIFIED, (68, 67), TOKEN);
+        assert!(pair.passes(request, TOKEN).await);
+    });
+}
+
+#[test]
+fn an_instance_cannot_speak_as_another() {
+    on_a_host(|| async {
+        let pair = pair().await;
+        let Port {
+            mac, ipv4, ipv6, ..
+        } = pair.speaks.clone();
+        let mac = mac.octets();
+        let (other4, other6) = (
+            Ipv4Addr::new(10, 1, 0, 9),
+            "fd00::9".parse::<Ipv6Addr>().unwrap(),
+        );
+        let other_mac = MacAddr::qemu([0, 0, 9]).octets();
+        let check = async |what: &str, frame: Vec<u8>, needle: &[u8]| {
+            assert!(!pair.passes(frame, needle).await, "{what} got through");
+        };
+        check("a MAC", udp4(other_mac, ipv4, (4000, 4000), TOKEN), TOKEN).await;
+        check(
+            "a MAC in IPv6",
+            udp6(other_mac, ipv6, (4000, 4000), TOKEN),
+            TOKEN,
+        )
+        .await;
+        check(
+            "an IPv4 address",
+            udp4(mac, other4, (4000, 4000), TOKEN),
+            TOKEN,
+        )
+        .await;
+        check(
+            "an IPv6 address",
+            udp6(mac, other6, (4000, 4000), TOKEN),
+            TOKEN,
+        )
+        .await;
+        let claim = arp(mac, 2, (mac, other4), ipv4);
+        check("an address in ARP", claim.clone(), &claim[14..]).await;
+        let claim = arp(mac, 1, (other_mac, ipv4), other4);
+        check("a MAC in ARP", claim.clone(), &claim[14..]).await;
+        let claim = [&[0x20, 0, 0, 0][..], &other6.octets(), TOKEN].concat();
+        check(
+            "another's address in neighbour discovery",
+            icmp6(mac, ipv6, 136, &claim),
+            TOKEN,
+        )
+        .await;
+        check(
+            "an unspecified source",
+            udp6(mac, Ipv6Addr::UNSPECIFIED, (4000, 4000), TOKEN),
+            TOKEN,
+        )
+        .await;
+        check(
+            "a frame of another kind",
+            [&[0xff; 6][..], &mac, &[0x88, 0xb5], TOKEN].concat(),
+            TOKEN,
+        )
+        .await;
+        let inner = udp4(mac, ipv4, (4000, 4000), TOKEN);
+        let tagged = [&inner[..12], &[0x81, 0, 0, 0], &inner[12..]].concat();
+        check("a tagged frame", tagged, TOKEN).await;
+    });
+}
+
+#[test]
+fn an_instance_is_no_dhcp_server_and_no_router() {
+    on_a_host(|| async {
+        let pair = pair().await;
+        let Port {
+            mac, ipv4, ipv6, ..
+        } = pair.speaks.clone();
+        let own = link_local(mac);
+        let mac = mac.octets();
+        assert!(
+            !pair.passes(udp4(mac, ipv4, (67, 68), TOKEN), TOKEN).await,
+            "a DHCP offer"
+        );
+        assert!(
+            !pair.passes(udp6(mac, own, (547, 546), TOKEN), TOKEN).await,
+            "a DHCPv6 advertisement"
+        );
+        let advertisement = [&[64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0][..], TOKEN].concat();
+        assert!(
+            !pair
+                .passes(icmp6(mac, own, 134, &advertisement), TOKEN)
+                .await,
+            "a router advertisement"
+        );
+        assert!(
+            !pair.passes(icmp6(mac, ipv6, 137, TOKEN), TOKEN).await,
+            "a redirect"
+        );
+    });
+}
+
+#[test]
+fn frames_for_others_do_not_reach_an_instance() {
+    on_a_host(|| async {
+        let pair = pair().await;
+        let Port { mac, ipv4, .. } = pair.speaks.clone();
+        let mut frame = udp4(mac.octets(), ipv4, (4000, 4000), TOKEN);
+        frame[..6].copy_from_slice(&MacAddr::qemu([0, 0, 9]).octets());
+        assert!(
+            !pair.passes(frame.clone(), TOKEN).await,
+            "a frame for nobody known is not flooded"
+        );
+        frame[..6].copy_from_slice(&pair.listens.mac.octets());
+        assert!(pair.passes(frame, TOKEN).await);
+    });
+}
+
+#[test]
+fn ports_come_and_go_one_by_one() {
+    on_a_host(|| async {
+        let ports = Ports::of(mark());
+        let (two, three) = (port(2), port(3));
+        ports.ensure(&two).await.unwrap();
+        ports.ensure(&three).await.unwrap();
+        ports.ensure(&two).await.unwrap();
+        let mut listed = ports.list().await.unwrap();
+        listed.sort_by_key(|port| port.tap.clone());
+        assert_eq!(listed, [two.clone(), three.clone()]);
+        let moved = Port {
+            ipv4: Ipv4Addr::new(10, 1, 0, 77),
+            ..three.clone()
+        };
+        ports.ensure(&moved).await.unwrap();
+        assert!(ports.list().await.unwrap().contains(&moved));
+        assert!(!ports.list().await.unwrap().contains(&three));
+        assert_eq!(ports.check().await.unwrap(), None);
+        ports.remove(&two.tap).await.unwrap();
+        ports.remove(&two.tap).await.unwrap();
+        assert_eq!(ports.list().await.unwrap(), [moved.clone()]);
+        ports.remove(&moved.tap).await.unwrap();
+        assert!(
+            nft::tables().await.unwrap().is_empty(),
+            "the table goes with the last port"
+        );
+    });
+}
+
+#[test]
+fn a_table_that_somebody_changed_is_put_right_without_losing_a_port() {
+    on_a_host(|| async {
+        let ports = Ports::of(mark());
+        ports.ensure(&port(2)).await.unwrap();
+        let table =
+            serde_json::json!({ "family": "bridge", "table": ports.table(), "name": "from_arp" });
+        nft::apply(vec![serde_json::json!({ "flush": { "chain": table } })])
+            .await
+            .unwrap();
+        assert!(ports.check().await.unwrap().unwrap().contains("from_arp"));
+        ports.ensure(&port(3)).await.unwrap();
+        assert_eq!(ports.check().await.unwrap(), None);
+        assert_eq!(ports.list().await.unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn a_tap_that_is_there_keeps_its_rules() {
+    on_a_host(|| async {
+        let ports = Ports::of(mark());
+        let port = port(2);
+        ports.ensure(&port).await.unwrap();
+        let links = Links::open().unwrap();
+        links.add_veth(&port.tap, "other").await.unwrap();
+        assert!(matches!(
+            ports.remove(&port.tap).await,
+            Err(PortError::StillThere(_))
+        ));
+        assert_eq!(ports.list().await.unwrap(), [port.clone()]);
+        links.delete_named(&port.tap).await.unwrap();
+        ports.remove(&port.tap).await.unwrap();
+    });
+}
+
+#[test]
+fn two_components_on_one_host_do_not_touch_each_others_ports() {
+    on_a_host(|| async {
+        let marks: [Mark; 2] = [mark(), mark()];
+        let [one, other] = marks.map(Ports::of);
+        one.ensure(&port(2)).await.unwrap();
+        other.ensure(&port(3)).await.unwrap();
+        one.remove_all().await.unwrap();
+        assert_eq!(one.list().await.unwrap(), []);
+        assert_eq!(other.list().await.unwrap(), [port(3)]);
+    });
+}

@@ -1,0 +1,135 @@
+//! Hosts and instances of a test: a network namespace each, gone at its end however it ends.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use rhyzome_hostnet::link::Change;
+use rhyzome_hostnet::{Links, Mark, Namespace, sysctl};
+use uuid::Uuid;
+
+/// A namespace of its own, deleted when dropped.
+pub struct Place(pub Namespace);
+
+impl Place {
+    pub async fn new(what: &str) -> Self {
+        let place = Self(Namespace::named(format!(
+            "rztest-{what}-{}",
+            &Uuid::new_v4().simple().to_string()[..12]
+        )));
+        place.0.ensure().await.unwrap();
+        place
+            .run(|| async {
+                let links = Links::open().unwrap();
+                let lo = links.find("lo").await.unwrap().unwrap();
+                links
+                    .change(
+                        lo.index,
+                        Change {
+                            up: Some(true),
+                            ..Change::default()
+                        },
+                    )
+                    .await
+                    .unwrap();
+                sysctl::ensure("net/ipv6/conf/default/accept_dad", "0").unwrap();
+            })
+            .await;
+        place
+    }
+
+    pub async fn run<T, F, Fut>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = T>,
+    {
+        self.0.run(work).await.unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.delete().unwrap();
+    }
+}
+
+pub fn mark() -> Mark {
+    Uuid::new_v4().simple().to_string()[..8].parse().unwrap()
+}
+
+/// Runs a test in a host of its own.
+pub fn on_a_host<F, Fut>(work: F)
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let host = Place::new("host").await;
+        host.run(work).await;
+    });
+}
+
+/// Plugs an instance into a bridge of the calling thread's namespace: a link of that name there, `eth0`
+/// with the MAC and the addresses in the instance.
+pub async fn plug(instance: &Place, bridge: &str, tap: &str, mac: [u8; 6], addresses: Vec<IpNet>) {
+    let links = Links::open().unwrap();
+    links.add_veth(tap, "eth0").await.unwrap();
+    let eth0 = links.find("eth0").await.unwrap().unwrap();
+    let namespace = std::fs::File::open(instance.0.path()).unwrap();
+    links
+        .change(
+            eth0.index,
+            Change {
+                mac: Some(mac),
+                namespace: Some(&namespace),
+                ..Change::default()
+            },
+        )
+        .await
+        .unwrap();
+    let bridge = links.find(bridge).await.unwrap().unwrap();
+    let tap = links.find(tap).await.unwrap().unwrap();
+    let up = Change {
+        up: Some(true),
+        controller: Some(bridge.index),
+        ..Change::default()
+    };
+    links.change(tap.index, up).await.unwrap();
+    instance
+        .run(move || async move {
+            let links = Links::open().unwrap();
+            let eth0 = links.find("eth0").await.unwrap().unwrap();
+            links
+                .change(
+                    eth0.index,
+                    Change {
+                        up: Some(true),
+                        ..Change::default()
+                    },
+                )
+                .await
+                .unwrap();
+            links
+                .ensure_addresses(eth0.index, &addresses)
+                .await
+                .unwrap();
+        })
+        .await;
+}
+
+/// Waits until something is so, for at most 5 seconds.
+pub async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "waited in vain for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
