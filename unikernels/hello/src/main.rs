@@ -25,7 +25,6 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     serial::start();
     // SAFETY: `boot.s` passes on what the loader left in ebx.
     let info = unsafe { StartInfo::read(start_info) }.expect("the loader gives a PVH start info");
-    interrupts::start();
     say!(
         "hello: version {} of Rhyzome's unikernel",
         env!("CARGO_PKG_VERSION")

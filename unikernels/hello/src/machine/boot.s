@@ -18,7 +18,15 @@ pvh_start:
     movl %ebx, %ebp             # kept: hvm_start_info
     movl $boot_stack_top, %esp
 
-    # Identity map of the first 4 GiB in pages of 2 MiB. The tables are in .bss, so they begin as zero.
+    # The loader cleared .bss, but the firmware that ran since may have used that memory.
+    movl $bss_start, %edi
+    movl $image_end, %ecx
+    subl %edi, %ecx
+    shrl $2, %ecx
+    xorl %eax, %eax
+    rep stosl
+
+    # Identity map of the first 4 GiB in pages of 2 MiB.
     movl $(boot_pdpt + 3), %eax
     movl %eax, boot_pml4
     movl $(boot_pd + 3), %eax
