@@ -40,6 +40,19 @@ pub trait Driver: Send + Sync + 'static {
     /// ledger) are given, so that what differs from its spec is found with `observed: None`.
     async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError>;
 
+    /// What one accepted placement is now; none where it is not as its spec says. Asked for each
+    /// change, so a driver whose inventory is slow answers this in a shorter way.
+    ///
+    /// # Errors
+    /// As [`Driver::inventory`].
+    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+        let found = self.inventory(std::slice::from_ref(placement)).await?;
+        let own = found.into_iter().find(|found| found.placement.id == placement.id);
+        Ok(own
+            .filter(|found| found.generation == 0 || found.generation == placement.generation)
+            .and_then(|found| found.observed))
+    }
+
     /// Waits for the next change that nobody asked for (an instance ended, a process died) and names
     /// its placement; the job loop then looks at it and repairs or reports it.
     async fn changed(&self) -> PlacementRef;

@@ -3,6 +3,10 @@
 //!
 //! A driver knows nothing of the core, of jobs' transport or of the ledger's file format.
 
+mod clock;
 pub mod driver;
+pub mod jobs;
+pub mod ledger;
+pub mod reports;
 
-pub use driver::{Driver, DriverError, Progress};
+pub use driver::{Blobs, Driver, DriverError, Progress};

@@ -18,6 +18,7 @@ pub mod version;
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::large_enum_variant,
+    clippy::too_many_lines,
     reason = "generated"
 )]
 pub mod pb {

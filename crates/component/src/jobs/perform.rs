@@ -1,0 +1,280 @@
+//! What is done about one placement: ledger first, then the driver, then the ledger again.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::FutureExt as _;
+use rhyzome_model::PlacementId;
+use rhyzome_model::job::{Action, Job, Outcome, Task};
+use rhyzome_model::placement::{Found, Observed, Placement, PlacementRef};
+use rhyzome_proto::session::{JobOutcome, JobProgress};
+
+use super::chain;
+use super::repair::{Differences, differences};
+use crate::clock;
+use crate::driver::{Driver, DriverError, Progress};
+use crate::ledger::{Begun, Ledger, LedgerError, State};
+use crate::reports::Reports;
+
+#[derive(Clone)]
+pub(super) struct Performer {
+    pub driver: Arc<dyn Driver>,
+    pub ledger: Arc<Ledger>,
+    pub reports: Arc<Reports>,
+}
+
+impl fmt::Debug for Performer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Performer").finish_non_exhaustive()
+    }
+}
+
+/// How work ended, as the loop needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// As it should be.
+    Well,
+    /// As it should be again.
+    Repaired,
+    /// Looked at, and to be repaired.
+    NotAsItShould,
+    Failed,
+}
+
+impl Performer {
+    /// Does a job and reports its outcome under the newest fence that `fence` holds by then.
+    pub async fn job(&self, job: Job, fence: Arc<AtomicU64>) -> Done {
+        let id = job.id;
+        let target = job.task.target();
+        tracing::debug!(job = %id, placement = %target.id, kind = %target.kind, "a job begins");
+        let (progress, mut steps) = Progress::new();
+        let work = caught(self.task(job, progress));
+        tokio::pin!(work);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                Ok(()) = steps.changed() => {
+                    let step = steps.borrow_and_update().clone();
+                    self.reports.progress(JobProgress {
+                        job: id,
+                        fence: fence.load(Ordering::Relaxed),
+                        step: step.name,
+                        amount: step.amount,
+                    });
+                }
+            }
+        };
+        let outcome = outcome.unwrap_or_else(|panic| failed(&panicked(&panic)));
+        let done = match &outcome {
+            Outcome::Failed { kind, message } => {
+                tracing::warn!(
+                    job = %id, placement = %target.id, placement_kind = %target.kind,
+                    failure = kind.as_str(), error = message, "a job failed"
+                );
+                Done::Failed
+            }
+            Outcome::Ensured { .. } | Outcome::Removed | Outcome::Acted { .. } => Done::Well,
+        };
+        let fence = fence.load(Ordering::Relaxed);
+        self.reports.outcome(target.id, JobOutcome { job: id, fence, outcome });
+        done
+    }
+
+    async fn task(&self, job: Job, progress: Progress) -> Outcome {
+        let done = match job.task {
+            Task::Ensure { placement } => {
+                self.ensure(placement, &progress).await.map(|observed| Outcome::Ensured { observed })
+            }
+            Task::Remove { target, generation } => {
+                self.remove(target, generation, &progress).await.map(|()| Outcome::Removed)
+            }
+            Task::Act { target, action } => {
+                if !repeatable(&action) {
+                    match self.write(move |ledger| ledger.begin_action(job.id)).await {
+                        Ok(Begun::Now) => {}
+                        Ok(Begun::Before) => return failed(&interrupted()),
+                        Err(error) => return failed(&error),
+                    }
+                }
+                let acted = self.driver.act(&target, &action).await;
+                acted.map(|output| Outcome::Acted { output })
+            }
+        };
+        done.unwrap_or_else(|error| failed(&error))
+    }
+
+    async fn ensure(
+        &self,
+        placement: Placement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError> {
+        let accepted = placement.clone();
+        self.write(move |ledger| ledger.accept(&accepted, clock::now())).await?;
+        self.ensure_accepted(placement, progress).await
+    }
+
+    async fn ensure_accepted(
+        &self,
+        placement: Placement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError> {
+        let observed = self.driver.ensure(&placement, progress).await?;
+        let seen = observed.clone();
+        let (id, generation) = (placement.id, placement.generation);
+        self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now())).await?;
+        Ok(observed)
+    }
+
+    async fn remove(
+        &self,
+        target: PlacementRef,
+        generation: u64,
+        progress: &Progress,
+    ) -> Result<(), DriverError> {
+        let going = target.clone();
+        self.write(move |ledger| ledger.removing(&going, generation, clock::now())).await?;
+        self.remove_accepted(&target, progress).await
+    }
+
+    async fn remove_accepted(
+        &self,
+        target: &PlacementRef,
+        progress: &Progress,
+    ) -> Result<(), DriverError> {
+        self.driver.remove(target, progress).await?;
+        let id = target.id;
+        self.write(move |ledger| ledger.removed(id, clock::now())).await
+    }
+
+    /// Brings a placement back to what the ledger says of it now.
+    pub async fn repair(&self, id: PlacementId) -> Done {
+        match caught(self.try_repair(id)).await.unwrap_or_else(|panic| Err(panicked(&panic))) {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(placement = %id, error = error.chain(), "a repair failed");
+                Done::Failed
+            }
+        }
+    }
+
+    async fn try_repair(&self, id: PlacementId) -> Result<Done, DriverError> {
+        let Some(entry) = self.ledger.get(id) else { return Ok(Done::Well) };
+        let (progress, _) = Progress::new();
+        let before = entry.observed().cloned();
+        match entry.state {
+            State::Accepted { placement } | State::Ensured { placement, .. } => {
+                let generation = placement.generation;
+                let observed = self.ensure_accepted(placement, &progress).await?;
+                tracing::info!(placement = %id, kind = %entry.target.kind, "brought back");
+                if before.as_ref() != Some(&observed) {
+                    self.reports.changed(id, generation, observed);
+                }
+            }
+            State::Removing => self.remove_accepted(&entry.target, &progress).await?,
+            State::Removed { .. } => self.driver.remove(&entry.target, &progress).await?,
+        }
+        Ok(Done::Repaired)
+    }
+
+    /// Looks at a placement that has changed by itself.
+    pub async fn look(&self, id: PlacementId) -> Done {
+        match caught(self.try_look(id)).await.unwrap_or_else(|panic| Err(panicked(&panic))) {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(placement = %id, error = error.chain(), "a placement cannot be looked at");
+                Done::Failed
+            }
+        }
+    }
+
+    async fn try_look(&self, id: PlacementId) -> Result<Done, DriverError> {
+        let Some(entry) = self.ledger.get(id) else { return Ok(Done::Well) };
+        let State::Ensured { placement, observed: before } = entry.state else {
+            return Ok(Done::Well);
+        };
+        let Some(now) = self.driver.look(&placement).await? else {
+            return Ok(Done::NotAsItShould);
+        };
+        if now != before {
+            let seen = now.clone();
+            let generation = placement.generation;
+            self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now())).await?;
+            self.reports.changed(id, generation, now);
+        }
+        Ok(Done::Well)
+    }
+
+    pub async fn inventory(&self) -> Result<Vec<Found>, DriverError> {
+        let accepted = self.ledger.placements();
+        caught(self.driver.inventory(&accepted))
+            .await
+            .unwrap_or_else(|panic| Err(panicked(&panic)))
+    }
+
+    pub async fn differences(&self) -> Result<Differences, DriverError> {
+        let found = self.inventory().await?;
+        Ok(differences(&self.ledger.entries(), &found))
+    }
+
+    pub async fn prune(&self) {
+        if let Err(error) = self.write(|ledger| ledger.prune(clock::now())).await {
+            tracing::warn!(error = error.chain(), "old entries stay in the ledger");
+        }
+    }
+
+    /// Uses the ledger on a blocking thread.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, DriverError> {
+        let ledger = Arc::clone(&self.ledger);
+        let written = tokio::task::spawn_blocking(move || work(&ledger)).await;
+        match written {
+            Ok(written) => written.map_err(|error| match error {
+                LedgerError::Older { .. } | LedgerError::Unknown { .. } => {
+                    DriverError::permanent(error.to_string())
+                }
+                LedgerError::Folder { .. }
+                | LedgerError::Write { .. }
+                | LedgerError::Remove { .. } => DriverError::transient(chain(&error)),
+            }),
+            Err(error) => Err(DriverError::transient("the ledger's thread failed").with_source(error)),
+        }
+    }
+}
+
+/// Whether it does no harm to do an action again.
+fn repeatable(action: &Action) -> bool {
+    match action {
+        Action::Reboot => false,
+        Action::ConsoleLog { .. } => true,
+    }
+}
+
+fn interrupted() -> DriverError {
+    DriverError::permanent(
+        "it had begun when this component was stopped; whether it was done is not known",
+    )
+}
+
+fn panicked(panic: &str) -> DriverError {
+    DriverError::transient(format!("the driver panicked: {panic}"))
+}
+
+fn failed(error: &DriverError) -> Outcome {
+    Outcome::Failed { kind: error.kind, message: error.chain() }
+}
+
+/// Runs a future and turns its panic into the panic's text.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| text(panic.as_ref()))
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it did not say why".to_owned())
+}
