@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::loader::variable;
+use crate::layers::variable;
 use crate::{Settings, tree};
 
 /// A mistake in the struct.

@@ -19,6 +19,7 @@
 
 mod audit;
 mod decode;
+mod layers;
 mod loader;
 mod nearest;
 mod path;

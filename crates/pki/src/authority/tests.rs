@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use rustls::pki_types::pem::PemObject as _;
+
 use super::*;
 
 struct Files {
@@ -125,6 +127,40 @@ fn an_intermediate_with_its_chain_works_for_each_kind_of_key() {
         let signer = certificate::parse(authority.certificate()).unwrap();
         leaf.verify_signature(Some(signer.public_key())).unwrap();
         assert_eq!(leaf.issuer(), signer.subject());
+    }
+}
+
+/// `openssl ecparam -genkey` and `openssl genrsa -traditional` write these.
+#[test]
+fn keys_in_the_older_formats_work_too() {
+    for key in [
+        include_str!("fixtures/ec-sec1.key"),
+        include_str!("fixtures/rsa-pkcs1.key"),
+    ] {
+        let parsed = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let signer = credential::signer(&parsed, "fixture").unwrap();
+        let public = signer.public_key().unwrap();
+        let public = SubjectPublicKeyInfo::from_der(public.as_ref()).unwrap();
+        let root = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let certificate = params
+            .signed_by(&public, &Issuer::from_params(&params, &root))
+            .unwrap();
+        let files = files();
+        fs::write(&files.certificate, certificate.pem()).unwrap();
+        fs::write(&files.key, key).unwrap();
+        let authority = load(&files).unwrap();
+        let mut rng = StdRng::seed_from_u64(3);
+        let hour = Duration::from_secs(3600);
+        let server = authority.issue_core_server(hour, SystemTime::now(), &mut rng);
+        let server = server.unwrap();
+        let leaf = certificate::parse(&server.chain()[0]).unwrap();
+        let signer = certificate::parse(authority.certificate()).unwrap();
+        leaf.verify_signature(Some(signer.public_key())).unwrap();
+        // Written again, it is still the same key in the same format.
+        authority.save(&files.certificate, &files.key).unwrap();
+        assert_eq!(load(&files).unwrap().fingerprint(), authority.fingerprint());
     }
 }
 

@@ -225,3 +225,26 @@ fn no_http_certificate_can_stand_for_the_core() {
         Err(IssueError::BadName { .. })
     ));
 }
+
+proptest::proptest! {
+    /// What a stranger sends is read before anybody knows who they are.
+    #[test]
+    fn no_request_and_no_certificate_makes_reading_them_panic(
+        at: proptest::sample::Index,
+        byte: u8,
+        cut: proptest::sample::Index,
+    ) {
+        let mut site = site();
+        let mut csr = NewKey::make().unwrap().request().unwrap();
+        let mut certificate = site.component(&csr, "a").unwrap().certificate.to_vec();
+        let position = at.index(csr.len());
+        csr[position] = byte;
+        let _ = site.component(&csr, "a");
+        let _ = site.component(&csr[..cut.index(csr.len())], "a");
+        let position = at.index(certificate.len());
+        certificate[position] = byte;
+        let _ = PeerCertificate::parse(&CertificateDer::from(certificate.as_slice()));
+        let part = &certificate[..cut.index(certificate.len())];
+        proptest::prop_assert!(PeerCertificate::parse(&CertificateDer::from(part)).is_err());
+    }
+}
