@@ -1,9 +1,10 @@
 //! A TLS listener that nobody can hold up.
 //!
 //! One task accepts TCP connections; each handshake runs in a task of its own,
-//! with a time limit. When [`Limits::handshakes`] are under way, the one that
-//! has taken longest makes room for the newest: an honest handshake takes
-//! milliseconds, so what waits longest is what stalls.
+//! with a time limit. When [`Limits::handshakes`] are under way, the next waits
+//! for one to end; none ending within [`Limits::patience`], the one that has
+//! taken longest is dropped. An honest handshake takes milliseconds, so a crowd
+//! of them passes in turn, and what takes longest is what stalls.
 //!
 //! Connections come out as a stream, as tonic's `serve_with_incoming` takes
 //! it, or one by one from [`TlsIncoming::accept`]. Dropping the
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -37,6 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Handshakes under way at once, at least 1.
     pub handshakes: usize,
+    /// How long a handshake may keep a newcomer waiting when there are as many.
+    pub patience: Duration,
     /// From the TCP connection to the end of the handshake.
     pub timeout: Duration,
 }
@@ -45,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshakes: 256,
+            patience: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
         }
     }
@@ -191,35 +196,41 @@ async fn listen(
 ) {
     // Dropped with this future, which ends every handshake.
     let mut tasks = JoinSet::new();
-    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
+    let mut oldest_first: VecDeque<(Instant, AbortHandle)> = VecDeque::new();
     loop {
-        let accepted = listener.accept().await;
-        while tasks.try_join_next().is_some() {}
-        match accepted {
-            Ok((tcp, remote)) => {
-                make_room(&mut oldest_first, limits.handshakes.max(1));
-                let handshake =
-                    shake_hands(tcp, remote, acceptor.clone(), limits.timeout, done.clone());
-                oldest_first.push_back(tasks.spawn(handshake));
+        oldest_first.retain(|(_, handshake)| !handshake.is_finished());
+        let has_room = oldest_first.len() < limits.handshakes.max(1);
+        let oldest = oldest_first
+            .front()
+            .map_or_else(Instant::now, |(at, _)| *at);
+        tokio::select! {
+            Some(ended) = tasks.join_next() => {
+                // A handshake that was dropped or panicked is just not there.
+                if let Ok(Some(connection)) = ended
+                    && done.send(connection).await.is_err()
+                {
+                    return;
+                }
             }
-            // What the peer did to its own connection says nothing about the next.
-            Err(error) if is_of_the_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no TCP connection could be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok((tcp, remote)) => {
+                    let handshake = shake_hands(tcp, remote, acceptor.clone(), limits.timeout);
+                    oldest_first.push_back((Instant::now(), tasks.spawn(handshake)));
+                }
+                // What the peer did to its own connection says nothing about the next.
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "no TCP connection could be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = tokio::time::sleep_until(oldest + limits.patience), if !has_room => {
+                tracing::debug!("too many TLS handshakes at once; the oldest is dropped");
+                if let Some((_, handshake)) = oldest_first.pop_front() {
+                    handshake.abort();
+                }
             }
         }
-    }
-}
-
-/// Ends the longest-running handshake when there are `most` of them.
-fn make_room(oldest_first: &mut VecDeque<AbortHandle>, most: usize) {
-    oldest_first.retain(|handshake| !handshake.is_finished());
-    if oldest_first.len() >= most
-        && let Some(handshake) = oldest_first.pop_front()
-    {
-        tracing::debug!("too many TLS handshakes at once; the oldest is dropped");
-        handshake.abort();
     }
 }
 
@@ -228,19 +239,19 @@ async fn shake_hands(
     remote: SocketAddr,
     acceptor: TlsAcceptor,
     timeout: Duration,
-    done: mpsc::Sender<TlsConnection>,
-) {
+) -> Option<TlsConnection> {
     // Latency only; a socket that refuses it is about to fail anyway.
     let _ = tcp.set_nodelay(true);
     match tokio::time::timeout(timeout, acceptor.accept(tcp)).await {
-        Ok(Ok(stream)) => {
-            if let Some(connection) = identify(stream, remote) {
-                // Fails only when nobody takes connections any more.
-                let _ = done.send(connection).await;
-            }
+        Ok(Ok(stream)) => identify(stream, remote),
+        Ok(Err(error)) => {
+            tracing::debug!(%remote, %error, "TLS handshake failed");
+            None
         }
-        Ok(Err(error)) => tracing::debug!(%remote, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%remote, "TLS handshake took too long"),
+        Err(_) => {
+            tracing::debug!(%remote, "TLS handshake took too long");
+            None
+        }
     }
 }
 

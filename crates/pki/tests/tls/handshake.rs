@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rcgen::SanType;
 use rhyzome_pki::client::{ClientCertificate, component_config, dial, pinned};
 use rhyzome_pki::server::{ServerCertificate, http_config};
-use rhyzome_pki::{Credential, Fingerprint, JoinToken};
+use rhyzome_pki::{CORE_SERVER_NAME, Credential, Fingerprint, JoinToken};
 use rustls::pki_types::CertificateDer;
 
 use crate::site::{HOUR, joined, joining, listen, site, site_called, talk, tls_error};
@@ -128,6 +129,25 @@ async fn a_component_cannot_pose_as_the_core() {
     let victim = joined(&site.component("host-2"));
     let error = serve(&site, chain, &credential, victim).await;
     assert!(error.contains("InvalidPurpose"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_say_what_it_is_for_is_for_nothing() {
+    let mut site = site(17);
+    let name = SanType::DnsName(CORE_SERVER_NAME.try_into().unwrap());
+    let server = site.anything_goes(name);
+    let victim = joined(&site.component("host-1"));
+    let error = serve(&site, server.chain().to_vec(), &server, victim).await;
+    assert_eq!(error, "InvalidCertificate(InvalidPurpose)");
+
+    let name = SanType::URI("rhyzome://component/host-1".try_into().unwrap());
+    let certificate = ClientCertificate::new(&site.anything_goes(name));
+    let ours = [site.authority.certificate().clone()];
+    let mut core = site.core().await;
+    let error = core
+        .refuse(component_config(&ours, certificate).unwrap())
+        .await;
+    assert_eq!(tls_error(&error), "AlertReceived(AccessDenied)");
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use rhyzome_pki::acceptor::{ConnectInfo, Limits, TlsConnection, TlsIncoming};
 use rhyzome_pki::client::{ClientCertificate, component_config, dial, joining_config};
+use rhyzome_pki::credential::Named;
 use rhyzome_pki::issue::ComponentRequest;
 use rhyzome_pki::server::{ServerCertificate, grpc_config};
 use rhyzome_pki::{Authority, Credential, Fingerprint, Identity, NewKey};
@@ -69,6 +71,20 @@ impl Site {
         self.component_at(id, SystemTime::now())
     }
 
+    /// A certificate that somebody else signed with the authority's key, with
+    /// no word on what it may be used for.
+    pub fn anything_goes(&self, name: SanType) -> Credential {
+        let signing = KeyPair::from_pem(&self.authority.credential().key_pem()).unwrap();
+        let issuer = Issuer::from_ca_cert_der(self.authority.certificate(), signing).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![name];
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let named = |pem| Named { name: "test", pem };
+        let (certificate, key) = (certificate.pem(), key.serialize_pem());
+        Credential::from_pem(named(certificate.as_bytes()), named(key.as_bytes())).unwrap()
+    }
+
     pub fn server_config(&self, certificate: Arc<ServerCertificate>) -> ServerConfig {
         grpc_config(&[self.authority.certificate().clone()], certificate).unwrap()
     }
@@ -110,7 +126,8 @@ impl Core {
         }
     }
 
-    async fn answer(&mut self) -> TlsConnection {
+    /// Meets whoever comes next.
+    pub async fn answer(&mut self) -> TlsConnection {
         let mut connection = tokio::time::timeout(BOUND, self.incoming.accept())
             .await
             .expect("a connection in time")

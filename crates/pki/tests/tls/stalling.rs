@@ -7,7 +7,7 @@ use rhyzome_pki::server::ServerCertificate;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::site::{BOUND, Core, Site, joined, listen, site};
+use crate::site::{BOUND, Core, Site, joined, listen, site, talk};
 
 async fn core_with(site: &mut Site, limits: Limits) -> Core {
     let certificate = ServerCertificate::new(&site.core_credential());
@@ -31,6 +31,7 @@ async fn clients_that_stall_block_nobody() {
     let limits = Limits {
         handshakes: 64,
         timeout: Duration::from_secs(600),
+        ..Limits::default()
     };
     let mut core = core_with(&mut site, limits).await;
     let mut stalled = Vec::new();
@@ -50,6 +51,7 @@ async fn when_handshakes_are_too_many_the_oldest_makes_room() {
     let limits = Limits {
         handshakes: 4,
         timeout: Duration::from_secs(600),
+        patience: Duration::from_millis(20),
     };
     let mut core = core_with(&mut site, limits).await;
     let mut stalled = Vec::new();
@@ -67,11 +69,46 @@ async fn when_handshakes_are_too_many_the_oldest_makes_room() {
 }
 
 #[tokio::test]
+async fn a_crowd_passes_in_turn_and_nobody_is_dropped() {
+    let mut site = site(25);
+    let limits = Limits {
+        handshakes: 2,
+        timeout: Duration::from_secs(600),
+        patience: Duration::from_secs(600),
+    };
+    let mut core = core_with(&mut site, limits).await;
+    let address = core.address().to_string();
+    let mut clients = tokio::task::JoinSet::new();
+    for index in 0..30 {
+        let config = joined(&site.component(&format!("host-{index}")));
+        let address = address.clone();
+        clients.spawn(async move { talk(&address, config).await });
+    }
+    let mut met = std::collections::BTreeSet::new();
+    for _ in 0..30 {
+        met.insert(
+            core.answer()
+                .await
+                .info()
+                .peer
+                .clone()
+                .unwrap()
+                .component_id,
+        );
+    }
+    assert_eq!(met.len(), 30);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_stalled_handshake_ends_at_its_time_limit() {
     let mut site = site(23);
     let limits = Limits {
         handshakes: 64,
         timeout: Duration::from_millis(50),
+        ..Limits::default()
     };
     let core = core_with(&mut site, limits).await;
     let stalled = TcpStream::connect(core.address()).await.unwrap();
