@@ -14,6 +14,33 @@ use crate::{Settings, path, tree};
 
 /// Collects the layers. Later ones win: defaults, the file, the environment,
 /// `--set`, flags of their own.
+///
+/// ```
+/// use rhyzome_settings::{Loader, Settings};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct Api {
+///     http_bind: std::net::SocketAddr,
+/// }
+///
+/// impl Default for Api {
+///     fn default() -> Self {
+///         Self { http_bind: ([127, 0, 0, 1], 8080).into() }
+///     }
+/// }
+///
+/// impl Settings for Api {}
+///
+/// let loaded = Loader::new("RHYZOME_API")
+///     .file_if_present("/etc/rhyzome/no-such-file.toml")
+///     .env([("RHYZOME_API_HTTP_BIND", "127.0.0.1:80")])
+///     .ignore_env(["RHYZOME_API_CONFIG"])
+///     .load::<Api>()
+///     .unwrap_or_else(|errors| panic!("{errors}"));
+/// assert_eq!(loaded.settings.http_bind.port(), 80);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Loader {
     prefix: String,
