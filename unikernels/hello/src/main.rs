@@ -49,6 +49,7 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     match net::start(settings, &mut Mapper::new()) {
         Some(mut stack) => {
             let mut server = Server::start(&mut stack.sockets, memory);
+            stack.announce();
             loop {
                 stop_if_asked();
                 if !(stack.poll() | server.serve(&mut stack)) {

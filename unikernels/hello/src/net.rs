@@ -213,6 +213,7 @@ impl Stack {
             self.interface = interface(&mut self.card);
         }
         self.configure();
+        self.announce();
     }
 
     /// Gives the interface the addresses and routes of the settings and of the lease.
@@ -261,10 +262,10 @@ impl Stack {
         if left_out > 0 {
             say!("net: {left_out} routes are more than fit, and left out");
         }
-        self.announce();
     }
 
-    fn announce(&self) {
+    /// Says where the server is to be found, once it is.
+    pub fn announce(&self) {
         if self
             .dhcp
             .as_ref()

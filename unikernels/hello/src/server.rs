@@ -99,6 +99,7 @@ impl Server {
             );
             socket.set_nagle_enabled(false);
             socket.set_timeout(Some(GONE));
+            listen(&mut socket);
             Connection {
                 handle: sockets.add(socket),
                 head,
@@ -163,7 +164,12 @@ impl Server {
         let socket: &mut tcp::Socket<'static> = stack.sockets.get_mut(connection.handle);
         match (socket.state(), connection.phase) {
             // The time after a close serves the closing side; waiting it out would use up the connections.
-            (State::Closed | State::TimeWait, _) => connection.listen(socket, now),
+            (State::Closed | State::TimeWait, _) => {
+                connection.len = 0;
+                connection.enter(Phase::Listening, now);
+                listen(socket);
+                true
+            }
             (State::Listen | State::SynReceived, _) => false,
             (_, Phase::Listening) => {
                 connection.enter(Phase::Reading, now);
@@ -304,21 +310,18 @@ fn fill<T>(array: &mut [T], items: impl Iterator<Item = T>) -> &[T] {
     &array[..len]
 }
 
+fn listen(socket: &mut tcp::Socket<'static>) {
+    socket.abort();
+    socket.set_ack_delay(Some(ACK_DELAY));
+    socket
+        .listen(PORT)
+        .expect("a closed socket can listen on a port");
+}
+
 impl Connection {
     fn enter(&mut self, phase: Phase, now: u64) {
         self.phase = phase;
         self.since = now;
-    }
-
-    fn listen(&mut self, socket: &mut tcp::Socket<'static>, now: u64) -> bool {
-        self.len = 0;
-        self.enter(Phase::Listening, now);
-        socket.abort();
-        socket.set_ack_delay(Some(ACK_DELAY));
-        socket
-            .listen(PORT)
-            .expect("a closed socket can listen on a port");
-        true
     }
 
     /// Sends what is left and then the end. From here on everything is acknowledged at once: the peer's end, too,
