@@ -20,7 +20,10 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
+        .with_env_filter(
+            EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| EnvFilter::new(endpoint::LOG_FILTER)),
+        )
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();

@@ -20,6 +20,7 @@
 //! set with `wg` are in force but are not written down.
 
 mod control;
+mod interface;
 mod netns;
 mod options;
 mod process;
@@ -29,6 +30,7 @@ mod state;
 mod userspace;
 
 pub use control::{Applied, Control, ControlError, Failure, PeerStatus, Status};
+pub use interface::InterfaceError;
 pub use netns::NamespaceError;
 pub use options::{EndpointOptions, OptionsError};
 pub use process::ProcessError;
@@ -50,6 +52,10 @@ pub enum Backend {
     /// gotatun in the endpoint's process. Works on any kernel with TUN devices.
     Userspace,
 }
+
+/// What of the log a program should keep that becomes an endpoint: gotatun writes an error for
+/// each packet to a peer that was never there, which anybody in the network can make many of.
+pub const LOG_FILTER: &str = "info,gotatun=off";
 
 /// How old the last handshake of a connected peer can be at most, in milliseconds: after that its
 /// session is rejected by either side (Reject-After-Time in the WireGuard paper, section 6.2).

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rand::{CryptoRng, RngCore};
+use rand::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use x25519_dalek::StaticSecret;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -43,7 +43,7 @@ pub struct PrivateKey(StaticSecret);
 
 impl PrivateKey {
     /// Makes a new key out of `rng`.
-    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         rng.fill_bytes(bytes.as_mut());
         Self(StaticSecret::from(*bytes))
@@ -177,7 +177,7 @@ pub struct PresharedKey([u8; KEY_LENGTH]);
 
 impl PresharedKey {
     /// Makes a new key out of `rng`.
-    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         rng.fill_bytes(bytes.as_mut());
         Self(*bytes)

@@ -4,6 +4,7 @@
 //! A prefix belongs to one peer. WireGuard itself would move it silently to whoever asked last;
 //! here the second one is refused and the first keeps it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
@@ -143,9 +144,9 @@ pub fn settle(current: &PeerSet, changes: &Changes, own: &PublicKey) -> Settled 
         }
     }
     for (key, mut peer) in before {
-        if !peers.contains_key(&key) {
+        if let Entry::Vacant(place) = peers.entry(key) {
             peer.allowed_ips.retain(|net| !owners.contains_key(net));
-            peers.insert(key, peer);
+            place.insert(peer);
         }
     }
     Settled { peers, refused }

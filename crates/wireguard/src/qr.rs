@@ -1,7 +1,7 @@
 //! A client's configuration as a QR code in a terminal, for the WireGuard app of a telephone.
 //!
-//! Two rows of modules share a line of text through half blocks. What is drawn is dark on light
-//! whatever the terminal's colours are not: scanners take either, as long as the border is there.
+//! Two rows of modules share a line of text through half blocks. The light modules are the ones
+//! drawn, since most terminals write light on dark; most scanners take the inverse as well.
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
@@ -29,7 +29,11 @@ pub fn render(config: &ClientConfig) -> Result<Zeroizing<String>, QrError> {
     // The lowest level of error correction: a screen has no dirt, and large codes scan badly.
     let code = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::L);
     let code = code.map_err(|_| QrError::TooLong { length: text.len() })?;
-    let drawn = code.render::<Dense1x2>().quiet_zone(true).build();
+    let drawn = code
+        .render::<Dense1x2>()
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build();
     Ok(Zeroizing::new(drawn))
 }
 

@@ -16,6 +16,7 @@
 //! so uploads over lossy paths are slow.
 
 mod handshake;
+mod icmp;
 mod link;
 mod stack;
 mod stream;
@@ -96,7 +97,7 @@ pub enum ConnectError {
         destination: SocketAddr,
         /// Which endpoint, and for how long.
         #[source]
-        source: HandshakeError,
+        source: Box<HandshakeError>,
     },
     /// The destination refused: it is there, and nothing listens.
     #[error("{0} refused the connection")]
@@ -228,7 +229,7 @@ impl Tunnel {
         let shaken = self.handshake(remote, left).await;
         shaken.map_err(|source| ConnectError::NoHandshake {
             destination,
-            source,
+            source: Box::new(source),
         })?;
         let stream = TunnelStream::open(Arc::clone(&self.shared), destination, turn)?;
         let left = bound.saturating_sub(started.elapsed());

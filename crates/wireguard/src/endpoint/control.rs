@@ -1,7 +1,7 @@
 //! The endpoint's own protocol: one JSON object a line, a request and its answer.
 //!
-//! `{"op":"status"}`, `{"op":"apply","add":[…],"remove":[…],"change":[…]}`, `{"op":"stop"}`. The
-//! answer is `{"ok":…}` or `{"error":"…"}`. Peers in a request are read one by one: one that makes
+//! `{"op":"status"}`, `{"op":"apply","add":[…],"remove":[…],"change":[…]}`,
+//! `{"op":"replace","peers":[…]}`, `{"op":"stop"}`. The answer is `{"ok":…}` or `{"error":"…"}`. Peers in a request are read one by one: one that makes
 //! no sense is reported and the others are taken. A line that its writer did not end is not obeyed.
 
 use std::collections::BTreeSet;
@@ -105,6 +105,9 @@ pub(super) enum Request {
         #[serde(default)]
         change: Vec<Value>,
     },
+    Replace {
+        peers: Vec<Value>,
+    },
     Stop,
 }
 
@@ -136,6 +139,9 @@ pub enum ControlError {
     /// The endpoint closed the connection instead of answering.
     #[error("the endpoint closed the connection without an answer")]
     Closed,
+    /// The request cannot be written as JSON.
+    #[error("the request cannot be written")]
+    Request(#[source] serde_json::Error),
     /// The answer is not what was expected: another version's, maybe.
     #[error("the endpoint's answer makes no sense")]
     Answer(#[source] serde_json::Error),
@@ -179,17 +185,26 @@ impl Control {
     /// # Errors
     /// No answer: then what was done is not known, and the request may be repeated.
     pub async fn apply(&mut self, changes: &Changes) -> Result<Applied, ControlError> {
-        let json = |peer: &Peer| serde_json::to_value(peer).map_err(ControlError::Answer);
-        let peers = |peers: &[Peer]| -> Result<Vec<Value>, ControlError> {
-            peers.iter().map(json).collect()
-        };
         let keys = changes.remove.iter();
         let request = Request::Apply {
-            add: peers(&changes.add)?,
+            add: values(&changes.add)?,
             remove: keys.map(|key| Value::String(key.to_string())).collect(),
-            change: peers(&changes.change)?,
+            change: values(&changes.change)?,
         };
         self.ask(&request, APPLY).await
+    }
+
+    /// Asks that these be the peers, and no others. Those that are there already are not touched;
+    /// the rest is as with [`Self::apply`].
+    ///
+    /// # Errors
+    /// No answer: then what was done is not known, and the request may be repeated.
+    pub async fn replace<'a>(
+        &mut self,
+        peers: impl IntoIterator<Item = &'a Peer>,
+    ) -> Result<Applied, ControlError> {
+        let peers = values(peers)?;
+        self.ask(&Request::Replace { peers }, APPLY).await
     }
 
     /// Asks the endpoint to end. It has heard when this returns, and ends soon after.
@@ -216,7 +231,7 @@ impl Control {
     }
 
     async fn exchange(&mut self, request: &Request) -> Result<Response, ControlError> {
-        let mut line = serde_json::to_vec(request).map_err(ControlError::Answer)?;
+        let mut line = serde_json::to_vec(request).map_err(ControlError::Request)?;
         line.push(b'\n');
         let sent = self.stream.write_all(&line).await;
         sent.map_err(ControlError::Io)?;
@@ -226,6 +241,13 @@ impl Control {
         let answer = answer.ok_or(ControlError::Closed)?;
         serde_json::from_slice(&answer).map_err(ControlError::Answer)
     }
+}
+
+fn values<'a>(peers: impl IntoIterator<Item = &'a Peer>) -> Result<Vec<Value>, ControlError> {
+    let values = peers.into_iter().map(serde_json::to_value);
+    values
+        .collect::<Result<_, _>>()
+        .map_err(ControlError::Request)
 }
 
 /// The next complete line; none at the end, also if it comes in the middle of a line.

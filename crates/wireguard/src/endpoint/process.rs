@@ -6,8 +6,9 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +55,7 @@ impl ProcessName {
     pub(super) fn own() -> Result<Self, ProcessError> {
         let pid = std::process::id();
         let wrong = |source| ProcessError::Look { pid, source };
-        let (_, start_time) = stat(pid).map_err(wrong)?;
+        let start_time = start_time(pid).map_err(wrong)?;
         let boot_id = boot_id().map_err(wrong)?;
         Ok(Self {
             pid,
@@ -74,18 +75,26 @@ impl ProcessName {
 
     /// Whether this very process still runs. One that ended and was not waited for does not.
     pub(super) fn runs(&self) -> Result<bool, ProcessError> {
+        Ok(self.handle()?.is_some())
+    }
+
+    /// A descriptor of this very process, if it runs.
+    fn handle(&self) -> Result<Option<OwnedFd>, ProcessError> {
         let wrong = |source| ProcessError::Look {
             pid: self.pid,
             source,
         };
         if boot_id().map_err(wrong)? != self.boot_id {
-            return Ok(false);
+            return Ok(None);
         }
-        match stat(self.pid) {
-            Ok((state, start)) => Ok(start == self.start_time && !matches!(state, 'Z' | 'X')),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            // The process went while its file was read.
-            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(false),
+        // First the descriptor, then the look: what the look finds is what the descriptor is of.
+        let found = pidfd(self.pid).and_then(|handle| Ok((start_time(self.pid)?, handle)));
+        match found {
+            Ok((start, handle)) => {
+                let runs = start == self.start_time && !ended(&handle).map_err(wrong)?;
+                Ok(runs.then_some(handle))
+            }
+            Err(error) if is_gone(&error) => Ok(None),
             Err(source) => Err(wrong(source)),
         }
     }
@@ -97,36 +106,39 @@ impl ProcessName {
             signal,
             source,
         };
-        // First the descriptor, then the look: what the look finds is what the descriptor is of.
-        let handle = match pidfd(self.pid) {
-            Ok(handle) => handle,
-            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(false),
-            Err(source) => return Err(wrong(source)),
-        };
-        if !self.runs()? {
+        let Some(handle) = self.handle()? else {
             return Ok(false);
-        }
+        };
         match send(&handle, signal) {
             Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(false),
+            Err(error) if is_gone(&error) => Ok(false),
             Err(source) => Err(wrong(source)),
         }
     }
 }
 
-/// State and start time of a process.
-fn stat(pid: u32) -> io::Result<(char, u64)> {
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
+}
+
+/// When a process started, in clock ticks since the boot.
+fn start_time(pid: u32) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     parse_stat(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text.clone()))
 }
 
 /// The name in the second field may hold blanks and brackets, so counting starts behind it.
-fn parse_stat(text: &str) -> Option<(char, u64)> {
+fn parse_stat(text: &str) -> Option<u64> {
     let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    Some((state, start))
+    rest.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Whether all threads of the process have ended: its first thread may be a zombie while others
+/// still hold what it had open. The descriptor can be read from then on (pidfd_open(2)).
+fn ended(handle: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+    let ready = nix::poll::poll(&mut fds, PollTimeout::ZERO).map_err(io::Error::from)?;
+    Ok(ready > 0)
 }
 
 fn boot_id() -> io::Result<String> {
@@ -172,7 +184,7 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
         let text = "7 (a) R (b) c) S 1 7 7 0 -1 4 1 0 0 0 1 2 3 4 20 0 1 0 98765 1 2\n";
-        assert_eq!(parse_stat(text), Some(('S', 98765)));
+        assert_eq!(parse_stat(text), Some(98765));
         assert_eq!(parse_stat("7 (short) S 1"), None);
     }
 
@@ -180,7 +192,7 @@ mod tests {
     fn a_process_that_took_the_id_of_another_is_not_signalled() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let own = ProcessName::own().unwrap();
-        let (_, start_time) = stat(child.id()).unwrap();
+        let start_time = start_time(child.id()).unwrap();
         let another = ProcessName {
             pid: child.id(),
             start_time: start_time + 1,
@@ -209,18 +221,18 @@ mod tests {
     #[test]
     fn a_process_that_ended_and_was_not_waited_for_does_not_run() {
         let mut child = Command::new("true").spawn().unwrap();
-        let (_, start_time) = stat(child.id()).unwrap();
+        let start_time = start_time(child.id()).unwrap();
         let name = ProcessName {
             pid: child.id(),
             start_time,
             boot_id: boot_id().unwrap(),
         };
         let bound = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while stat(child.id()).unwrap().0 != 'Z' {
+        while name.runs().unwrap() {
             assert!(std::time::Instant::now() < bound, "true does not end");
             std::thread::yield_now();
         }
-        assert!(!name.runs().unwrap());
+        assert!(fs::exists(format!("/proc/{}", child.id())).unwrap());
         child.wait().unwrap();
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gotatun::device::uapi::{UapiClient, UapiServer};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -21,7 +22,7 @@ use super::state::{StateDir, StateError};
 use super::userspace::{Userspace, UserspaceError};
 use super::{Backend, PeerStatus};
 use crate::key::PublicKey;
-use crate::peers::{Changes, Peer, PeerSet, settle};
+use crate::peers::{Changes, Peer, PeerSet, plan, settle};
 
 /// Why an endpoint did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -187,30 +188,39 @@ impl Endpoint {
     }
 
     async fn obey(&mut self, request: Request) -> Response {
-        let answer = match request {
-            Request::Status => serde_json::to_value(self.status().await),
+        let mut failed = Vec::new();
+        let changes = match request {
+            Request::Status => return answer(&self.status().await),
+            Request::Stop => return Response::Ok(Value::Null),
             Request::Apply {
                 add,
                 remove,
                 change,
-            } => {
-                let mut failed = Vec::new();
-                let changes = Changes {
-                    add: read_peers(add, &mut failed),
-                    remove: read_keys(remove, &mut failed),
-                    change: read_peers(change, &mut failed),
-                };
-                match self.apply(&changes, failed).await {
-                    Ok(applied) => serde_json::to_value(applied),
-                    Err(error) => return Response::Error(with_causes(&error)),
-                }
+            } => Changes {
+                add: read_peers(add, &mut failed),
+                remove: read_keys(remove, &mut failed),
+                change: read_peers(change, &mut failed),
+            },
+            Request::Replace { peers } => {
+                let read = read_peers(peers, &mut failed);
+                self.towards(read, &failed)
             }
-            Request::Stop => Ok(Value::Null),
         };
-        match answer {
-            Ok(value) => Response::Ok(value),
-            Err(error) => Response::Error(error.to_string()),
+        match self.apply(&changes, failed).await {
+            Ok(applied) => answer(&applied),
+            Err(error) => Response::Error(with_causes(&error)),
         }
+    }
+
+    /// The changes that leave only the wanted peers. One that is wanted but made no sense stays as
+    /// it is, if it is there: it is not one that has to go.
+    fn towards(&self, wanted: Vec<Peer>, failed: &[Failure]) -> Changes {
+        let kept = failed.iter().filter_map(|failure| {
+            let key: PublicKey = failure.public_key.parse().ok()?;
+            self.peers.get(&key).cloned()
+        });
+        let wanted = kept.chain(wanted).map(|peer| (peer.public_key, peer));
+        plan(&self.peers, &wanted.collect())
     }
 
     async fn status(&self) -> Status {
@@ -279,6 +289,13 @@ impl Endpoint {
         }
         self.device.stop().await;
         tracing::info!("the endpoint is down");
+    }
+}
+
+fn answer(value: &impl Serialize) -> Response {
+    match serde_json::to_value(value) {
+        Ok(value) => Response::Ok(value),
+        Err(error) => Response::Error(error.to_string()),
     }
 }
 

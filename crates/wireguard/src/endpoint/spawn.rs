@@ -27,6 +27,9 @@ const END: Duration = Duration::from_secs(5);
 
 const POLL: Duration = Duration::from_millis(20);
 
+/// A log of more bytes is put aside at the next start.
+const MAX_LOG: u64 = 1 << 20;
+
 /// How much of the log an error carries, in bytes.
 const TAIL: u64 = 2000;
 
@@ -290,7 +293,12 @@ fn command(options: &EndpointOptions, program: &Program, log: &File) -> Command 
 }
 
 fn open_log(dir: &Path) -> Result<(File, u64), SpawnError> {
-    let path = StateDir::at(dir).path("endpoint.log");
+    let state = StateDir::at(dir);
+    let path = state.path("endpoint.log");
+    if std::fs::metadata(&path).is_ok_and(|log| log.len() > MAX_LOG) {
+        // If the old one stays in the way, it grows: better than no endpoint.
+        let _ = std::fs::rename(&path, state.path("endpoint.log.old"));
+    }
     let mut open = OpenOptions::new();
     open.create(true).append(true).read(true).mode(0o600);
     open.open(&path)

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
-use rand::{CryptoRng, RngCore};
+use rand::CryptoRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -145,10 +145,7 @@ impl StateDir {
     }
 
     /// The private key, made out of `rng` at the first call.
-    pub(super) fn private_key(
-        &self,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<PrivateKey, StateError> {
+    pub(super) fn private_key(&self, rng: &mut impl CryptoRng) -> Result<PrivateKey, StateError> {
         const FILE: &str = "private.key";
         if let Some(bytes) = self.read(FILE)? {
             let bytes = Zeroizing::new(bytes);
@@ -286,7 +283,7 @@ mod tests {
         let peer = Peer::new(key, ["10.9.0.2/32".parse().unwrap()]);
         let text = format!("[{{}}, {}]", serde_json::to_string(&peer).unwrap());
         fs::write(state.path("peers.json"), text).unwrap();
-        assert_eq!(state.peers().unwrap(), [peer.clone()]);
+        assert_eq!(state.peers().unwrap(), std::slice::from_ref(&peer));
 
         state.write_peers(&PeerSet::from([(key, peer)])).unwrap();
         assert_eq!(mode(&state.path("peers.json")), 0o600);

@@ -5,15 +5,11 @@
 
 use gotatun::device::uapi::UapiServer;
 use gotatun::device::{DefaultDeviceTransports, Device, DeviceBuilder, Error as DeviceError};
-use gotatun::tun::tun;
-use gotatun::tun::tun_async_device::{Error as TunError, TunDevice};
 use ipnet::IpNet;
 use ipnetwork::IpNetwork;
-use rtnetlink::Handle;
-use tokio::runtime::Handle as Runtime;
 
 use super::control::PeerStatus;
-use super::netns::{NamespaceError, within};
+use super::interface::{self, InterfaceError, Presence};
 use super::options::EndpointOptions;
 use crate::key::{PrivateKey, PublicKey};
 use crate::peers::{Peer, PeerSet};
@@ -25,52 +21,9 @@ pub(crate) const UDP_BUFFER: usize = 7 << 20;
 /// Why there is no WireGuard interface.
 #[derive(Debug, thiserror::Error)]
 pub enum UserspaceError {
-    /// The namespace cannot be entered.
-    #[error("no way into the network's namespace")]
-    Namespace(#[source] NamespaceError),
-    /// The TUN device cannot be made.
-    #[error("the TUN device {interface} cannot be made")]
-    Tun {
-        /// The interface's name.
-        interface: String,
-        /// Why.
-        #[source]
-        source: TunError,
-    },
-    /// The interface is made but cannot be found by its name.
-    #[error("the interface {interface} is not there")]
-    Index {
-        /// The interface's name.
-        interface: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// There is no netlink socket for the namespace.
-    #[error("no netlink socket in the network's namespace")]
-    Netlink(#[source] std::io::Error),
-    /// An address cannot be set.
-    #[error("{interface} cannot have the address {address}")]
-    Address {
-        /// The interface's name.
-        interface: String,
-        /// The address.
-        address: IpNet,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A route cannot be set.
-    #[error("{prefix} cannot be routed into {interface}")]
-    Route {
-        /// The interface's name.
-        interface: String,
-        /// The route's destination.
-        prefix: IpNet,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
+    /// The interface cannot be made.
+    #[error("the network has no interface for it")]
+    Interface(#[source] InterfaceError),
     /// The UDP port cannot be listened on, most often because another program does.
     #[error("the UDP port {port} cannot be used")]
     Port {
@@ -85,6 +38,7 @@ pub enum UserspaceError {
 /// A running userspace interface.
 pub(super) struct Userspace {
     device: Device<DefaultDeviceTransports>,
+    presence: Presence,
 }
 
 impl Userspace {
@@ -94,14 +48,15 @@ impl Userspace {
         key: &PrivateKey,
         uapi: UapiServer,
     ) -> Result<Self, UserspaceError> {
-        let tun = open_tun(options).await?;
+        let interface = interface::open(options).await;
+        let interface = interface.map_err(UserspaceError::Interface)?;
         let port = options.listen_port;
         let wrong = |source| UserspaceError::Port { port, source };
         let device = DeviceBuilder::new()
             .with_default_udp()
             .udp_recv_buffer_size(UDP_BUFFER)
             .udp_send_buffer_size(UDP_BUFFER)
-            .with_ip(tun)
+            .with_ip(interface.tun)
             .with_private_key(key.secret())
             .with_listen_port(port)
             .with_uapi(uapi)
@@ -110,7 +65,10 @@ impl Userspace {
             .map_err(wrong)?;
         // A device that is built without peers does not listen; clearing its peers makes it.
         device.clear_peers().await.map_err(wrong)?;
-        Ok(Self { device })
+        Ok(Self {
+            device,
+            presence: interface.presence,
+        })
     }
 
     /// Puts `after` in force where `before` was; the peers in `reset` lose their sessions even if
@@ -177,93 +135,14 @@ impl Userspace {
 
     /// Returns when the device cannot go on, for instance because its interface was removed.
     pub(super) async fn failed(&mut self) {
-        self.device.wait().await;
+        tokio::select! {
+            () = self.device.wait() => {}
+            () = self.presence.ended() => {}
+        }
     }
 
     pub(super) async fn stop(self) {
         self.device.stop().await;
-    }
-}
-
-async fn open_tun(options: &EndpointOptions) -> Result<TunDevice, UserspaceError> {
-    let interface = &options.interface;
-    let runtime = Runtime::current();
-    let opened = within(options.namespace.as_deref(), || {
-        // The descriptors are registered with the runtime of the thread that waits for this one.
-        let _entered = runtime.enter();
-        let mut config = tun::Configuration::default();
-        config.tun_name(interface).mtu(options.mtu).up();
-        let tun = tun::create_as_async(&config)
-            .map_err(TunError::OpenTun)
-            .and_then(TunDevice::from_tun_device)
-            .map_err(|source| UserspaceError::Tun {
-                interface: interface.clone(),
-                source,
-            })?;
-        let index = nix::net::if_::if_nametoindex(interface.as_str()).map_err(|errno| {
-            UserspaceError::Index {
-                interface: interface.clone(),
-                source: errno.into(),
-            }
-        })?;
-        let netlink = rtnetlink::new_connection().map_err(UserspaceError::Netlink)?;
-        Ok((tun, index, netlink))
-    });
-    let (tun, index, (connection, netlink, _)) = opened.map_err(UserspaceError::Namespace)??;
-    let connection = tokio::spawn(connection);
-    let addressed = address(&netlink, index, options).await;
-    connection.abort();
-    addressed.map(|()| tun)
-}
-
-async fn address(
-    netlink: &Handle,
-    index: u32,
-    options: &EndpointOptions,
-) -> Result<(), UserspaceError> {
-    for address in &options.addresses {
-        let add = netlink.address();
-        let add = add.add(index, address.addr(), address.prefix_len());
-        or_there(add.execute().await).map_err(|source| UserspaceError::Address {
-            interface: options.interface.clone(),
-            address: *address,
-            source,
-        })?;
-    }
-    for prefix in &options.routes {
-        or_there(route(netlink, index, prefix).await).map_err(|source| UserspaceError::Route {
-            interface: options.interface.clone(),
-            prefix: *prefix,
-            source,
-        })?;
-    }
-    Ok(())
-}
-
-async fn route(netlink: &Handle, index: u32, prefix: &IpNet) -> Result<(), rtnetlink::Error> {
-    let length = prefix.prefix_len();
-    let message = match prefix {
-        IpNet::V4(net) => rtnetlink::RouteMessageBuilder::<std::net::Ipv4Addr>::new()
-            .destination_prefix(net.network(), length)
-            .output_interface(index)
-            .build(),
-        IpNet::V6(net) => rtnetlink::RouteMessageBuilder::<std::net::Ipv6Addr>::new()
-            .destination_prefix(net.network(), length)
-            .output_interface(index)
-            .build(),
-    };
-    netlink.route().add(message).execute().await
-}
-
-/// An address brings a route of its own, which may be one of those asked for.
-fn or_there(done: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {
-    match done {
-        Err(rtnetlink::Error::NetlinkError(message))
-            if message.raw_code() == -(nix::errno::Errno::EEXIST as i32) =>
-        {
-            Ok(())
-        }
-        other => other,
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// Where the device puts what it decrypted.
     pub(super) inlet: Inlet,
     /// Where the driver finds it.
-    pub(super) arrivals: mpsc::Receiver<Packet<Ip>>,
+    pub(super) arrivals: mpsc::Receiver<Packet>,
     /// The stack's network card.
     pub(super) wire: Wire,
     /// Where the device finds what is to be encrypted.
@@ -61,13 +61,13 @@ pub(super) fn new(mtu: u16) -> Link {
 
 /// Takes decrypted packets from the device.
 pub(super) struct Inlet {
-    arrive: mpsc::Sender<Packet<Ip>>,
+    arrive: mpsc::Sender<Packet>,
     dropped: Arc<AtomicU64>,
 }
 
 impl IpSend for Inlet {
     async fn send(&mut self, packet: Packet<Ip>) -> io::Result<()> {
-        if self.arrive.try_send(packet).is_err() {
+        if self.arrive.try_send(packet.into_bytes()).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -102,7 +102,7 @@ impl IpRecv for Outlet {
 /// The stack's network card.
 pub(super) struct Wire {
     /// What the driver has received and the stack has not seen.
-    pub(super) arrived: VecDeque<Packet<Ip>>,
+    pub(super) arrived: VecDeque<Packet>,
     depart: mpsc::Sender<Packet<Ip>>,
     mtu: u16,
     dropped: Arc<AtomicU64>,
@@ -142,11 +142,11 @@ impl Device for Wire {
     }
 }
 
-pub(super) struct Arrived(Packet<Ip>);
+pub(super) struct Arrived(Packet);
 
 impl RxToken for Arrived {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(&self.0.into_bytes())
+        read(&self.0)
     }
 }
 

@@ -3,11 +3,12 @@
 //! A socket whose stream was dropped is an orphan: it gets time to deliver what was written and is
 //! then removed, with the turn that it holds.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gotatun::packet::{Ip, Packet};
+use gotatun::packet::Packet;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration as StackDuration, Instant as StackInstant};
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::ConnectError;
+use super::icmp::{self, Report, Verdict};
 use super::link::Wire;
 
 /// What a connection may have received and not read, in bytes.
@@ -51,6 +53,8 @@ pub(super) struct Stack {
     sockets: SocketSet<'static>,
     wire: Wire,
     orphans: Vec<Orphan>,
+    /// Connections that the network put an end to before they were there.
+    verdicts: HashMap<SocketHandle, Verdict>,
     sources: Vec<IpAddr>,
     next_port: u16,
     started: Instant,
@@ -92,6 +96,7 @@ impl Shared {
                 sockets: SocketSet::new(Vec::new()),
                 wire,
                 orphans: Vec::new(),
+                verdicts: HashMap::new(),
                 sources: addresses.to_vec(),
                 next_port: PORTS.start() + offset,
                 started,
@@ -157,6 +162,12 @@ impl Stack {
         Ok((self.sockets.add(socket), local))
     }
 
+    /// Why a connection was closed that was not there yet: without a report it was its other side.
+    pub(super) fn verdict(&self, handle: SocketHandle) -> Verdict {
+        let verdict = self.verdicts.get(&handle);
+        verdict.copied().unwrap_or(Verdict::Refused)
+    }
+
     /// Called once a connection is there: from now on silence ends it.
     pub(super) fn established(&mut self, handle: SocketHandle) {
         let socket = self.socket(handle);
@@ -180,6 +191,28 @@ impl Stack {
         });
     }
 
+    fn arrive(&mut self, packets: impl Iterator<Item = Packet>) {
+        for packet in packets {
+            if let Some(report) = icmp::read(&packet) {
+                self.heed(&report);
+            }
+            self.wire.arrived.push_back(packet);
+        }
+    }
+
+    /// Ends the connection that is reported on, if it is ours and not there yet.
+    fn heed(&mut self, report: &Report) {
+        for (handle, socket) in self.sockets.iter_mut() {
+            let smoltcp::socket::Socket::Tcp(socket) = socket;
+            let same = socket.local_endpoint() == Some(report.local.into())
+                && socket.remote_endpoint() == Some(report.remote.into());
+            if same && socket.state() == State::SynSent {
+                self.verdicts.insert(handle, report.verdict);
+                socket.abort();
+            }
+        }
+    }
+
     /// Moves packets, and says how long nothing has to be done unless something happens.
     fn poll(&mut self) -> Option<Duration> {
         let now = self.now();
@@ -196,7 +229,7 @@ impl Stack {
 
     /// Removes the orphans that are done, and gives up those that take too long.
     fn bury(&mut self) {
-        let sockets = &mut self.sockets;
+        let (sockets, verdicts) = (&mut self.sockets, &mut self.verdicts);
         self.orphans.retain(|orphan| {
             let socket: &mut Socket<'_> = sockets.get_mut(orphan.handle);
             match socket.state() {
@@ -213,6 +246,7 @@ impl Stack {
                 }
             }
             sockets.remove(orphan.handle);
+            verdicts.remove(&orphan.handle);
             false
         });
     }
@@ -244,12 +278,12 @@ impl Stack {
 const BURIAL: Duration = Duration::from_millis(100);
 
 /// Moves packets between the device and the sockets until the device is gone.
-pub(super) async fn drive(shared: Arc<Shared>, mut arrivals: mpsc::Receiver<Packet<Ip>>) {
+pub(super) async fn drive(shared: Arc<Shared>, mut arrivals: mpsc::Receiver<Packet>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let (delay, stalled, room) = {
             let mut stack = shared.lock();
-            stack.wire.arrived.extend(batch.drain(..));
+            stack.arrive(batch.drain(..));
             let delay = stack.poll();
             let waiting = stack.wire.arrived.len();
             (delay, stack.wire.stalled(), BATCH.saturating_sub(waiting))

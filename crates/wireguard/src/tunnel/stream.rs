@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::ConnectError;
+use super::icmp::Verdict;
 use super::stack::Shared;
 
 /// A TCP connection through a tunnel.
@@ -62,8 +63,10 @@ impl TunnelStream {
                     socket.register_send_waker(context.waker());
                     Poll::Pending
                 }
-                // Only the other side's reset ends a connection that was not there yet.
-                State::Closed => Poll::Ready(Err(ConnectError::Refused(self.remote))),
+                State::Closed => Poll::Ready(Err(match stack.verdict(self.handle) {
+                    Verdict::Refused => ConnectError::Refused(self.remote),
+                    Verdict::NoRoute => ConnectError::NoRoute(self.remote),
+                })),
                 _ => {
                     stack.established(self.handle);
                     Poll::Ready(Ok(()))

@@ -3,6 +3,11 @@
 //! Needs root: each test makes network namespaces of its own and removes them afterwards. The
 //! endpoint's process is the example `wireguard` of this crate.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that the tests share are tests, too"
+)]
+
 mod endpoint;
 mod peers;
 mod server;

@@ -84,6 +84,33 @@ fn a_hundred_changes_around_a_peer_leave_its_session_and_its_connection_alone() 
 }
 
 #[test]
+fn replacing_the_peers_leaves_those_that_stay_alone() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let [stays, goes, comes] = [2, 3, 4].map(Device::new);
+    site.on_host(async || admit(&network, &[&stays, &goes]).await);
+    let echo = server::echo(&network.namespace, network.server(false));
+    let config = Network::config(&stays, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let mut stream = tunnel.connect(echo, LONG).await.unwrap();
+        let wanted = [stays.peer(), comes.peer()];
+        let applied = control(&network).await.replace(&wanted).await.unwrap();
+        assert_eq!((applied.peers, applied.failed.len()), (2, 0));
+        stream.write_u32(7).await.unwrap();
+        assert_eq!(stream.read_u32().await.unwrap(), 7);
+        let peers = status(&network).await.peers;
+        let keys: Vec<_> = peers.iter().map(|peer| peer.public_key).collect();
+        assert!(!keys.contains(&goes.key.public_key()) && keys.len() == 2);
+        let same = peers
+            .iter()
+            .find(|p| p.public_key == stays.key.public_key());
+        assert!(same.unwrap().rx_bytes > 0, "the peer was put in anew");
+    });
+}
+
+#[test]
 fn a_thousand_peers_are_in_force_when_the_answer_comes() {
     let mut site = Site::new();
     let network = site.network(1);

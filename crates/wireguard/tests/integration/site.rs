@@ -56,16 +56,16 @@ impl Site {
         let host = site.namespace("h");
         let client = site.namespace("c");
         run(&format!(
-            "ip -n {host} link add up type veth peer name up netns {client}"
+            "ip -n {host} link add wire type veth peer name wire netns {client}"
         ));
         for (namespace, last) in [(&host, 1), (&client, 2)] {
             run(&format!(
-                "ip -n {namespace} addr add 192.0.2.{last}/24 dev up"
+                "ip -n {namespace} addr add 192.0.2.{last}/24 dev wire"
             ));
             run(&format!(
-                "ip -n {namespace} addr add 2001:db8::{last}/64 dev up nodad"
+                "ip -n {namespace} addr add 2001:db8::{last}/64 dev wire nodad"
             ));
-            run(&format!("ip -n {namespace} link set up up"));
+            run(&format!("ip -n {namespace} link set wire up"));
         }
         site
     }

@@ -4,11 +4,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rhyzome_wireguard::tunnel::{ConnectError, Tunnel, TunnelStream};
+use rhyzome_wireguard::tunnel::{ConnectError, MAX_CONNECTIONS, Tunnel, TunnelStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::{self, GREETING};
-use crate::site::{Device, LONG, Network, Site, admit, program, wait_for};
+use crate::site::{Device, LONG, Network, Site, admit, program, run, wait_for};
 
 async fn fetch(tunnel: &Tunnel, from: SocketAddr) -> Vec<u8> {
     let mut stream = tunnel.connect(from, LONG).await.unwrap();
@@ -57,13 +57,13 @@ fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
 
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
                   --bounding-set=-all --ambient-caps=-all --no-new-privs";
-    let run = |command: &[&str]| {
+    let unprivileged = |command: &[&str]| {
         let mut line = Command::new("ip");
         line.args(["netns", "exec", &site.client_namespace()]);
         line.args(nobody.split_whitespace()).args(command);
         line.output().unwrap()
     };
-    let status = String::from_utf8(run(&["cat", "/proc/self/status"]).stdout).unwrap();
+    let status = String::from_utf8(unprivileged(&["cat", "/proc/self/status"]).stdout).unwrap();
     assert!(
         status.contains("Uid:\t65534\t65534\t65534\t65534"),
         "{status}"
@@ -72,7 +72,7 @@ fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
 
     let program = program().path;
     let program = program.to_str().unwrap();
-    let fetched = run(&[
+    let fetched = unprivileged(&[
         program,
         "fetch",
         file.to_str().unwrap(),
@@ -192,6 +192,37 @@ fn each_way_of_not_connecting_is_told_apart() {
 }
 
 #[test]
+fn an_endpoint_is_reached_at_its_second_address_if_the_first_is_dead() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    let server = server::greet(&network.namespace, network.server(false));
+    let host = site.host_namespace();
+    // The one name that has two addresses everywhere. The client is on the host itself.
+    let config = Network::config(&device, &[(&network, key)], "localhost");
+    site.on_host(async || {
+        admit(&network, &[&device]).await;
+        let port = network.options.listen_port;
+        let found = tokio::net::lookup_host(("localhost", port)).await.unwrap();
+        let addresses: Vec<SocketAddr> = found.collect();
+        assert!(addresses.len() >= 2, "localhost has but {addresses:?}");
+        let family = if addresses[0].is_ipv4() { "ip" } else { "ip6" };
+        let dead = addresses[0].ip();
+        for line in [
+            "add table inet t".to_owned(),
+            "add chain inet t c { type filter hook input priority 0 ; }".to_owned(),
+            format!("add rule inet t c {family} daddr {dead} udp dport {port} drop"),
+        ] {
+            run(&format!("ip netns exec {host} nft {line}"));
+        }
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        assert_eq!(fetch(&tunnel, server).await, GREETING);
+        assert_eq!(tunnel.stats().await.peers[0].address, Some(addresses[1]));
+    });
+}
+
+#[test]
 fn a_destination_that_is_silent_times_out() {
     let mut site = Site::new();
     let network = site.network(1);
@@ -200,13 +231,13 @@ fn a_destination_that_is_silent_times_out() {
     site.on_host(async || admit(&network, &[&device]).await);
     // A rule that drops, for a blackhole route answers with ICMP.
     let namespace = &network.namespace;
-    crate::site::run(&format!("ip netns exec {namespace} nft add table inet t"));
-    crate::site::run(&format!(
-        "ip netns exec {namespace} nft add chain inet t c {{ type filter hook input priority 0 ; }}"
-    ));
-    crate::site::run(&format!(
-        "ip netns exec {namespace} nft add rule inet t c tcp dport 99 drop"
-    ));
+    for line in [
+        "add table inet t",
+        "add chain inet t c { type filter hook input priority 0 ; }",
+        "add rule inet t c tcp dport 99 drop",
+    ] {
+        run(&format!("ip netns exec {namespace} nft {line}"));
+    }
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
         let tunnel = Tunnel::start(&config).await.unwrap();
@@ -219,6 +250,47 @@ fn a_destination_that_is_silent_times_out() {
             "{silent:?}"
         );
         assert!(started.elapsed() >= bound);
+    });
+}
+
+#[test]
+fn what_the_network_says_about_a_destination_is_passed_on_at_once() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let namespace = &network.namespace;
+    for line in [
+        "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1",
+        "ip route add unreachable 10.1.0.77",
+        "ip route add unreachable fd00:1::77",
+        "nft add table inet t",
+        "nft add chain inet t c { type filter hook input priority 0 ; }",
+        "nft add rule inet t c tcp dport 99 reject with icmpx port-unreachable",
+        "nft add rule inet t c tcp dport 98 reject with icmpx admin-prohibited",
+    ] {
+        run(&format!("ip netns exec {namespace} {line}"));
+    }
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let connect = async |to: &str| tunnel.connect(to.parse().unwrap(), LONG).await;
+        let started = Instant::now();
+        for to in [
+            "10.1.0.77:80",
+            "[fd00:1::77]:80",
+            "10.1.0.10:98",
+            "[fd00:1::10]:98",
+        ] {
+            let error = connect(to).await.unwrap_err();
+            assert!(matches!(error, ConnectError::NoRoute(_)), "{to}: {error:?}");
+        }
+        for to in ["10.1.0.10:99", "[fd00:1::10]:99"] {
+            let error = connect(to).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Refused(_)), "{to}: {error:?}");
+        }
+        assert!(started.elapsed() < LONG / 2, "{:?}", started.elapsed());
     });
 }
 
@@ -300,6 +372,29 @@ fn many_connections_share_a_tunnel() {
             tunnel.stats().await.connections == 0
         })
         .await;
+    });
+}
+
+#[test]
+fn more_connections_than_a_tunnel_may_have_wait_for_their_turn() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let server = server::echo(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let mut open = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            open.push(tunnel.connect(server, LONG).await.unwrap());
+        }
+        let busy = tunnel.connect(server, Duration::from_millis(200)).await;
+        assert!(matches!(busy, Err(ConnectError::Busy(_))), "{busy:?}");
+        open.pop();
+        let stream = tunnel.connect(server, LONG).await.unwrap();
+        assert_eq!(echoed(stream, b"my turn").await, b"my turn");
     });
 }
 
