@@ -3,10 +3,15 @@
 //!
 //! A driver knows nothing of the core, of jobs' transport or of the ledger's file format.
 
+pub mod blobs;
 mod clock;
 pub mod driver;
 pub mod jobs;
+pub mod join;
 pub mod ledger;
+pub mod link;
 pub mod reports;
+pub mod session;
 
 pub use driver::{Blobs, Driver, DriverError, Progress};
+pub use link::{CoreUrl, Link};

@@ -9,6 +9,7 @@ pub mod enrollment;
 pub mod invalid;
 mod observed;
 mod placement;
+pub mod refusal;
 mod resource;
 pub mod session;
 pub mod version;
@@ -26,4 +27,5 @@ pub mod pb {
 }
 
 pub use invalid::{Invalid, Problem};
+pub use refusal::Refusal;
 pub use version::Version;

@@ -1,0 +1,100 @@
+//! The port that components connect to: joining, renewal, sessions and the bytes of images.
+//!
+//! Who calls is what the TLS connection's certificate says, looked at on every call and, while a
+//! stream is open, every second: its expiry here, its revocation by asking the
+//! [`ComponentGateway`]. Left out on purpose: what any of it means. The gateway decides and stores.
+
+use std::sync::Arc;
+
+use rhyzome_pki::acceptor::TlsIncoming;
+use rhyzome_proto::pb;
+use rhyzome_proto::pb::enrollment_server::{self, EnrollmentServer};
+use rhyzome_proto::pb::session_server::{self, SessionServer};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+mod blob;
+mod enrollment;
+pub mod gateway;
+mod guard;
+mod peer;
+mod registry;
+mod session;
+
+pub use gateway::{
+    BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
+    SessionId, SessionStanding, Standing,
+};
+use registry::Sessions;
+
+/// HTTP/2 pings on connections that are quiet, to notice those that are dead.
+const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Serves components until `stop`; then says goodbye to all of them and returns when they are gone.
+///
+/// # Errors
+/// Those of the HTTP/2 server as a whole; what happens to one connection stays with it.
+pub async fn serve(
+    gateway: Arc<dyn ComponentGateway>,
+    incoming: TlsIncoming,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let edge = Edge { gateway, sessions: Arc::default(), stop: stop.clone() };
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(EnrollmentServer::new(edge.clone()))
+        .add_service(SessionServer::new(edge))
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await
+}
+
+/// The services, with what they share.
+#[derive(Clone)]
+struct Edge {
+    gateway: Arc<dyn ComponentGateway>,
+    sessions: Arc<Sessions>,
+    stop: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl enrollment_server::Enrollment for Edge {
+    async fn join(
+        &self,
+        request: Request<pb::JoinRequest>,
+    ) -> Result<Response<pb::JoinResponse>, Status> {
+        enrollment::join(self, request).await
+    }
+
+    async fn renew(
+        &self,
+        request: Request<pb::RenewRequest>,
+    ) -> Result<Response<pb::RenewResponse>, Status> {
+        enrollment::renew(self, request).await
+    }
+}
+
+#[tonic::async_trait]
+impl session_server::Session for Edge {
+    type OpenStream = ReceiverStream<Result<pb::FromCore, Status>>;
+    type FetchBlobStream = ReceiverStream<Result<pb::BlobChunk, Status>>;
+
+    async fn open(
+        &self,
+        request: Request<Streaming<pb::FromComponent>>,
+    ) -> Result<Response<Self::OpenStream>, Status> {
+        let peer = peer::admitted(self.gateway.as_ref(), &request).await?;
+        let (sender, receiver) = mpsc::channel(32);
+        tokio::spawn(session::run(self.clone(), peer, request.into_inner(), sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn fetch_blob(
+        &self,
+        request: Request<pb::FetchBlobRequest>,
+    ) -> Result<Response<Self::FetchBlobStream>, Status> {
+        blob::fetch(self, request).await
+    }
+}

@@ -1,0 +1,35 @@
+//! Joining and renewal.
+
+use rhyzome_proto::enrollment::Join;
+use rhyzome_proto::pb;
+use tonic::{Request, Response, Status};
+
+use super::{Edge, peer};
+
+pub(super) async fn join(
+    edge: &Edge,
+    request: Request<pb::JoinRequest>,
+) -> Result<Response<pb::JoinResponse>, Status> {
+    let join = Join::try_from(request.into_inner())
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let joined = edge.gateway.join(join).await?;
+    tracing::info!(component = %joined.component, name = %joined.name, "a component joined");
+    Ok(Response::new(pb::JoinResponse {
+        chain: joined.chain,
+        authority: joined.authority,
+        component: joined.component.to_string(),
+        name: joined.name.into(),
+    }))
+}
+
+/// The one call that an expired certificate may make.
+pub(super) async fn renew(
+    edge: &Edge,
+    request: Request<pb::RenewRequest>,
+) -> Result<Response<pb::RenewResponse>, Status> {
+    let peer = peer::certified(&request)?;
+    let csr = request.into_inner().csr;
+    let renewed = edge.gateway.renew(peer.component, &peer.serial, &csr).await?;
+    tracing::info!(component = %peer.component, "a component's certificate was renewed");
+    Ok(Response::new(pb::RenewResponse { chain: renewed.chain, authority: renewed.authority }))
+}

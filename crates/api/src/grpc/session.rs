@@ -1,0 +1,302 @@
+//! One session: a task for each component that is connected.
+//!
+//! ```text
+//!   open ──hello──► welcomed ──┬─ inventory, progress, outcomes, changes, heartbeats ◄─ component
+//!                              └─ jobs, records of outcomes ─► component
+//!   any ── revoked, expired, replaced, stopped, malformed, silent ──► goodbye, over
+//! ```
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rhyzome_model::JobId;
+use rhyzome_model::placement::Found;
+use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, Welcome};
+use rhyzome_proto::{Refusal, Version, pb};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tonic::{Status, Streaming};
+
+use super::gateway::{GatewayError, Heartbeat, OutcomeTaken, Session, SessionStanding};
+use super::peer::{Peer, chain, sentence};
+use super::{Edge, guard};
+
+/// How many jobs a component has at once.
+const OUTSTANDING: usize = 16;
+/// How often jobs are looked for without being woken.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a component may take for its hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long a goodbye may take to be sent.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
+/// More than this in one inventory is a mistake.
+const MOST_FOUND: usize = 200_000;
+
+type Sender = mpsc::Sender<Result<pb::FromCore, Status>>;
+
+/// Why a session is over.
+enum End {
+    /// The component went away: nobody is left to say goodbye to.
+    Gone,
+    Goodbye(GoodbyeReason, String),
+}
+
+pub(super) async fn run(
+    edge: Edge,
+    peer: Peer,
+    stream: Streaming<pb::FromComponent>,
+    sender: Sender,
+) {
+    let end = tokio::select! {
+        // What ends a session comes before what goes on in it.
+        biased;
+        refusal = guard::until_refused(edge.gateway.as_ref(), &peer) => refused(refusal),
+        () = edge.stop.cancelled() => goodbye(GoodbyeReason::Stopping, "the core stops"),
+        end = begin(&edge, &peer, stream, &sender) => end,
+    };
+    if let End::Goodbye(reason, message) = end {
+        tracing::info!(component = %peer.component, ?reason, message, "a session was ended");
+        let goodbye = sender.send(Ok(FromCore::Goodbye { reason, message }.into()));
+        // A component that does not take it finds the stream ended instead.
+        let _ = tokio::time::timeout(GOODBYE_WITHIN, goodbye).await;
+    } else {
+        tracing::info!(component = %peer.component, "a component went away");
+    }
+}
+
+fn refused(refusal: Refusal) -> End {
+    let reason = match refusal {
+        Refusal::Expired => GoodbyeReason::Expired,
+        Refusal::Unsupported => GoodbyeReason::Unsupported,
+        Refusal::Revoked
+        | Refusal::Unknown
+        | Refusal::NoCertificate
+        | Refusal::Token
+        | Refusal::NameTaken => GoodbyeReason::Revoked,
+    };
+    goodbye(reason, sentence(refusal))
+}
+
+fn goodbye(reason: GoodbyeReason, message: impl Into<String>) -> End {
+    End::Goodbye(reason, message.into())
+}
+
+impl From<GatewayError> for End {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Refused { refusal, message } => match refused(refusal) {
+                Self::Goodbye(reason, _) => Self::Goodbye(reason, message),
+                Self::Gone => Self::Gone,
+            },
+            GatewayError::Invalid(message) => goodbye(GoodbyeReason::Malformed, message),
+            GatewayError::NotFound => goodbye(GoodbyeReason::Failed, error.to_string()),
+            GatewayError::Unavailable(ref source) => {
+                tracing::error!(error = chain(source.as_ref()), "a session cannot go on");
+                goodbye(GoodbyeReason::Failed, error.to_string())
+            }
+        }
+    }
+}
+
+/// From the hello to the end.
+async fn begin(
+    edge: &Edge,
+    peer: &Peer,
+    mut stream: Streaming<pb::FromComponent>,
+    sender: &Sender,
+) -> End {
+    let hello = match tokio::time::timeout(HELLO_WITHIN, first(&mut stream)).await {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(end)) => return end,
+        Err(_) => return goodbye(GoodbyeReason::Malformed, "there was no hello"),
+    };
+    if !Version::CURRENT.speaks_with(hello.protocol) {
+        let message = format!(
+            "this core speaks protocol {}, and the component {}: a core speaks with its own minor \
+             version and the one before",
+            Version::CURRENT,
+            hello.protocol
+        );
+        return goodbye(GoodbyeReason::Unsupported, message);
+    }
+    let place = edge.sessions.enter(peer.component);
+    let session = match edge.gateway.connected(peer.component, hello).await {
+        Ok(session) => session,
+        Err(error) => return error.into(),
+    };
+    tracing::info!(component = %peer.component, name = %session.name, "a component connected");
+    let over = Disconnected { edge: edge.clone(), peer: peer.clone(), session: session.clone() };
+    let talk = Talk {
+        edge,
+        peer,
+        session,
+        sender,
+        outstanding: HashSet::new(),
+        found: Vec::new(),
+    };
+    let end = tokio::select! {
+        biased;
+        () = place.replaced() => {
+            goodbye(GoodbyeReason::Replaced, "another session of this component began")
+        }
+        end = talk.run(stream) => end,
+    };
+    drop(over);
+    end
+}
+
+/// Tells the gateway, also when the session's future is dropped.
+struct Disconnected {
+    edge: Edge,
+    peer: Peer,
+    session: Session,
+}
+
+impl Drop for Disconnected {
+    fn drop(&mut self) {
+        let gateway = std::sync::Arc::clone(&self.edge.gateway);
+        let (component, session) = (self.peer.component, self.session.id);
+        tokio::spawn(async move { gateway.disconnected(component, session).await });
+    }
+}
+
+async fn first(stream: &mut Streaming<pb::FromComponent>) -> Result<Hello, End> {
+    match receive(stream).await? {
+        FromComponent::Hello(hello) => Ok(hello),
+        _ => Err(goodbye(GoodbyeReason::Malformed, "a session begins with a hello")),
+    }
+}
+
+async fn receive(stream: &mut Streaming<pb::FromComponent>) -> Result<FromComponent, End> {
+    match stream.message().await {
+        Ok(Some(message)) => FromComponent::try_from(message)
+            .map_err(|error| goodbye(GoodbyeReason::Malformed, error.to_string())),
+        Ok(None) => Err(End::Gone),
+        Err(status) => {
+            tracing::debug!(%status, "a component's stream broke");
+            Err(End::Gone)
+        }
+    }
+}
+
+/// A session that has been welcomed.
+struct Talk<'a> {
+    edge: &'a Edge,
+    peer: &'a Peer,
+    session: Session,
+    sender: &'a Sender,
+    /// Jobs that were sent and whose outcome has not come.
+    outstanding: HashSet<JobId>,
+    /// The inventory, as far as it has come.
+    found: Vec<Found>,
+}
+
+impl Talk<'_> {
+    async fn run(mut self, stream: Streaming<pb::FromComponent>) -> End {
+        match self.try_run(stream).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn try_run(
+        &mut self,
+        mut stream: Streaming<pb::FromComponent>,
+    ) -> Result<std::convert::Infallible, End> {
+        self.welcome().await?;
+        let wakeups = self.edge.gateway.wakeups(self.peer.component);
+        let mut polls = tokio::time::interval(POLL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let patience = self.session.heartbeat_interval * 3;
+        let mut silent_until = Instant::now() + patience;
+        loop {
+            tokio::select! {
+                message = receive(&mut stream) => {
+                    silent_until = Instant::now() + patience;
+                    self.hear(message?).await?;
+                }
+                () = wakeups.notified() => self.claim().await?,
+                _ = polls.tick() => self.claim().await?,
+                () = self.sender.closed() => return Err(End::Gone),
+                () = tokio::time::sleep_until(silent_until) => {
+                    return Err(goodbye(GoodbyeReason::Failed, "nothing was heard for too long"));
+                }
+            }
+        }
+    }
+
+    async fn welcome(&self) -> Result<(), End> {
+        let interval = self.session.heartbeat_interval.as_millis();
+        let welcome = Welcome {
+            component: self.peer.component,
+            name: self.session.name.clone(),
+            heartbeat_interval: u32::try_from(interval).unwrap_or(u32::MAX),
+            time: self.session.now,
+        };
+        self.say(FromCore::Welcome(welcome)).await
+    }
+
+    async fn say(&self, message: FromCore) -> Result<(), End> {
+        self.sender.send(Ok(message.into())).await.map_err(|_| End::Gone)
+    }
+
+    async fn claim(&mut self) -> Result<(), End> {
+        let free = OUTSTANDING.saturating_sub(self.outstanding.len());
+        if free == 0 {
+            return Ok(());
+        }
+        let jobs = self.edge.gateway.claim(self.peer.component, self.session.id, free).await?;
+        for job in jobs {
+            self.outstanding.insert(job.id);
+            self.say(FromCore::Job(Box::new(job))).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, message: FromComponent) -> Result<(), End> {
+        let gateway = &self.edge.gateway;
+        let component = self.peer.component;
+        match message {
+            FromComponent::Hello(_) => {
+                return Err(goodbye(GoodbyeReason::Malformed, "a second hello"));
+            }
+            FromComponent::Inventory { found, last } => {
+                self.found.extend(found);
+                if self.found.len() > MOST_FOUND {
+                    return Err(goodbye(GoodbyeReason::Malformed, "the inventory does not end"));
+                }
+                if last {
+                    let found = std::mem::take(&mut self.found);
+                    gateway.inventory(component, self.session.id, found).await?;
+                    self.claim().await?;
+                }
+            }
+            FromComponent::Progress(progress) => gateway.progress(component, progress).await?,
+            FromComponent::Outcome(outcome) => {
+                let (job, fence) = (outcome.job, outcome.fence);
+                match gateway.outcome(component, outcome).await? {
+                    OutcomeTaken::Recorded => {
+                        self.outstanding.remove(&job);
+                        self.say(FromCore::OutcomeRecorded { job, fence }).await?;
+                    }
+                    OutcomeTaken::Stale => {}
+                }
+                self.claim().await?;
+            }
+            FromComponent::Changed { placement, generation, observed } => {
+                gateway.observed(component, placement, generation, observed).await?;
+            }
+            FromComponent::Heartbeat { time, ledger } => {
+                let heartbeat = Heartbeat { time, ledger };
+                match gateway.heartbeat(component, self.session.id, heartbeat).await? {
+                    SessionStanding::Current => {}
+                    SessionStanding::Replaced => {
+                        let message = "another session of this component began elsewhere";
+                        return Err(goodbye(GoodbyeReason::Replaced, message));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

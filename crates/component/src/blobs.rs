@@ -1,0 +1,214 @@
+//! The bytes of images, from the core.
+//!
+//! Bytes go to `<file>.partial` first, which a broken stream or a killed component leaves behind: the
+//! next try goes on where it ends. Only what has the right size and digest gets the file's name.
+
+use std::ffi::OsString;
+use std::fs::TryLockError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rhyzome_model::Digest;
+use rhyzome_model::instance::BlobPin;
+use rhyzome_proto::pb;
+use rhyzome_proto::pb::session_client::SessionClient;
+use sha2::{Digest as _, Sha256};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::{Code, Status};
+
+use crate::driver::{Blobs, DriverError, Progress};
+use crate::link::Link;
+use crate::session::Pause;
+
+/// So many tries in a row that bring nothing, and it is left to the next job.
+const FRUITLESS_TRIES: u32 = 4;
+/// A stream that brings nothing for so long is broken.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Fetches from the core that the component has joined.
+#[derive(Debug)]
+pub struct CoreBlobs {
+    link: Arc<Link>,
+}
+
+impl CoreBlobs {
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+}
+
+#[async_trait]
+impl Blobs for CoreBlobs {
+    async fn fetch(
+        &self,
+        blob: BlobPin,
+        to: PathBuf,
+        progress: &Progress,
+    ) -> Result<(), DriverError> {
+        let mut partial = Partial::open(&to).await?;
+        let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut fruitless = 0;
+        while partial.length < blob.size.as_bytes() {
+            let before = partial.length;
+            let Err(error) = self.stream(blob, &mut partial, progress).await else { break };
+            if error.kind != rhyzome_model::job::FailureKind::Transient {
+                return Err(error);
+            }
+            fruitless = if partial.length > before { 0 } else { fruitless + 1 };
+            if fruitless >= FRUITLESS_TRIES {
+                return Err(error);
+            }
+            tracing::info!(error = error.chain(), at = partial.length, "a fetch goes on");
+            tokio::time::sleep(pause.next()).await;
+        }
+        partial.finish(blob, &to).await
+    }
+}
+
+impl CoreBlobs {
+    /// One stream, from where the file ends.
+    async fn stream(
+        &self,
+        blob: BlobPin,
+        partial: &mut Partial,
+        progress: &Progress,
+    ) -> Result<(), DriverError> {
+        let link = self.link.connect().await;
+        let channel = link.map_err(|error| transient("the image's bytes", error))?;
+        let request =
+            pb::FetchBlobRequest { digest: blob.digest.to_string(), offset: partial.length };
+        let answer = SessionClient::new(channel).fetch_blob(request).await.map_err(refused)?;
+        let mut chunks = answer.into_inner();
+        loop {
+            let chunk = tokio::time::timeout(SILENCE, chunks.message())
+                .await
+                .map_err(|_| DriverError::transient("the core stopped sending the image's bytes"))?
+                .map_err(refused)?;
+            let Some(chunk) = chunk else { break };
+            partial.append(&chunk.data).await?;
+            if partial.length > blob.size.as_bytes() {
+                partial.discard().await?;
+                return Err(DriverError::transient(format!(
+                    "the core sent more than the image's {}",
+                    blob.size
+                )));
+            }
+            progress.amount(partial.length, blob.size.as_bytes());
+        }
+        if partial.length < blob.size.as_bytes() {
+            return Err(DriverError::transient("the core ended the image's bytes too early"));
+        }
+        Ok(())
+    }
+}
+
+fn refused(status: Status) -> DriverError {
+    match status.code() {
+        Code::NotFound => DriverError::permanent(
+            "the core does not have the image's bytes, or not for this component",
+        ),
+        _ => transient("the image's bytes", status),
+    }
+}
+
+fn transient(
+    what: &str,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> DriverError {
+    DriverError::transient(format!("{what} could not be fetched from the core")).with_source(source)
+}
+
+/// A file that is on its way.
+struct Partial {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    hash: Sha256,
+}
+
+impl Partial {
+    /// Opens the file, or what an earlier try left of it. One at a time.
+    async fn open(to: &Path) -> Result<Self, DriverError> {
+        let path = with_ending(to);
+        let failed = |source| on_disk(&path, source);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .await
+            .map_err(failed)?
+            .into_std()
+            .await;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DriverError::transient("these bytes are being fetched already"));
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let mut file = File::from_std(file);
+        let mut hash = Sha256::new();
+        let mut length = 0;
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            let read = file.read(&mut buffer).await.map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            length += read as u64;
+        }
+        Ok(Self { path: path.clone(), file, length, hash })
+    }
+
+    async fn append(&mut self, data: &[u8]) -> Result<(), DriverError> {
+        self.file.write_all(data).await.map_err(|source| on_disk(&self.path, source))?;
+        self.hash.update(data);
+        self.length += data.len() as u64;
+        Ok(())
+    }
+
+    /// Begins anew.
+    async fn discard(&mut self) -> Result<(), DriverError> {
+        let failed = |source| on_disk(&self.path, source);
+        self.file.set_len(0).await.map_err(failed)?;
+        tokio::io::AsyncSeekExt::rewind(&mut self.file).await.map_err(failed)?;
+        self.length = 0;
+        self.hash = Sha256::new();
+        Ok(())
+    }
+
+    /// Gives it its name, if it is what was asked for.
+    async fn finish(mut self, blob: BlobPin, to: &Path) -> Result<(), DriverError> {
+        let digest = Digest::from_bytes(self.hash.clone().finalize().into());
+        if digest != blob.digest || self.length != blob.size.as_bytes() {
+            self.discard().await?;
+            return Err(DriverError::transient(format!(
+                "{} bytes with the digest {digest} came where {} with {} were asked for",
+                self.length,
+                blob.size.as_bytes(),
+                blob.digest
+            )));
+        }
+        self.file.sync_all().await.map_err(|source| on_disk(&self.path, source))?;
+        tokio::fs::rename(&self.path, to).await.map_err(|source| on_disk(to, source))?;
+        let folder = to.parent().unwrap_or(Path::new("/")).to_owned();
+        let synced = async { File::open(&folder).await?.sync_all().await };
+        synced.await.map_err(|source| on_disk(&folder, source))
+    }
+}
+
+fn with_ending(to: &Path) -> PathBuf {
+    let mut name = OsString::from(to);
+    name.push(".partial");
+    name.into()
+}
+
+fn on_disk(path: &Path, source: std::io::Error) -> DriverError {
+    DriverError::transient(format!("{} could not be written", path.display())).with_source(source)
+}

@@ -1,0 +1,238 @@
+//! The way to the core: its address, who we are, and connections that show it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use hyper_util::rt::TokioIo;
+use rhyzome_pki::client::{ClientCertificate, component_config, dial};
+use rhyzome_pki::identity::IdentityError;
+use rhyzome_pki::server::TlsError;
+use rhyzome_pki::{CORE_SERVER_NAME, Identity, IdentityFolder, NewKey};
+use rhyzome_proto::pb;
+use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a connection, with its handshake, may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// HTTP/2 pings on a quiet connection, and how long an answer may take.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long a renewal may take.
+const RENEW_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where a core listens for components: `https://HOST:PORT`. The host is an address and nothing
+/// else: the core's certificate carries one fixed name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreUrl {
+    /// `HOST:PORT`.
+    authority: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCoreUrl {
+    #[error("{0:?} does not begin with https://")]
+    Scheme(String),
+    #[error("{0:?} does not name a port, as in https://core.example:7443")]
+    Port(String),
+    #[error("{0:?} has something after the port")]
+    Rest(String),
+}
+
+impl FromStr for CoreUrl {
+    type Err = InvalidCoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCoreUrl> {
+        let rest =
+            text.strip_prefix("https://").ok_or_else(|| InvalidCoreUrl::Scheme(text.to_owned()))?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#', '@']) {
+            return Err(InvalidCoreUrl::Rest(text.to_owned()));
+        }
+        let (host, port) =
+            authority.rsplit_once(':').ok_or_else(|| InvalidCoreUrl::Port(text.to_owned()))?;
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        if host.is_empty() || (host.contains(':') && !bracketed) || port.parse::<u16>().is_err() {
+            return Err(InvalidCoreUrl::Port(text.to_owned()));
+        }
+        Ok(Self { authority: authority.to_owned() })
+    }
+}
+
+impl TryFrom<String> for CoreUrl {
+    type Error = InvalidCoreUrl;
+
+    fn try_from(text: String) -> Result<Self, InvalidCoreUrl> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for CoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}", self.authority)
+    }
+}
+
+impl CoreUrl {
+    /// `HOST:PORT`.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+/// A joined component's way to its core.
+pub struct Link {
+    core: CoreUrl,
+    folder: IdentityFolder,
+    identity: Mutex<Identity>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("the component's identity is not usable")]
+    Identity(#[from] IdentityError),
+    #[error("the core's address is not usable")]
+    Address(#[from] InvalidCoreUrl),
+    #[error("TLS could not be set up")]
+    Tls(#[from] TlsError),
+    #[error("the core at {core} could not be reached")]
+    Connect { core: String, source: tonic::transport::Error },
+    #[error("the core refused to renew the certificate: {}", .0.message())]
+    Renew(Box<Status>),
+    #[error("the core did not answer within {}", humane(*.0))]
+    Slow(Duration),
+}
+
+fn humane(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}
+
+impl Link {
+    /// Reads the identity; `core` instead of the URL given when joining, if there is one.
+    ///
+    /// # Errors
+    /// [`LinkError::Identity`] where it has not joined, [`LinkError::Address`].
+    pub fn open(folder: IdentityFolder, core: Option<CoreUrl>) -> Result<Self, LinkError> {
+        let identity = folder.load()?;
+        let core = match core {
+            Some(core) => core,
+            None => identity.core().parse()?,
+        };
+        Ok(Self { core, folder, identity: Mutex::new(identity) })
+    }
+
+    pub fn core(&self) -> &CoreUrl {
+        &self.core
+    }
+
+    /// The id that the core gave this component.
+    pub fn component_id(&self) -> String {
+        self.identity().component_id().to_owned()
+    }
+
+    /// When the certificate is to be renewed.
+    pub fn renew_at(&self) -> SystemTime {
+        self.identity().renew_at()
+    }
+
+    /// Whether the certificate is good for nothing but renewal.
+    pub fn expired(&self, now: SystemTime) -> bool {
+        self.identity().certificate().expired(now)
+    }
+
+    /// A new connection that shows the current certificate.
+    ///
+    /// # Errors
+    /// [`LinkError::Tls`], [`LinkError::Connect`].
+    pub async fn connect(&self) -> Result<Channel, LinkError> {
+        let config = {
+            let identity = self.identity();
+            component_config(identity.authorities(), ClientCertificate::new(identity.credential()))?
+        };
+        channel(&self.core, Arc::new(config)).await
+    }
+
+    /// Gets the next certificate, for a new key, and keeps both.
+    ///
+    /// # Errors
+    /// All but [`LinkError::Address`].
+    pub async fn renew(&self) -> Result<(), LinkError> {
+        let key = NewKey::make()?;
+        let csr = key.request()?;
+        let ask = async {
+            let mut client = EnrollmentClient::new(self.connect().await?);
+            let answer = client.renew(pb::RenewRequest { csr }).await;
+            answer.map_err(|status| LinkError::Renew(Box::new(status)))
+        };
+        let answer = tokio::time::timeout(RENEW_WITHIN, ask)
+            .await
+            .map_err(|_| LinkError::Slow(RENEW_WITHIN))??
+            .into_inner();
+        let renewed = self.identity().renewed(key, &answer.chain, &answer.authority)?;
+        self.folder.save(&renewed)?;
+        *self.identity() = renewed;
+        Ok(())
+    }
+
+    fn identity(&self) -> MutexGuard<'_, Identity> {
+        // It is only ever replaced whole.
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+/// A connection to a core under a TLS configuration.
+pub(crate) async fn channel(
+    core: &CoreUrl,
+    config: Arc<rustls::ClientConfig>,
+) -> Result<Channel, LinkError> {
+    let address = core.authority().to_owned();
+    let connect = tower::service_fn(move |_| {
+        let (address, config) = (address.clone(), Arc::clone(&config));
+        async move {
+            match tokio::time::timeout(CONNECT_WITHIN, dial(&address, config)).await {
+                Ok(stream) => stream.map(TokioIo::new),
+                Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+            }
+        }
+    });
+    // TLS is the connector's, so this scheme is what HTTP/2 says inside of it.
+    Endpoint::from_shared(format!("http://{CORE_SERVER_NAME}"))
+        .expect("the fixed name makes a URI")
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .connect_with_connector(connect)
+        .await
+        .map_err(|source| LinkError::Connect { core: core.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: Result<&str, &str>) {
+        let got = text.parse::<CoreUrl>();
+        let got = got.as_ref().map(CoreUrl::authority).map_err(ToString::to_string);
+        assert_eq!(got, expect.map_err(str::to_owned), "{text}");
+    }
+
+    #[test]
+    fn a_cores_url_names_a_host_and_a_port_and_nothing_else() {
+        check("https://core.example:7443", Ok("core.example:7443"));
+        check("https://192.0.2.1:7443/", Ok("192.0.2.1:7443"));
+        check("https://[2001:db8::1]:7443", Ok("[2001:db8::1]:7443"));
+        check("http://core:7443", Err("\"http://core:7443\" does not begin with https://"));
+        let port = " does not name a port, as in https://core.example:7443";
+        check("https://core", Err(&format!("\"https://core\"{port}")));
+        check("https://2001:db8::1", Err(&format!("\"https://2001:db8::1\"{port}")));
+        check("https://core:x", Err(&format!("\"https://core:x\"{port}")));
+        check("https://core:1/v1", Err("\"https://core:1/v1\" has something after the port"));
+    }
+}

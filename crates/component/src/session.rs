@@ -1,0 +1,124 @@
+//! The session with the core, for ever: connects, says what there is to say, and comes back.
+//!
+//! ```text
+//!   certificate in order ──► connected ──welcome──► inventory, jobs, reports
+//!          ▲                     │ broken, goodbye, renewed      │
+//!          └──── pause, growing ─┴───────────────────────────────┘
+//!   certificate expired ──► only renewal, see [`renewal`]
+//! ```
+//!
+//! Nothing here touches what runs on the host, and jobs go on while there is no session.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rhyzome_proto::session::GoodbyeReason;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::driver::Driver;
+use crate::jobs::{Jobs, chain};
+use crate::ledger::Ledger;
+use crate::link::Link;
+use crate::reports::Reports;
+
+mod pause;
+pub mod renewal;
+mod stream;
+
+pub(crate) use pause::Pause;
+use stream::{End, SessionError};
+
+/// A session that lasted so long was a good one: the next try comes soon.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// What sessions are about.
+#[derive(Clone)]
+pub struct Context {
+    pub link: Arc<Link>,
+    pub driver: Arc<dyn Driver>,
+    pub ledger: Arc<Ledger>,
+    pub reports: Arc<Reports>,
+    pub jobs: Arc<Jobs>,
+    /// The version of the component's program.
+    pub software_version: String,
+}
+
+/// Keeps a session with the core, and the certificate fresh, until `stop`.
+pub async fn run(context: Context, stop: CancellationToken) {
+    let renewed = Arc::new(Notify::new());
+    let renewal = renewal::run(Arc::clone(&context.link), Arc::clone(&renewed));
+    tokio::select! {
+        () = renewal => {}
+        () = sessions(&context, &renewed, &stop) => {}
+    }
+}
+
+async fn sessions(context: &Context, renewed: &Notify, stop: &CancellationToken) {
+    let epoch = Uuid::new_v4();
+    let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(30));
+    let mut said = Said::default();
+    while !stop.is_cancelled() {
+        if context.link.expired(SystemTime::now()) {
+            tokio::select! {
+                () = renewed.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+        let began = Instant::now();
+        let ended = stream::run(context, epoch, renewed, stop).await;
+        match &ended {
+            Ok(End::Stopped) => return,
+            Ok(End::Renewed) => {
+                tracing::info!("the session begins anew with the renewed certificate");
+                continue;
+            }
+            Ok(End::Goodbye { reason, message }) => said.goodbye(*reason, message),
+            Err(error) => said.failed(error),
+        }
+        if began.elapsed() > GOOD {
+            pause.reset();
+            said = Said::default();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause.next()) => {}
+            () = renewed.notified() => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// What was last said in the log, so that it is not said at every try.
+#[derive(Default)]
+struct Said(String);
+
+impl Said {
+    fn goodbye(&mut self, reason: GoodbyeReason, message: &str) {
+        let advice = match reason {
+            GoodbyeReason::Stopping | GoodbyeReason::Failed => "trying again",
+            GoodbyeReason::Replaced => {
+                "does another program run with this component's identity? Trying again"
+            }
+            GoodbyeReason::Revoked => "ask the operator; to join anew, remove the identity first",
+            GoodbyeReason::Expired => "renewing the certificate",
+            GoodbyeReason::Unsupported => "core and component are too far apart: upgrade one of them",
+            GoodbyeReason::Malformed => "this is a mistake in core or component; trying again",
+        };
+        self.say(&format!("the core ended the session: {message}"), advice);
+    }
+
+    fn failed(&mut self, error: &SessionError) {
+        self.say(&chain(error), error.advice());
+    }
+
+    fn say(&mut self, what: &str, advice: &str) {
+        if self.0 == what {
+            tracing::debug!(advice, "{what}");
+        } else {
+            tracing::warn!(advice, "{what}");
+            what.clone_into(&mut self.0);
+        }
+    }
+}

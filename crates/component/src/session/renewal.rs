@@ -1,0 +1,37 @@
+//! Keeps the certificate fresh: a new one at two thirds of the old one's time, or as soon as a core
+//! can be reached after that, also when the old one is long expired.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::Pause;
+use crate::jobs::chain;
+use crate::link::Link;
+
+/// The longest sleep: clocks jump, and timers do not notice.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Renews for ever and notifies `renewed` each time.
+pub async fn run(link: Arc<Link>, renewed: Arc<Notify>) {
+    let mut pause = Pause::new(Duration::from_secs(1), LOOK);
+    loop {
+        if let Ok(left) = link.renew_at().duration_since(SystemTime::now()) {
+            tokio::time::sleep(left.min(LOOK)).await;
+            continue;
+        }
+        match link.renew().await {
+            Ok(()) => {
+                tracing::info!("the certificate was renewed");
+                pause.reset();
+                renewed.notify_one();
+            }
+            Err(error) => {
+                let expired = link.expired(SystemTime::now());
+                tracing::warn!(error = chain(&error), expired, "the certificate was not renewed");
+                tokio::time::sleep(pause.next()).await;
+            }
+        }
+    }
+}
