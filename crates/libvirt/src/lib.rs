@@ -1,1 +1,4 @@
 //! (being written)
+pub mod accelerator;
+pub mod domain;
+pub mod hypervisor;

@@ -1,0 +1,169 @@
+//! A libvirt domain as a typed description: what an instance's guest gets for a machine.
+//!
+//! The machine follows from the image's family, because no single one boots them all: Solo5 and
+//! Unikraft drive only legacy virtio on PCI bus 0, which is the machine `pc`; Hermit drives only modern
+//! virtio, which is what `q35` has behind its root ports. There is no graphics, no USB and no balloon.
+//!
+//! Every domain is **transient**: libvirt knows it as long as its QEMU runs, and forgets it then. This
+//! component brings up what has to run from its own records, after a reboot too; a persistent
+//! definition would be a second truth, started by libvirt behind the back of the port rules, and left
+//! behind by whoever removes this component.
+
+mod mark;
+mod xml;
+
+use std::path::PathBuf;
+
+use rhyzome_model::image::ImageFormat;
+use rhyzome_model::instance::InstancePlacement;
+use rhyzome_model::network::{bridge_name, tap_name};
+use rhyzome_model::{MacAddr, Size};
+use uuid::Uuid;
+
+use crate::accelerator::Accelerator;
+
+pub use mark::{DomainMark, NAMESPACE, spec_hash};
+
+/// What libvirt is told to make.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// The instance's id.
+    pub uuid: Uuid,
+    /// What `virsh list` shows.
+    pub name: String,
+    pub accelerator: Accelerator,
+    pub machine: Machine,
+    pub cpus: u32,
+    pub memory: Size,
+    /// Without spaces: a multiboot guest sees `<path> <command line>`, and Solo5 cuts at the first space.
+    pub kernel: PathBuf,
+    pub initrd: Option<PathBuf>,
+    pub command_line: String,
+    /// Where the serial console's pipes are: this path with `.in` and `.out`.
+    pub console: PathBuf,
+    pub nics: Vec<Nic>,
+    /// Whether it gets a source of random numbers on virtio.
+    pub random: bool,
+    pub mark: DomainMark,
+}
+
+/// A machine type of QEMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// i440FX: virtio devices on PCI bus 0 speak the legacy protocol too.
+    Pc,
+    /// Q35: virtio devices behind PCIe root ports speak the modern protocol only.
+    Q35,
+}
+
+impl Machine {
+    pub fn of(format: &ImageFormat) -> Self {
+        match format {
+            ImageFormat::Solo5 { .. } | ImageFormat::Unikraft => Self::Pc,
+            ImageFormat::Linux
+            | ImageFormat::Pvh
+            | ImageFormat::Multiboot
+            | ImageFormat::Hermit => Self::Q35,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pc => "pc",
+            Self::Q35 => "q35",
+        }
+    }
+}
+
+/// A virtio network card on a tap of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    pub tap: String,
+    pub bridge: String,
+    pub mac: MacAddr,
+    pub mtu: u16,
+}
+
+/// The files that a domain is made with.
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub kernel: PathBuf,
+    pub initrd: Option<PathBuf>,
+    pub console: PathBuf,
+}
+
+/// A spec that cannot be a domain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDomain {
+    #[error("the command line has the character {0:?}, which cannot be given to a guest")]
+    CommandLine(char),
+    #[error("the image wants {wanted} networks, and the instance has {given}: a Solo5 image takes neither more nor fewer")]
+    Networks { wanted: u8, given: usize },
+    #[error("the image wants {0} block devices, which instances do not have yet")]
+    Blocks(u8),
+    #[error("the path {0:?} has a character that guests cannot be given")]
+    Path(PathBuf),
+}
+
+impl Domain {
+    /// What an instance needs.
+    ///
+    /// # Errors
+    /// Where the image asks for devices that the instance does not have, or a text cannot be passed on.
+    pub fn new(
+        spec: &InstancePlacement,
+        files: Files,
+        accelerator: Accelerator,
+        mark: DomainMark,
+    ) -> Result<Self, InvalidDomain> {
+        if let ImageFormat::Solo5 { networks, blocks } = spec.image.format {
+            if blocks > 0 {
+                return Err(InvalidDomain::Blocks(blocks));
+            }
+            if usize::from(networks) != spec.interfaces.len() {
+                let given = spec.interfaces.len();
+                return Err(InvalidDomain::Networks { wanted: networks, given });
+            }
+        }
+        // XML 1.0 has no way to write these (production 2, "Char"), and no guest has a use for them.
+        if let Some(c) = spec.command_line.chars().find(|c| c.is_control() || *c >= '\u{fffe}') {
+            return Err(InvalidDomain::CommandLine(c));
+        }
+        for path in [Some(&files.kernel), files.initrd.as_ref(), Some(&files.console)].into_iter().flatten() {
+            let fits = |text: &str| !text.contains(|c: char| c.is_control() || c == ' ' || c == ',');
+            if !path.to_str().is_some_and(fits) {
+                return Err(InvalidDomain::Path(path.clone()));
+            }
+        }
+        let id = spec.instance.0;
+        let nic = |(index, interface): (usize, &rhyzome_model::instance::Interface)| Nic {
+            tap: tap_name(id, index),
+            bridge: bridge_name(interface.network),
+            mac: interface.mac,
+            mtu: interface.mtu,
+        };
+        Ok(Self {
+            uuid: id,
+            name: format!("{}.{}.{}", spec.project, spec.name, rhyzome_model::id::short(id)),
+            accelerator,
+            machine: Machine::of(&spec.image.format),
+            cpus: spec.cpus,
+            memory: spec.memory,
+            kernel: files.kernel,
+            initrd: files.initrd,
+            command_line: spec.command_line.clone(),
+            console: files.console,
+            nics: spec.interfaces.iter().enumerate().map(nic).collect(),
+            random: !matches!(spec.image.format, ImageFormat::Solo5 { .. } | ImageFormat::Unikraft),
+            mark,
+        })
+    }
+
+    /// As libvirt reads it: <https://libvirt.org/formatdomain.html>.
+    pub fn to_xml(&self) -> String {
+        xml::write(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

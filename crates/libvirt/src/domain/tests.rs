@@ -1,0 +1,140 @@
+use std::io::Write as _;
+use std::process::Command;
+
+use proptest::prelude::*;
+use rhyzome_model::instance::{BlobPin, ImagePin, Interface, Power, RestartPolicy};
+use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId};
+
+use super::*;
+
+fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
+    let blob = BlobPin { digest: Digest::of(b"kernel"), size: Size::bytes(6) };
+    let interface = |number: u128| Interface {
+        network: NetworkId(Uuid::from_u128(number)),
+        mac: format!("52:54:00:00:00:{number:02x}").parse().unwrap(),
+        ipv4: "10.0.0.2".parse().unwrap(),
+        ipv6: "fd00::2".parse().unwrap(),
+        mtu: 1420,
+    };
+    InstancePlacement {
+        instance: InstanceId(Uuid::from_u128(0xabcdef)),
+        project: "default".parse().unwrap(),
+        name: "web".parse().unwrap(),
+        cpus: 2,
+        memory: Size::mib(64),
+        image: ImagePin { blob, format },
+        initrd: None,
+        command_line: "ip=10.0.0.2 name=\"a & <b>\"".to_owned(),
+        interfaces: (1..=networks).map(interface).collect(),
+        power: Power::Running,
+        restart: RestartPolicy::OnFailure,
+        stop_timeout: 20,
+    }
+}
+
+fn files(initrd: bool) -> Files {
+    Files {
+        kernel: "/var/lib/rhyzome/libvirt/blobs/0123".into(),
+        initrd: initrd.then(|| "/var/lib/rhyzome/libvirt/blobs/4567".into()),
+        console: "/var/lib/rhyzome/libvirt/instances/1/console".into(),
+    }
+}
+
+fn domain(spec: &InstancePlacement, initrd: bool, accelerator: Accelerator) -> Result<Domain, InvalidDomain> {
+    let mark = DomainMark {
+        component: "0a1b2c3d".to_owned(),
+        placement: PlacementId(Uuid::from_u128(7)),
+        generation: 3,
+        spec: spec_hash(spec),
+    };
+    Domain::new(spec, files(initrd), accelerator, mark)
+}
+
+/// By libvirt's own schema.
+fn check_schema(xml: &str) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(xml.as_bytes()).unwrap();
+    let output = Command::new("virt-xml-validate").arg(file.path()).arg("domain").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{xml}");
+}
+
+#[test]
+fn a_domain_follows_from_the_family_of_its_image() {
+    let cases = [
+        ("linux", ImageFormat::Linux, 1, true, Accelerator::Kvm),
+        ("pvh", ImageFormat::Pvh, 8, false, Accelerator::Qemu),
+        ("solo5", ImageFormat::Solo5 { networks: 2, blocks: 0 }, 2, false, Accelerator::Qemu),
+        ("unikraft", ImageFormat::Unikraft, 1, false, Accelerator::Qemu),
+        ("hermit", ImageFormat::Hermit, 0, true, Accelerator::Qemu),
+    ];
+    for (name, format, networks, initrd, accelerator) in cases {
+        let xml = domain(&spec(format, networks), initrd, accelerator).unwrap().to_xml();
+        insta::assert_snapshot!(name, xml);
+        check_schema(&xml);
+    }
+}
+
+#[test]
+fn solo5_gets_the_devices_of_its_manifest_neither_more_nor_fewer() {
+    let refused = |networks, blocks, given| {
+        let format = ImageFormat::Solo5 { networks, blocks };
+        domain(&spec(format, given), false, Accelerator::Qemu).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(refused(1, 0, 0), InvalidDomain::Networks { wanted: 1, given: 0 });
+    assert_eq!(refused(0, 0, 1), InvalidDomain::Networks { wanted: 0, given: 1 });
+    assert_eq!(refused(0, 1, 0), InvalidDomain::Blocks(1));
+}
+
+#[test]
+fn the_mark_reads_back_from_the_element_that_libvirt_returns() {
+    let mark = domain(&spec(ImageFormat::Pvh, 0), false, Accelerator::Qemu).unwrap().mark;
+    assert_eq!(DomainMark::parse(&mark.to_element()), Some(mark));
+    assert_eq!(DomainMark::parse("<placement id='x'/>"), None);
+    assert_eq!(DomainMark::parse("<other/>"), None);
+    assert_eq!(DomainMark::parse(""), None);
+}
+
+#[test]
+fn only_what_needs_a_restart_changes_the_hash_of_a_spec() {
+    let old = spec(ImageFormat::Pvh, 1);
+    let mut new = old.clone();
+    new.restart = RestartPolicy::Never;
+    new.stop_timeout = 1;
+    new.power = Power::Stopped;
+    new.interfaces[0].ipv4 = "10.0.0.9".parse().unwrap();
+    assert_eq!(spec_hash(&old), spec_hash(&new));
+    new.cpus = 3;
+    assert_ne!(spec_hash(&old), spec_hash(&new));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn any_command_line_is_refused_or_reads_back_as_it_was(text in any::<String>()) {
+        let mut spec = spec(ImageFormat::Pvh, 0);
+        spec.command_line.clone_from(&text);
+        if let Ok(domain) = domain(&spec, false, Accelerator::Qemu) {
+            let xml = domain.to_xml();
+            let mut reader = quick_xml::Reader::from_str(&xml);
+            let mut read = String::new();
+            let mut inside = false;
+            loop {
+                use quick_xml::events::Event;
+                match reader.read_event().expect("the XML reads") {
+                    Event::Start(element) => inside = element.name().as_ref() == "cmdline",
+                    Event::End(_) => inside = false,
+                    Event::Text(text) if inside => read.push_str(&text),
+                    Event::GeneralRef(entity) if inside => {
+                        let name: &str = &entity;
+                        read.push_str(quick_xml::escape::resolve_predefined_entity(name).unwrap());
+                    }
+                    Event::Eof => break,
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(read, text);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Writes a domain as XML, through a writer that escapes: nothing is pasted into text.
+
+use std::io;
+use std::path::Path;
+
+use quick_xml::Writer;
+use quick_xml::events::BytesText;
+
+use super::{Domain, Machine, NAMESPACE, Nic};
+use crate::accelerator::Accelerator;
+
+type Out = Writer<Vec<u8>>;
+
+/// Root ports beyond those that the domain's own devices take.
+const SPARE_PORTS: usize = 4;
+
+pub fn write(domain: &Domain) -> String {
+    let mut out = Writer::new_with_indent(Vec::new(), b' ', 2);
+    write_domain(&mut out, domain).expect("writing to memory does not fail");
+    String::from_utf8(out.into_inner()).expect("what was written is text")
+}
+
+fn text(out: &mut Out, name: &str, value: &str) -> io::Result<()> {
+    out.create_element(name).write_text_content(BytesText::new(value))?;
+    Ok(())
+}
+
+fn empty(out: &mut Out, name: &str, attributes: &[(&str, &str)]) -> io::Result<()> {
+    out.create_element(name).with_attributes(attributes.iter().copied()).write_empty()?;
+    Ok(())
+}
+
+fn parent(
+    out: &mut Out,
+    name: &str,
+    attributes: &[(&str, &str)],
+    children: impl FnOnce(&mut Out) -> io::Result<()>,
+) -> io::Result<()> {
+    out.create_element(name).with_attributes(attributes.iter().copied()).write_inner_content(children)?;
+    Ok(())
+}
+
+/// Paths were checked to be text when the domain was described.
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
+}
+
+fn write_domain(out: &mut Out, domain: &Domain) -> io::Result<()> {
+    parent(out, "domain", &[("type", domain.accelerator.as_str())], |out| {
+        text(out, "name", &domain.name)?;
+        text(out, "uuid", &domain.uuid.to_string())?;
+        write_metadata(out, domain)?;
+        let memory = (domain.memory.as_bytes() >> 10).to_string();
+        out.create_element("memory")
+            .with_attribute(("unit", "KiB"))
+            .write_text_content(BytesText::new(&memory))?;
+        text(out, "vcpu", &domain.cpus.to_string())?;
+        write_boot(out, domain)?;
+        parent(out, "features", &[], |out| {
+            empty(out, "acpi", &[])?;
+            empty(out, "apic", &[])
+        })?;
+        let cpu = match domain.accelerator {
+            Accelerator::Kvm => "host-passthrough",
+            Accelerator::Qemu => "maximum",
+        };
+        empty(out, "cpu", &[("mode", cpu)])?;
+        empty(out, "clock", &[("offset", "utc")])?;
+        // All three end the domain, and the event says why; whether it starts again is decided here.
+        text(out, "on_poweroff", "destroy")?;
+        text(out, "on_reboot", "destroy")?;
+        text(out, "on_crash", "destroy")?;
+        write_devices(out, domain)
+    })
+}
+
+fn write_metadata(out: &mut Out, domain: &Domain) -> io::Result<()> {
+    let attributes = domain.mark.attributes();
+    parent(out, "metadata", &[], |out| {
+        out.create_element("rhyzome:placement")
+            .with_attribute(("xmlns:rhyzome", NAMESPACE))
+            .with_attributes(attributes.iter().map(|(key, value)| (*key, value.as_str())))
+            .write_empty()?;
+        Ok(())
+    })
+}
+
+fn write_boot(out: &mut Out, domain: &Domain) -> io::Result<()> {
+    parent(out, "os", &[], |out| {
+        out.create_element("type")
+            .with_attributes([("arch", "x86_64"), ("machine", domain.machine.as_str())])
+            .write_text_content(BytesText::new("hvm"))?;
+        text(out, "kernel", path(&domain.kernel))?;
+        if let Some(initrd) = &domain.initrd {
+            text(out, "initrd", path(initrd))?;
+        }
+        if !domain.command_line.is_empty() {
+            text(out, "cmdline", &domain.command_line)?;
+        }
+        Ok(())
+    })
+}
+
+fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
+    parent(out, "devices", &[], |out| {
+        empty(out, "controller", &[("type", "usb"), ("index", "0"), ("model", "none")])?;
+        if domain.machine == Machine::Q35 {
+            empty(out, "controller", &[("type", "pci"), ("index", "0"), ("model", "pcie-root")])?;
+            let ports = domain.nics.len() + usize::from(domain.random) + SPARE_PORTS;
+            for index in 1..=ports {
+                let index = index.to_string();
+                empty(out, "controller", &[("type", "pci"), ("index", &index), ("model", "pcie-root-port")])?;
+            }
+        }
+        for nic in &domain.nics {
+            write_nic(out, nic)?;
+        }
+        parent(out, "serial", &[("type", "pipe")], |out| {
+            empty(out, "source", &[("path", path(&domain.console))])?;
+            empty(out, "target", &[("port", "0")])
+        })?;
+        if domain.random {
+            parent(out, "rng", &[("model", "virtio")], |out| {
+                out.create_element("backend")
+                    .with_attribute(("model", "random"))
+                    .write_text_content(BytesText::new("/dev/urandom"))?;
+                Ok(())
+            })?;
+        }
+        empty(out, "memballoon", &[("model", "none")])?;
+        empty(out, "panic", &[("model", "isa")])
+    })
+}
+
+/// libvirt makes the tap, puts it on the bridge and gives it to QEMU; it goes when the guest goes. The
+/// port rules name it and are there before.
+fn write_nic(out: &mut Out, nic: &Nic) -> io::Result<()> {
+    parent(out, "interface", &[("type", "bridge")], |out| {
+        empty(out, "mac", &[("address", &nic.mac.to_string())])?;
+        empty(out, "source", &[("bridge", &nic.bridge)])?;
+        empty(out, "target", &[("dev", &nic.tap)])?;
+        empty(out, "model", &[("type", "virtio")])?;
+        empty(out, "mtu", &[("size", &nic.mtu.to_string())])?;
+        // A boot ROM would only cost time: the kernel is given.
+        empty(out, "rom", &[("enabled", "no")])
+    })
+}

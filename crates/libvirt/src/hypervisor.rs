@@ -1,0 +1,257 @@
+//! The connection to libvirt, as an asynchronous handle.
+//!
+//! Every call of libvirt blocks, so each runs on a thread for blocking work; events come in on a thread
+//! of their own (see [`event`]). A connection that broke (libvirtd was restarted) is opened again by the
+//! next call. Nothing here decides anything: it says what libvirt says.
+
+pub mod event;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::ErrorNumber;
+use virt::sys;
+
+use crate::domain::{DomainMark, NAMESPACE};
+use event::Event;
+
+/// A handle; clones share the connection.
+#[derive(Clone)]
+pub struct Hypervisor(Arc<Inner>);
+
+struct Inner {
+    uri: String,
+    events: UnboundedSender<Event>,
+    connection: Mutex<Option<Arc<Connect>>>,
+}
+
+/// What libvirt could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum HypervisorError {
+    #[error("opening {uri} failed")]
+    Open { uri: String, source: virt::error::Error },
+    #[error("libvirt's event loop could not be started")]
+    EventLoop { source: virt::error::Error },
+    #[error("{operation} failed")]
+    Call { operation: &'static str, source: virt::error::Error },
+    #[error("{operation} was given up, because the program ends")]
+    Ended { operation: &'static str },
+}
+
+/// A domain of ours, as libvirt has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub uuid: Uuid,
+    /// Whether its processors run; false while it is being started or ended.
+    pub running: bool,
+    pub mark: DomainMark,
+}
+
+/// What libvirt and QEMU are, in text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versions {
+    pub libvirt: String,
+    pub qemu: String,
+}
+
+impl Hypervisor {
+    /// Opens the connection, and waits until libvirt knows the state of the guests that it finds.
+    ///
+    /// # Errors
+    /// Where libvirt cannot be reached or a driver of it does not start.
+    pub async fn open(uri: &str, events: UnboundedSender<Event>) -> Result<Self, HypervisorError> {
+        event::start_loop()?;
+        let inner = Inner { uri: uri.to_owned(), events, connection: Mutex::new(None) };
+        let hypervisor = Self(Arc::new(inner));
+        hypervisor.call("settling", settle).await?;
+        Ok(hypervisor)
+    }
+
+    pub fn uri(&self) -> &str {
+        &self.0.uri
+    }
+
+    /// Starts a transient domain.
+    pub async fn start(&self, xml: String) -> Result<(), HypervisorError> {
+        self.call("starting the domain", move |connection| {
+            Domain::create_xml(connection, &xml, sys::VIR_DOMAIN_NONE).map(drop)
+        })
+        .await
+    }
+
+    /// The domain of an instance, if there is one with a mark.
+    pub async fn find(&self, uuid: Uuid) -> Result<Option<Seen>, HypervisorError> {
+        self.call("looking up the domain", move |connection| {
+            unless_gone(Domain::lookup_by_uuid(connection, uuid).and_then(|domain| see(&domain)))
+                .map(Option::flatten)
+        })
+        .await
+    }
+
+    /// All domains with the mark of a component.
+    pub async fn list(&self, component: String) -> Result<Vec<Seen>, HypervisorError> {
+        self.call("listing domains", move |connection| {
+            let mut found = Vec::new();
+            for domain in connection.list_all_domains(0)? {
+                found.extend(unless_gone(see(&domain))?.flatten());
+            }
+            found.retain(|seen: &Seen| seen.mark.component == component);
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Presses the power button. Fine if the domain is gone.
+    pub async fn press_power_button(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        self.call("pressing the power button", move |connection| {
+            on_active(connection, uuid, |domain| {
+                domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN).map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Pulls the plug. Fine if the domain is gone.
+    pub async fn destroy(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        self.call("forcing the domain to end", move |connection| {
+            on_active(connection, uuid, |domain| domain.destroy())?;
+            // Ours are transient; a definition that somebody added would bring it back.
+            on_known(connection, uuid, |domain| match domain.is_persistent()? {
+                true => domain.undefine(),
+                false => Ok(()),
+            })
+        })
+        .await
+    }
+
+    /// Replaces the mark of a running domain.
+    pub async fn set_mark(&self, uuid: Uuid, mark: &DomainMark) -> Result<(), HypervisorError> {
+        let element = mark.to_element();
+        self.call("marking the domain", move |connection| {
+            on_active(connection, uuid, |domain| {
+                let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
+                let live = sys::VIR_DOMAIN_AFFECT_LIVE;
+                domain
+                    .set_metadata(kind, Some(&element), Some("rhyzome"), Some(NAMESPACE), live)
+                    .map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Whether libvirt has domains of a type, or what it says.
+    pub async fn supports(&self, kind: &'static str) -> Result<Result<(), String>, HypervisorError> {
+        self.call("asking for capabilities", move |connection| {
+            let capabilities =
+                connection.get_domain_capabilities(None, Some("x86_64"), Some("q35"), Some(kind), 0);
+            Ok(capabilities.map(drop).map_err(|error| error.message().to_owned()))
+        })
+        .await
+    }
+
+    pub async fn versions(&self) -> Result<Versions, HypervisorError> {
+        self.call("asking for versions", |connection| {
+            Ok(Versions {
+                libvirt: dotted(connection.get_lib_version()?),
+                qemu: dotted(connection.get_hyp_version()?),
+            })
+        })
+        .await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connect) -> Result<T, virt::error::Error> + Send + 'static,
+    ) -> Result<T, HypervisorError> {
+        let inner = self.0.clone();
+        let work = move || {
+            let connection = inner.connect()?;
+            work(&connection).map_err(|source| HypervisorError::Call { operation, source })
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(HypervisorError::Ended { operation }))
+    }
+}
+
+impl Inner {
+    /// The connection, opened where it is not or no longer there.
+    fn connect(&self) -> Result<Arc<Connect>, HypervisorError> {
+        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = &*slot
+            && connection.is_alive().unwrap_or(false)
+        {
+            return Ok(connection.clone());
+        }
+        let failed = |source| HypervisorError::Open { uri: self.uri.clone(), source };
+        let connection = Connect::open(Some(&self.uri)).map_err(failed)?;
+        event::register(&connection, &self.events).map_err(failed)?;
+        Ok(slot.insert(Arc::new(connection)).clone())
+    }
+}
+
+/// Waits for what libvirt does in the background after opening: it takes up the guests that run, each
+/// under a lock that this asks for. Before that it may call a running guest stopped.
+fn settle(connection: &Connect) -> Result<(), virt::error::Error> {
+    for domain in connection.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)? {
+        if unless_gone(see(&domain))?.flatten().is_some() {
+            unless_gone(domain.qemu_monitor_command(r#"{"execute":"query-status"}"#, 0))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a domain is, where it is one of ours and not yet gone.
+fn see(domain: &Domain) -> Result<Option<Seen>, virt::error::Error> {
+    let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
+    let element = match domain.get_metadata(kind, Some(NAMESPACE), sys::VIR_DOMAIN_AFFECT_CURRENT) {
+        Ok(element) => element,
+        Err(error) if error.code() == ErrorNumber::NoDomainMetadata => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(mark) = DomainMark::parse(&element) else { return Ok(None) };
+    let (state, _) = domain.get_state()?;
+    if state == sys::VIR_DOMAIN_SHUTOFF && !domain.is_persistent()? {
+        return Ok(None);
+    }
+    let running = matches!(state, sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED);
+    Ok(Some(Seen { uuid: domain.get_uuid()?, running, mark }))
+}
+
+/// Turns "there is no such domain" and "it does not run (any more)" into none.
+fn unless_gone<T>(result: Result<T, virt::error::Error>) -> Result<Option<T>, virt::error::Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.code(), ErrorNumber::NoDomain | ErrorNumber::OperationInvalid) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn on_known(
+    connection: &Connect,
+    uuid: Uuid,
+    work: impl FnOnce(&Domain) -> Result<(), virt::error::Error>,
+) -> Result<(), virt::error::Error> {
+    unless_gone(Domain::lookup_by_uuid(connection, uuid).and_then(|domain| work(&domain))).map(|_| ())
+}
+
+/// As [`on_known`], and tells a domain that ended under our hands from a call that failed.
+fn on_active(
+    connection: &Connect,
+    uuid: Uuid,
+    work: impl FnOnce(&Domain) -> Result<(), virt::error::Error>,
+) -> Result<(), virt::error::Error> {
+    on_known(connection, uuid, |domain| match work(domain) {
+        Err(error) if domain.is_active().unwrap_or(false) => Err(error),
+        _ => Ok(()),
+    })
+}
+
+/// libvirt's numbers: 1,000,000 major, 1,000 minor, release.
+fn dotted(version: u32) -> String {
+    format!("{}.{}.{}", version / 1_000_000, version / 1_000 % 1_000, version % 1_000)
+}
