@@ -21,6 +21,7 @@
 
 mod control;
 mod interface;
+mod listen;
 mod netns;
 mod options;
 mod process;
@@ -38,8 +39,6 @@ pub use serve::{RunError, main, run};
 pub use spawn::{Program, Running, SpawnError, StopError, ensure, find, spawn, stop};
 pub use state::StateError;
 pub use userspace::UserspaceError;
-
-pub(crate) use userspace::{UDP_BUFFER, network};
 
 use serde::{Deserialize, Serialize};
 

@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::{ClientConfig, DEFAULT_MTU, HostPort, MAX_MTU, MIN_MTU};
-use crate::endpoint::UDP_BUFFER;
+use crate::device::UDP_BUFFER;
 use crate::key::PublicKey;
 use handshake::Remote;
 use link::{Inlet, Outlet};

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use gotatun::device::uapi::{UapiClient, UapiServer};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::control::{Applied, Failure, Request, Response, Status, read_line};
+use super::control::{Applied, Failure, Request, Response, Status};
+use super::listen::{Asked, bind, listen_for_requests, listen_for_wg};
 use super::options::{EndpointOptions, OptionsError};
 use super::process::{ProcessError, ProcessName};
 use super::state::{StateDir, StateError};
@@ -119,8 +119,6 @@ pub async fn run(options: EndpointOptions) -> Result<(), RunError> {
     ended
 }
 
-type Asked = (Request, oneshot::Sender<Response>);
-
 /// The owner of device and peers.
 struct Endpoint {
     public_key: PublicKey,
@@ -153,10 +151,10 @@ impl Endpoint {
         let mut interrupt = listen(SignalKind::interrupt())?;
         // Taken and ignored: a terminal that goes away is no reason to end a network's tunnels.
         let _hangup: Signal = listen(SignalKind::hangup())?;
-        listen_for_wg(bind(self.state.wg_socket())?, uapi);
+        listen_for_wg(listener(self.state.wg_socket())?, uapi);
         self.link()?;
         let (ask, mut asked) = mpsc::channel::<Asked>(64);
-        listen_for_requests(bind(self.state.control_socket())?, ask);
+        listen_for_requests(listener(self.state.control_socket())?, ask);
         tracing::info!(
             interface = self.options.interface,
             port = self.options.listen_port,
@@ -292,85 +290,15 @@ impl Endpoint {
     }
 }
 
+fn listener(path: PathBuf) -> Result<UnixListener, RunError> {
+    bind(&path).map_err(|source| RunError::Listen { path, source })
+}
+
 fn answer(value: &impl Serialize) -> Response {
     match serde_json::to_value(value) {
         Ok(value) => Response::Ok(value),
         Err(error) => Response::Error(error.to_string()),
     }
-}
-
-fn bind(path: PathBuf) -> Result<UnixListener, RunError> {
-    // What is there was left by a run that was killed: the lock says that none is running.
-    let cleared = match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    cleared
-        .and_then(|()| UnixListener::bind(&path))
-        .map_err(|source| RunError::Listen { path, source })
-}
-
-fn listen_for_wg(listener: UnixListener, uapi: UapiClient) {
-    tokio::spawn(async move {
-        loop {
-            let stream = listener.accept().await.and_then(|(stream, _)| {
-                let stream = stream.into_std()?;
-                stream.set_nonblocking(false)?;
-                Ok(stream)
-            });
-            match stream {
-                Ok(stream) => uapi.clone().wrap_read_write(stream),
-                Err(error) => pause(&error).await,
-            }
-        }
-    });
-}
-
-fn listen_for_requests(listener: UnixListener, ask: mpsc::Sender<Asked>) {
-    tokio::spawn(async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let ask = ask.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = converse(stream, ask).await {
-                            tracing::debug!(%error, "a control connection broke");
-                        }
-                    });
-                }
-                Err(error) => pause(&error).await,
-            }
-        }
-    });
-}
-
-/// Out of descriptors, most likely: accepting again at once would only burn the processor.
-async fn pause(error: &io::Error) {
-    tracing::warn!(%error, "a connection was not accepted");
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-}
-
-async fn converse(stream: UnixStream, ask: mpsc::Sender<Asked>) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    while let Some(line) = read_line(&mut stream).await? {
-        let response = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => {
-                let (answer, answered) = oneshot::channel();
-                if ask.send((request, answer)).await.is_err() {
-                    return Ok(());
-                }
-                match answered.await {
-                    Ok(response) => response,
-                    Err(_) => return Ok(()),
-                }
-            }
-            Err(error) => Response::Error(format!("no request: {error}")),
-        };
-        let mut line = serde_json::to_vec(&response).map_err(io::Error::other)?;
-        line.push(b'\n');
-        stream.write_all(&line).await?;
-    }
-    Ok(())
 }
 
 fn read_peers(values: Vec<Value>, failed: &mut Vec<Failure>) -> Vec<Peer> {

@@ -11,12 +11,9 @@ use ipnetwork::IpNetwork;
 use super::control::PeerStatus;
 use super::interface::{self, InterfaceError, Presence};
 use super::options::EndpointOptions;
+use crate::device::{UDP_BUFFER, network};
 use crate::key::{PrivateKey, PublicKey};
 use crate::peers::{Peer, PeerSet};
-
-/// Asked for from the kernel, which gives as much as `net.core.rmem_max` lets it. Measured: the
-/// default of 208 KiB costs 40% of the throughput.
-pub(crate) const UDP_BUFFER: usize = 7 << 20;
 
 /// Why there is no WireGuard interface.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +72,10 @@ impl Userspace {
     /// they stay. When this returns, nothing passes any more for a peer that is gone.
     pub(super) async fn apply(&self, before: &PeerSet, after: &PeerSet, reset: &[PublicKey]) {
         let work = async |device: &mut gotatun::device::configure::DeviceWrite<'_, _>| {
-            for key in before.keys() {
-                if !after.contains_key(key) || reset.contains(key) {
-                    device.remove_peer(&key.point()).await;
-                }
+            let gone = before.keys().filter(|key| !after.contains_key(key));
+            // What is to go goes, also if it came in through `wg`.
+            for key in gone.chain(reset) {
+                device.remove_peer(&key.point()).await;
             }
             for (key, peer) in after {
                 let old = before.get(key).filter(|_| !reset.contains(key));
@@ -153,11 +150,6 @@ fn device_peer(peer: &Peer) -> gotatun::device::Peer {
     made.preshared_key = peer.preshared_key.as_ref().map(|key| key.bytes());
     made.keepalive = peer.keepalive;
     made
-}
-
-/// The same prefix in the type of the WireGuard implementation.
-pub(crate) fn network(net: &IpNet) -> IpNetwork {
-    IpNetwork::new(net.network(), net.prefix_len()).expect("a prefix has a valid length")
 }
 
 fn prefix(net: &IpNetwork) -> IpNet {

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{ConnectError, StartError, Tunnel, TunnelStream};
 use crate::config::{HostPort, PeerConfig};
-use crate::endpoint::network;
+use crate::device::network;
 use crate::key::{PresharedKey, PublicKey};
 
 /// How long one attempt may take: longer each time, for paths that are slow and not dead.

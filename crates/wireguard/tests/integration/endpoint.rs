@@ -11,7 +11,9 @@ use rhyzome_wireguard::endpoint::{self, SpawnError};
 use rhyzome_wireguard::tunnel::Tunnel;
 
 use crate::server::{self, GREETING};
-use crate::site::{Device, LONG, Network, Site, admit, path_of, program, run, status, wait_for};
+use crate::site::{
+    Device, LONG, Network, Site, admit, expel, path_of, program, run, status, wait_for,
+};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -196,11 +198,14 @@ fn the_wg_tool_sees_and_changes_the_endpoint() {
     run(&format!(
         "wg set {name} peer {key} allowed-ips 10.200.0.3/32"
     ));
-    let status = site.on_host(async || status(&network).await);
-    assert!(
-        status.peers.iter().any(|peer| peer.public_key == key),
-        "{status:?}"
-    );
+    let keys = || {
+        let status = site.on_host(async || status(&network).await);
+        let keys = status.peers.iter().map(|peer| peer.public_key);
+        keys.collect::<Vec<_>>()
+    };
+    assert!(keys().contains(&key));
+    site.on_host(async || expel(&network, &further).await);
+    assert_eq!(keys(), [known.key.public_key()]);
 
     site.on_host(async || endpoint::stop(&network.options.dir).await.unwrap());
     assert!(!link.is_symlink(), "the link is left behind");

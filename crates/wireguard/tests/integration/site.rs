@@ -131,6 +131,13 @@ impl Site {
         self.on_host(async || endpoint::spawn(options, &program()).await.unwrap())
     }
 
+    /// The names that programs run by `ip netns exec` in the client's namespace find.
+    pub fn client_hosts(&self, text: &str) {
+        let folder = names_of(&self.client_namespace());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("hosts"), text).unwrap();
+    }
+
     fn namespace(&mut self, suffix: &str) -> String {
         let name = format!("{}{suffix}", self.name);
         run(&format!("ip netns add {name}"));
@@ -161,6 +168,7 @@ impl Drop for Site {
             if !removed.is_ok_and(|status| status.success()) {
                 eprintln!("the namespace {name} was left behind");
             }
+            let _ = std::fs::remove_dir_all(names_of(name));
         }
     }
 }
@@ -271,6 +279,11 @@ pub fn inside<T: Send>(namespace: &str, work: impl AsyncFnOnce() -> T + Send) ->
 pub fn enter(namespace: &str) {
     let file = File::open(path_of(namespace)).unwrap();
     setns(&file, CloneFlags::CLONE_NEWNET).unwrap();
+}
+
+/// See ip-netns(8).
+fn names_of(namespace: &str) -> PathBuf {
+    Path::new("/etc/netns").join(namespace)
 }
 
 pub fn path_of(namespace: &str) -> PathBuf {
