@@ -1,1 +1,57 @@
-//! (being written)
+//! Use cases: who may, in what order, in which transaction. One module a resource, each function one
+//! operation: authorize, validate, one transaction, wake.
+//!
+//! HTTP and gRPC are other crates' business; what they need to tell callers is in [`Error`].
+
+pub mod authorize;
+pub mod blob;
+pub mod component;
+pub mod core;
+pub mod error;
+pub mod event;
+pub mod housekeeping;
+pub mod idempotency;
+pub mod image;
+pub mod instance;
+pub mod job;
+pub mod join;
+pub mod network;
+pub mod peer;
+pub mod project;
+pub mod session;
+pub mod ssh_key;
+
+mod placing;
+mod resolve;
+mod status;
+mod work;
+
+pub use authorize::{Caller, Operation, authenticate};
+pub use core::{Core, CoreOptions, Environment, SiteSettings, SystemEnvironment};
+pub use error::{Error, Kind};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Which part of a list is asked for.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// 1 to 1000 rows.
+    pub limit: u32,
+    /// The `next` of the page before.
+    pub after: Option<String>,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self {
+            limit: 100,
+            after: None,
+        }
+    }
+}
+
+/// A page: its rows, and where the next one begins.
+pub type Listed<T> = (Vec<T>, Option<String>);
+
+/// The generation that the caller believes a resource to be at; none where it does not matter.
+pub type IfMatch = Option<u64>;

@@ -27,7 +27,9 @@ impl Columns<'_> {
     }
 
     pub fn maybe_text<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
-        self.maybe_string(column)?.map(|value| parse(column, value)).transpose()
+        self.maybe_string(column)?
+            .map(|value| parse(column, value))
+            .transpose()
     }
 
     pub fn integer<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T> {
@@ -61,24 +63,38 @@ impl Columns<'_> {
     }
 
     pub fn maybe_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>> {
-        self.maybe_string(column)?.map(|value| from_json(column, value)).transpose()
+        self.maybe_string(column)?
+            .map(|value| from_json(column, value))
+            .transpose()
     }
 
     /// A word of an enum that serde knows.
     pub fn word<T: DeserializeOwned>(&self, column: &'static str) -> Result<T> {
         let value = self.string(column)?;
-        serde_json::from_value(serde_json::Value::String(value.clone()))
-            .map_err(|_| Error::Corrupt { column, value, wanted: std::any::type_name::<T>() })
+        serde_json::from_value(serde_json::Value::String(value.clone())).map_err(|_| {
+            Error::Corrupt {
+                column,
+                value,
+                wanted: std::any::type_name::<T>(),
+            }
+        })
     }
 }
 
 fn parse<T: FromStr>(column: &'static str, value: String) -> Result<T> {
-    value.parse().map_err(|_| Error::Corrupt { column, value, wanted: std::any::type_name::<T>() })
+    value.parse().map_err(|_| Error::Corrupt {
+        column,
+        value,
+        wanted: std::any::type_name::<T>(),
+    })
 }
 
 fn from_json<T: DeserializeOwned>(column: &'static str, value: String) -> Result<T> {
-    serde_json::from_str(&value)
-        .map_err(|_| Error::Corrupt { column, value, wanted: std::any::type_name::<T>() })
+    serde_json::from_str(&value).map_err(|_| Error::Corrupt {
+        column,
+        value,
+        wanted: std::any::type_name::<T>(),
+    })
 }
 
 /// A value as JSON for a text column.

@@ -104,10 +104,12 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<ComponentSummary
 
 /// Components of a kind that may get something new, with what is promised on each.
 pub async fn of_kind(conn: &mut Conn, kind: ComponentKind) -> Result<Vec<Component>> {
-    query(select!("WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.name"))
-        .bind(kind.as_str())
-        .rows(conn, "read the components of a kind", read)
-        .await
+    query(select!(
+        "WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.name"
+    ))
+    .bind(kind.as_str())
+    .rows(conn, "read the components of a kind", read)
+    .await
 }
 
 pub async fn update(
@@ -171,7 +173,12 @@ pub async fn connect(
 }
 
 /// Ends a session, if it is still the component's.
-pub async fn disconnect(tx: &mut Tx, id: ComponentId, session: i64, now: Timestamp) -> Result<bool> {
+pub async fn disconnect(
+    tx: &mut Tx,
+    id: ComponentId,
+    session: i64,
+    now: Timestamp,
+) -> Result<bool> {
     let changed = query(
         "UPDATE components SET connected = 0, last_seen = $1 WHERE id = $2 AND session = $3 AND connected = 1",
     )
@@ -225,7 +232,9 @@ pub enum Standing {
     /// No such certificate, or another component's.
     Unknown,
     Revoked,
-    Good { not_after: Timestamp },
+    Good {
+        not_after: Timestamp,
+    },
 }
 
 pub async fn standing(conn: &mut Conn, id: ComponentId, serial: &str) -> Result<Standing> {

@@ -36,8 +36,15 @@ impl Store {
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
             .connect(&dialect.url(url))
             .await
-            .map_err(|source| Error::Open { url: without_password(url), source })?;
-        let store = Self { pool, dialect, writer: Arc::default() };
+            .map_err(|source| Error::Open {
+                url: without_password(url),
+                source,
+            })?;
+        let store = Self {
+            pool,
+            dialect,
+            writer: Arc::default(),
+        };
         migration::run(&store).await?;
         Ok(store)
     }
@@ -57,7 +64,11 @@ impl Store {
             .begin_with(self.dialect.begin())
             .await
             .doing("begin a transaction")?;
-        Ok(Tx { inner, dialect: self.dialect, _turn: turn })
+        Ok(Tx {
+            inner,
+            dialect: self.dialect,
+            _turn: turn,
+        })
     }
 
     pub fn dialect(&self) -> Dialect {

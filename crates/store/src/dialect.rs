@@ -2,7 +2,6 @@
 
 use sqlx::{AnyConnection, Executor};
 
-
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {

@@ -33,7 +33,11 @@ pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Reco
         let answer = c
             .maybe_integer("status")?
             .map(|status| {
-                Ok(Answer { status, etag: c.maybe_string("etag")?, body: c.maybe_string("body")? })
+                Ok(Answer {
+                    status,
+                    etag: c.maybe_string("etag")?,
+                    body: c.maybe_string("body")?,
+                })
             })
             .transpose()?;
         Ok(Recorded {

@@ -59,7 +59,10 @@ pub async fn insert_blob(
 fn read_blob(c: &Columns<'_>) -> Result<BlobRow> {
     let size = Size::bytes(c.integer("size")?);
     Ok(BlobRow {
-        blob: Blob { digest: c.text("digest")?, size },
+        blob: Blob {
+            digest: c.text("digest")?,
+            size,
+        },
         format: c.maybe_json("format")?,
         refusal: c.maybe_string("refusal")?,
     })
@@ -79,13 +82,28 @@ pub async fn blob(conn: &mut Conn, project: ProjectId, digest: Digest) -> Result
 
 fn read(c: &Columns<'_>) -> Result<Image> {
     let spec: ImageSpec = c.json("spec")?;
-    let blob = Blob { digest: c.text("digest")?, size: Size::bytes(c.integer("size")?) };
-    Ok(Image { meta: meta(c, Some(c.text("project")?))?, spec, format: c.json("format")?, blob })
+    let blob = Blob {
+        digest: c.text("digest")?,
+        size: Size::bytes(c.integer("size")?),
+    };
+    Ok(Image {
+        meta: meta(c, Some(c.text("project")?))?,
+        spec,
+        format: c.json("format")?,
+        blob,
+    })
 }
 
 fn summary(c: &Columns<'_>) -> Result<ImageSummary> {
-    let Image { meta, format, blob, .. } = read(c)?;
-    Ok(ImageSummary { meta, digest: blob.digest, size: blob.size, format })
+    let Image {
+        meta, format, blob, ..
+    } = read(c)?;
+    Ok(ImageSummary {
+        meta,
+        digest: blob.digest,
+        size: blob.size,
+        format,
+    })
 }
 
 pub async fn insert(tx: &mut Tx, image: &NewImage<'_>, now: Timestamp) -> Result<()> {
@@ -202,6 +220,8 @@ pub async fn needed_by(
     )
     .bind(digest.to_string())
     .bind(component.to_string())
-    .row(conn, "look whether a component needs a blob", |c| Ok(Size::bytes(c.integer("size")?)))
+    .row(conn, "look whether a component needs a blob", |c| {
+        Ok(Size::bytes(c.integer("size")?))
+    })
     .await
 }

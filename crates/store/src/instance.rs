@@ -120,12 +120,14 @@ pub async fn by_id(conn: &mut Conn, id: InstanceId) -> Result<Option<Instance>> 
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Instance>> {
-    query(select!("WHERE i.project_id = $1 AND i.name > $2 ORDER BY i.name LIMIT $3"))
-        .bind(project.to_string())
-        .bind(after.name.as_str())
-        .bind(after.limit)
-        .rows(conn, "list instances", read)
-        .await
+    query(select!(
+        "WHERE i.project_id = $1 AND i.name > $2 ORDER BY i.name LIMIT $3"
+    ))
+    .bind(project.to_string())
+    .bind(after.name.as_str())
+    .bind(after.limit)
+    .rows(conn, "list instances", read)
+    .await
 }
 
 pub async fn update(

@@ -72,9 +72,16 @@ fn read(c: &Columns<'_>) -> Result<Row> {
         id: c.text("placement_id")?,
         kind: c.word::<PlacementKind>("kind")?,
         resource: c.text::<Uuid>("resource_id")?,
-        network: if network.is_empty() { None } else { Some(c.text::<NetworkId>("network_id")?) },
+        network: if network.is_empty() {
+            None
+        } else {
+            Some(c.text::<NetworkId>("network_id")?)
+        },
     };
-    let verb = match (c.maybe_json::<Action>("action")?, c.string("verb")?.as_str()) {
+    let verb = match (
+        c.maybe_json::<Action>("action")?,
+        c.string("verb")?.as_str(),
+    ) {
         (Some(action), _) => Verb::Act(action),
         (None, "remove") => Verb::Remove,
         (None, _) => Verb::Ensure,
@@ -298,11 +305,13 @@ pub async fn open(conn: &mut Conn, placement: PlacementId) -> Result<Option<Row>
 
 /// The latest jobs about a resource, the latest first.
 pub async fn of_resource(conn: &mut Conn, resource: Uuid, limit: i64) -> Result<Vec<Row>> {
-    query(select!("WHERE j.resource_id = $1 ORDER BY j.id DESC LIMIT $2"))
-        .bind(resource.to_string())
-        .bind(limit)
-        .rows(conn, "read a resource's jobs", read)
-        .await
+    query(select!(
+        "WHERE j.resource_id = $1 ORDER BY j.id DESC LIMIT $2"
+    ))
+    .bind(resource.to_string())
+    .bind(limit)
+    .rows(conn, "read a resource's jobs", read)
+    .await
 }
 
 /// Jobs before an id (or all, for an empty one), the latest first, of one project or of the site.

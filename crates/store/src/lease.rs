@@ -63,14 +63,6 @@ pub async fn of_instance(conn: &mut Conn, instance: InstanceId) -> Result<Vec<Le
     .await
 }
 
-pub async fn delete_of_instance(tx: &mut Tx, instance: InstanceId) -> Result<()> {
-    query("DELETE FROM leases WHERE instance_id = $1")
-        .bind(instance.to_string())
-        .run(tx, "delete an instance's leases")
-        .await
-        .map(drop)
-}
-
 pub async fn ipv4_taken(conn: &mut Conn, network: NetworkId, address: Ipv4Addr) -> Result<bool> {
     let n = query("SELECT COUNT(*) AS n FROM leases WHERE network_id = $1 AND ipv4 = $2")
         .bind(network.to_string())
@@ -95,4 +87,17 @@ pub async fn mac_taken(conn: &mut Conn, mac: MacAddr) -> Result<bool> {
         .number(conn, "look for an Ethernet address")
         .await?;
     Ok(n > 0)
+}
+
+/// Frees the addresses of one lease. Returns whose it was.
+pub async fn delete(tx: &mut Tx, id: LeaseId) -> Result<Option<InstanceId>> {
+    let instance = query("SELECT instance_id FROM leases WHERE id = $1")
+        .bind(id.to_string())
+        .row(tx, "read a lease", |c| c.text("instance_id"))
+        .await?;
+    query("DELETE FROM leases WHERE id = $1")
+        .bind(id.to_string())
+        .run(tx, "delete a lease")
+        .await?;
+    Ok(instance)
 }

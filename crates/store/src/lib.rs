@@ -33,13 +33,27 @@ pub enum Error {
     #[error("cannot open the database {url}")]
     Open { url: String, source: sqlx::Error },
     #[error("the database did not {operation}")]
-    Sql { operation: &'static str, source: sqlx::Error },
+    Sql {
+        operation: &'static str,
+        source: sqlx::Error,
+    },
     #[error("cannot {operation}: another one took the same name, address or port first")]
-    Conflict { operation: &'static str, source: sqlx::Error },
+    Conflict {
+        operation: &'static str,
+        source: sqlx::Error,
+    },
     #[error("the column {column} holds {value:?}, which is no {wanted}")]
-    Corrupt { column: &'static str, value: String, wanted: &'static str },
+    Corrupt {
+        column: &'static str,
+        value: String,
+        wanted: &'static str,
+    },
     #[error("migration {version} ({name}) failed")]
-    Migration { version: i64, name: &'static str, source: sqlx::Error },
+    Migration {
+        version: i64,
+        name: &'static str,
+        source: sqlx::Error,
+    },
     #[error(
         "the database is at version {found}, newer than this program's {known}: upgrade the program"
     )]
@@ -58,7 +72,9 @@ pub(crate) trait Doing<T> {
 impl<T> Doing<T> for std::result::Result<T, sqlx::Error> {
     fn doing(self, operation: &'static str) -> Result<T> {
         self.map_err(|source| {
-            let unique = source.as_database_error().is_some_and(|e| e.is_unique_violation());
+            let unique = source
+                .as_database_error()
+                .is_some_and(|e| e.is_unique_violation());
             if unique {
                 Error::Conflict { operation, source }
             } else {

@@ -18,9 +18,11 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 pub(crate) async fn run(store: &Store) -> Result<()> {
     let mut tx = store.write().await?;
-    tx.execute("CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)")
-        .await
-        .doing("make the table of migrations")?;
+    tx.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)",
+    )
+    .await
+    .doing("make the table of migrations")?;
     let row = tx
         .fetch_one("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) AS version FROM migrations")
         .await
@@ -30,9 +32,16 @@ pub(crate) async fn run(store: &Store) -> Result<()> {
     if found > known {
         return Err(Error::Newer { found, known });
     }
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+    for migration in MIGRATIONS
+        .iter()
+        .filter(|migration| migration.version > found)
+    {
         let Migration { version, name, sql } = *migration;
-        let failed = |source| Error::Migration { version, name, source };
+        let failed = |source| Error::Migration {
+            version,
+            name,
+            source,
+        };
         tx.execute(sql).await.map_err(failed)?;
         sqlx::query("INSERT INTO migrations (version, name) VALUES ($1, $2)")
             .bind(version)

@@ -66,7 +66,10 @@ fn read(c: &Columns<'_>) -> Result<Network> {
 }
 
 fn bounds(prefix: Ipv4Net) -> (i64, i64) {
-    (i64::from(u32::from(prefix.network())), i64::from(u32::from(prefix.broadcast())))
+    (
+        i64::from(u32::from(prefix.network())),
+        i64::from(u32::from(prefix.broadcast())),
+    )
 }
 
 pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Result<()> {
@@ -110,20 +113,17 @@ pub async fn by_id(conn: &mut Conn, id: NetworkId) -> Result<Option<Network>> {
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Network>> {
-    query(select!("WHERE n.project_id = $1 AND n.name > $2 ORDER BY n.name LIMIT $3"))
-        .bind(project.to_string())
-        .bind(after.name.as_str())
-        .bind(after.limit)
-        .rows(conn, "list networks", read)
-        .await
+    query(select!(
+        "WHERE n.project_id = $1 AND n.name > $2 ORDER BY n.name LIMIT $3"
+    ))
+    .bind(project.to_string())
+    .bind(after.name.as_str())
+    .bind(after.limit)
+    .rows(conn, "list networks", read)
+    .await
 }
 
-pub async fn update(
-    tx: &mut Tx,
-    id: NetworkId,
-    spec: &NetworkSpec,
-    now: Timestamp,
-) -> Result<()> {
+pub async fn update(tx: &mut Tx, id: NetworkId, spec: &NetworkSpec, now: Timestamp) -> Result<()> {
     query(
         "UPDATE networks SET spec = $1, egress = $2, generation = generation + 1, updated_at = $3 WHERE id = $4",
     )
@@ -167,7 +167,9 @@ pub async fn overlapping_ipv4(
     .bind(last)
     .bind(first)
     .bind(project.map(|id| id.to_string()).unwrap_or_default())
-    .row(conn, "look for an overlapping network", |c| c.string("name"))
+    .row(conn, "look for an overlapping network", |c| {
+        c.string("name")
+    })
     .await
 }
 
@@ -180,7 +182,9 @@ pub async fn overlapping_ipv6(
     query("SELECT name FROM networks WHERE ipv6 = $1 AND ($2 = '' OR project_id = $2) LIMIT 1")
         .bind(prefix.to_string())
         .bind(project.map(|id| id.to_string()).unwrap_or_default())
-        .row(conn, "look for an overlapping network", |c| c.string("name"))
+        .row(conn, "look for an overlapping network", |c| {
+            c.string("name")
+        })
         .await
 }
 

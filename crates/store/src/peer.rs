@@ -88,12 +88,14 @@ pub async fn by_id(conn: &mut Conn, id: PeerId) -> Result<Option<Peer>> {
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Peer>> {
-    query(select!("WHERE x.project_id = $1 AND x.name > $2 ORDER BY x.name LIMIT $3"))
-        .bind(project.to_string())
-        .bind(after.name.as_str())
-        .bind(after.limit)
-        .rows(conn, "list peers", read)
-        .await
+    query(select!(
+        "WHERE x.project_id = $1 AND x.name > $2 ORDER BY x.name LIMIT $3"
+    ))
+    .bind(project.to_string())
+    .bind(after.name.as_str())
+    .bind(after.limit)
+    .rows(conn, "list peers", read)
+    .await
 }
 
 pub async fn update(tx: &mut Tx, id: PeerId, spec: &PeerSpec, now: Timestamp) -> Result<()> {

@@ -6,9 +6,7 @@
 //!              └── set with another spec, drift ──┘
 //! ```
 
-use rhyzome_model::placement::{
-    Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
-};
+use rhyzome_model::placement::{Observed, Placement, PlacementKind, PlacementRef, PlacementSpec};
 use rhyzome_model::{ComponentId, Name, NetworkId, PlacementId, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::query;
@@ -78,7 +76,11 @@ impl Row {
     /// What its component is told to ensure; none for what is only to be removed.
     pub fn placement(&self) -> Option<Placement> {
         let spec = self.spec.clone()?;
-        Some(Placement { id: self.id, generation: self.generation, spec })
+        Some(Placement {
+            id: self.id,
+            generation: self.generation,
+            spec,
+        })
     }
 }
 
@@ -104,7 +106,11 @@ fn read(c: &Columns<'_>) -> Result<Row> {
         kind: c.word("kind")?,
         resource: c.text("resource_id")?,
         resource_name: c.string("resource_name")?,
-        network: if network.is_empty() { None } else { Some(c.text("network_id")?) },
+        network: if network.is_empty() {
+            None
+        } else {
+            Some(c.text("network_id")?)
+        },
         wanted: c.flag("wanted")?,
         generation: c.integer("generation")?,
         spec: c.maybe_json("spec")?,
@@ -152,9 +158,12 @@ pub async fn set(tx: &mut Tx, wanted: &Wanted<'_>, now: Timestamp) -> Result<Set
     let spec = to_json(wanted.spec)?;
     let Some(found) = found else {
         insert(tx, wanted, &spec, now).await?;
-        return Ok(Set::Changed { id: wanted.id, generation: 1 });
+        return Ok(Set::Changed {
+            id: wanted.id,
+            generation: 1,
+        });
     };
-    if found.wanted && found.spec.as_ref() == Some(wanted.spec) {
+    if found.wanted && found.state != State::Failed && found.spec.as_ref() == Some(wanted.spec) {
         return Ok(Set::Same(found.id));
     }
     query(
@@ -167,7 +176,23 @@ pub async fn set(tx: &mut Tx, wanted: &Wanted<'_>, now: Timestamp) -> Result<Set
     .bind(found.id.to_string())
     .run(tx, "change a placement")
     .await?;
-    Ok(Set::Changed { id: found.id, generation: found.generation + 1 })
+    Ok(Set::Changed {
+        id: found.id,
+        generation: found.generation + 1,
+    })
+}
+
+/// Wants a placement once more just as it is: a new generation of the same.
+pub async fn again(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<()> {
+    query(
+        "UPDATE placements SET generation = generation + 1, state = 'pending', reason = 'Asked', \
+         message = 'waits for its component', since = $1, asked_at = $1 WHERE id = $2 AND wanted = 1",
+    )
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .run(tx, "want a placement again")
+    .await
+    .map(drop)
 }
 
 async fn insert(tx: &mut Tx, wanted: &Wanted<'_>, spec: &str, now: Timestamp) -> Result<()> {
@@ -273,10 +298,12 @@ pub async fn by_id(conn: &mut Conn, id: PlacementId) -> Result<Option<Row>> {
 
 /// The placements of a resource: of a network its router's and its segments, of a peer one a network.
 pub async fn of_resource(conn: &mut Conn, resource: Uuid) -> Result<Vec<Row>> {
-    query(select!("WHERE p.resource_id = $1 ORDER BY p.kind, p.network_id, p.id"))
-        .bind(resource.to_string())
-        .rows(conn, "read a resource's placements", read)
-        .await
+    query(select!(
+        "WHERE p.resource_id = $1 ORDER BY p.kind, p.network_id, p.id"
+    ))
+    .bind(resource.to_string())
+    .rows(conn, "read a resource's placements", read)
+    .await
 }
 
 /// The placements that one waits for.
@@ -306,8 +333,39 @@ pub async fn neighbours(conn: &mut Conn, id: PlacementId) -> Result<Vec<Componen
          UNION SELECT needs_id FROM placement_needs WHERE placement_id = $1)",
     )
     .bind(id.to_string())
-    .rows(conn, "read a placement's neighbours", |c| c.text("component_id"))
+    .rows(conn, "read a placement's neighbours", |c| {
+        c.text("component_id")
+    })
     .await
+}
+
+/// Notes at all placements that wait for one why they wait in vain; they go on once it is there.
+pub async fn block(tx: &mut Tx, needs: PlacementId, message: &str, now: Timestamp) -> Result<()> {
+    query(
+        "UPDATE placements SET state = 'failed', reason = 'Blocked', message = $1, since = $2 \
+         WHERE state = 'pending' AND wanted = 1 \
+         AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $3)",
+    )
+    .bind(message)
+    .bind(now.as_millis())
+    .bind(needs.to_string())
+    .run(tx, "block placements")
+    .await
+    .map(drop)
+}
+
+/// Lets the placements that waited in vain for one wait in hope again.
+pub async fn unblock(tx: &mut Tx, needs: PlacementId, now: Timestamp) -> Result<()> {
+    query(
+        "UPDATE placements SET state = 'pending', reason = 'Asked', message = 'waits for its component', \
+         since = $1 WHERE state = 'failed' AND reason = 'Blocked' \
+         AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $2)",
+    )
+    .bind(now.as_millis())
+    .bind(needs.to_string())
+    .run(tx, "unblock placements")
+    .await
+    .map(drop)
 }
 
 /// Notes that a placement is there, as reported at its present generation.

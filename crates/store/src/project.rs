@@ -9,7 +9,9 @@ use crate::statement::Statement;
 use crate::{After, Conn, Result, Tx};
 
 fn read(c: &Columns<'_>) -> Result<Project> {
-    Ok(Project { meta: meta(c, None)? })
+    Ok(Project {
+        meta: meta(c, None)?,
+    })
 }
 
 /// What every resource has, of a row with the usual columns.
@@ -59,7 +61,9 @@ pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, S
          UNION ALL SELECT kind, resource_name FROM placements WHERE project_id = $1 LIMIT 1",
     )
     .bind(id.to_string())
-    .row(conn, "look into a project", |c| Ok((c.string("kind")?, c.string("name")?)))
+    .row(conn, "look into a project", |c| {
+        Ok((c.string("kind")?, c.string("name")?))
+    })
     .await
 }
 
@@ -74,4 +78,12 @@ pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
         .run(tx, "delete a project")
         .await
         .map(drop)
+}
+
+/// The name of a project.
+pub async fn name(conn: &mut Conn, id: ProjectId) -> Result<Option<Name>> {
+    query("SELECT name FROM projects WHERE id = $1")
+        .bind(id.to_string())
+        .row(conn, "read a project's name", |c| c.text("name"))
+        .await
 }

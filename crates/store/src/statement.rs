@@ -28,7 +28,10 @@ pub(crate) trait Statement: Sized {
 
     /// The whole number that a statement with a column `n` answers with; 0 for no row.
     async fn number(self, conn: &mut Conn, operation: &'static str) -> Result<i64> {
-        Ok(self.row(conn, operation, |c| c.integer("n")).await?.unwrap_or(0))
+        Ok(self
+            .row(conn, operation, |c| c.integer("n"))
+            .await?
+            .unwrap_or(0))
     }
 }
 

@@ -29,7 +29,10 @@ pub async fn api(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
     query("SELECT name, role FROM api_tokens WHERE hash = $1")
         .bind(hash)
         .row(conn, "look an API token up", |c| {
-            Ok(ApiToken { name: c.string("name")?, role: c.string("role")? })
+            Ok(ApiToken {
+                name: c.string("name")?,
+                role: c.string("role")?,
+            })
         })
         .await
 }

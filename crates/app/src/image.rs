@@ -1,0 +1,235 @@
+//! Images: bytes are uploaded first, under their digest; then a name points at them.
+
+use rhyzome_model::id::ImageId;
+use rhyzome_model::image::{Blob, ImageFormat, ImageSpec};
+use rhyzome_model::resource::{Image, ImageSummary};
+use rhyzome_model::{Digest, Name, ProjectId, Size, template};
+use rhyzome_store::image::{self, BlobRow, NewImage};
+use tokio::io::AsyncRead;
+
+use crate::authorize::{Caller, Operation, authorize};
+use crate::work::{Subject, Work};
+use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve};
+
+/// The largest blob. Bytes.
+pub const MAX_BLOB: u64 = 1 << 40;
+
+/// Receives bytes. They are read to the end even if the site has them already: it is having them that
+/// gives a project the right to name them.
+pub async fn blob_upload(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    (digest, size): (Digest, Size),
+    bytes: impl AsyncRead + Send,
+) -> Result<Blob> {
+    authorize(caller, Operation::BlobWrite, Some(project))?;
+    let project_id = {
+        let mut conn = core.store.read().await?;
+        resolve::project(&mut conn, project).await?
+    };
+    if size.as_bytes() == 0 || size.as_bytes() > MAX_BLOB {
+        return Err(Error::invalid(
+            "size",
+            format!("a blob has 1 byte to {}", Size::bytes(MAX_BLOB)),
+        ));
+    }
+    core.blobs
+        .receive((digest, size), core.uuid(), bytes)
+        .await?;
+    let (format, refusal) = match core.blobs.recognise(digest).await? {
+        Ok(format) => (Some(format), None),
+        Err(why) => (None, Some(why)),
+    };
+    let blob = Blob { digest, size };
+    let row = BlobRow {
+        blob: blob.clone(),
+        format,
+        refusal,
+    };
+    let mut work = core.begin().await?;
+    let now = work.now;
+    image::insert_blob(&mut work, project_id, &row, now).await?;
+    work.commit().await?;
+    Ok(blob)
+}
+
+pub async fn blob(core: &Core, caller: &Caller, project: &Name, digest: Digest) -> Result<Blob> {
+    authorize(caller, Operation::BlobRead, Some(project))?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let found = image::blob(&mut conn, project, digest).await?;
+    let there = core.blobs.has(digest).await;
+    found
+        .filter(|_| there)
+        .map(|row| row.blob)
+        .ok_or_else(|| Error::not_found("blob", &digest))
+}
+
+pub async fn create(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: Name,
+    spec: ImageSpec,
+) -> Result<Image> {
+    authorize(caller, Operation::ImageCreate, Some(project))?;
+    let mut work = core.begin().await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    if image::get(&mut work, project_id, &name).await?.is_some() {
+        return Err(Error::name_taken("image", &name));
+    }
+    let (format, size) = check(&mut work, project_id, &spec).await?;
+    let id = ImageId(core.uuid());
+    let row = NewImage {
+        id,
+        project: project_id,
+        name: &name,
+        spec: &spec,
+        format: &format,
+        size,
+    };
+    let now = work.now;
+    image::insert(&mut work, &row, now).await?;
+    tell(&mut work, (project_id, project), (id, &name), "created").await?;
+    work.commit().await?;
+    get(core, caller, project, &name).await
+}
+
+/// Points a name at other bytes or another command line. Instances keep what they were made from.
+pub async fn update(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: &Name,
+    spec: ImageSpec,
+    if_match: IfMatch,
+) -> Result<Image> {
+    authorize(caller, Operation::ImageUpdate, Some(project))?;
+    let mut work = core.begin().await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    let found = existing(&mut work, project_id, name).await?;
+    resolve::check_match(&found.meta, if_match)?;
+    if found.spec != spec {
+        let (format, size) = check(&mut work, project_id, &spec).await?;
+        let id = ImageId(found.meta.id);
+        let row = NewImage {
+            id,
+            project: project_id,
+            name,
+            spec: &spec,
+            format: &format,
+            size,
+        };
+        let now = work.now;
+        image::update(&mut work, &row, now).await?;
+        tell(&mut work, (project_id, project), (id, name), "updated").await?;
+        work.commit().await?;
+    }
+    get(core, caller, project, name).await
+}
+
+pub async fn get(core: &Core, caller: &Caller, project: &Name, name: &Name) -> Result<Image> {
+    authorize(caller, Operation::ImageRead, Some(project))?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let found = image::get(&mut conn, project, name).await?;
+    found.ok_or_else(|| Error::not_found("image", name))
+}
+
+pub async fn list(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    page: &PageRequest,
+) -> Result<Listed<ImageSummary>> {
+    authorize(caller, Operation::ImageRead, Some(project))?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let rows = image::list(&mut conn, project, &resolve::after(page)).await?;
+    Ok(resolve::listed(rows, page, |row| row.meta.name.to_string()))
+}
+
+/// Deletes the name. The bytes go later, when nothing needs them any more.
+pub async fn delete(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: &Name,
+    if_match: IfMatch,
+) -> Result<()> {
+    authorize(caller, Operation::ImageDelete, Some(project))?;
+    let mut work = core.begin().await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    let found = existing(&mut work, project_id, name).await?;
+    resolve::check_match(&found.meta, if_match)?;
+    if let Some(instance) = image::user(&mut work, project_id, name).await? {
+        let why = format!("the instance {instance} was made from the image {name}");
+        return Err(Error::new(Kind::InUse, why));
+    }
+    let id = ImageId(found.meta.id);
+    image::delete(&mut work, id).await?;
+    tell(&mut work, (project_id, project), (id, name), "deleted").await?;
+    work.commit().await
+}
+
+async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<Image> {
+    let found = image::get(work, project, name).await?;
+    found.ok_or_else(|| Error::not_found("image", name))
+}
+
+/// Whether an image can be made of what a spec names: what cannot boot here is refused now.
+async fn check(
+    work: &mut Work,
+    project: ProjectId,
+    spec: &ImageSpec,
+) -> Result<(ImageFormat, Size)> {
+    template::check(&spec.command_line).map_err(|why| Error::invalid("spec.command_line", why))?;
+    let blob = uploaded(work, project, spec.digest, "spec.digest").await?;
+    let format = match (blob.format, blob.refusal) {
+        (Some(format), _) => format,
+        (None, refusal) => {
+            let why = refusal.unwrap_or_else(|| "the bytes are no image".to_owned());
+            return Err(Error::invalid("spec.digest", why));
+        }
+    };
+    if let Some(initrd) = spec.initrd {
+        uploaded(work, project, initrd, "spec.initrd").await?;
+    }
+    if format == ImageFormat::Hermit && spec.initrd.is_none() {
+        let why = "the Hermit loader boots an application: give that as the initrd";
+        return Err(Error::invalid("spec.initrd", why));
+    }
+    Ok((format, blob.blob.size))
+}
+
+async fn uploaded(
+    work: &mut Work,
+    project: ProjectId,
+    digest: Digest,
+    field: &str,
+) -> Result<BlobRow> {
+    let found = image::blob(work, project, digest).await?;
+    let there = work.core().blobs.has(digest).await;
+    found.filter(|_| there).ok_or_else(|| {
+        Error::invalid(
+            field,
+            format!("no bytes with the digest {digest} were uploaded; upload them first"),
+        )
+    })
+}
+
+async fn tell(
+    work: &mut Work,
+    (project_id, project): (ProjectId, &Name),
+    (id, name): (ImageId, &Name),
+    what: &str,
+) -> Result<()> {
+    let subject = Subject {
+        project: Some((project_id, project)),
+        kind: "image",
+        id: id.0,
+        name: name.as_str(),
+    };
+    work.event(&subject, what, "").await
+}

@@ -1,0 +1,559 @@
+//! Instances: placed, with their addresses, before anything boots.
+
+mod power;
+mod view;
+
+use rhyzome_model::address::{router_ipv4, router_ipv6};
+use rhyzome_model::component::ComponentKind;
+use rhyzome_model::image::{ImageFormat, ImageSpec};
+use rhyzome_model::instance::{BlobPin, InstanceSpec};
+use rhyzome_model::placement::PlacementKind;
+use rhyzome_model::resource::{HostVerdict, Instance, InstanceSummary, Meta};
+use rhyzome_model::template::{self, InterfaceValues, Values};
+use rhyzome_model::{ComponentId, Digest, InstanceId, LeaseId, Name, ProjectId, Size};
+use rhyzome_plan::place::{Demand, Host, place};
+use rhyzome_store::lease::Lease;
+use rhyzome_store::network::Network;
+use rhyzome_store::{component, image, instance, lease, placement};
+
+use crate::authorize::{Caller, Operation, authorize};
+use crate::work::{Subject, Work};
+use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve, status};
+
+pub use power::{console, reboot, start, stop};
+pub use view::why;
+
+pub async fn create(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: Name,
+    spec: InstanceSpec,
+) -> Result<Instance> {
+    authorize(caller, Operation::InstanceCreate, Some(project))?;
+    validate(&spec)?;
+    let mut work = core.begin().await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    if instance::get(&mut work, project_id, &name).await?.is_some() {
+        return Err(Error::name_taken("instance", &name));
+    }
+    let boots = boot(&mut work, project_id, &spec).await?;
+    let mut networks = Vec::new();
+    for network in &spec.networks {
+        networks.push(resolve::usable_network(&mut work, project_id, network).await?);
+    }
+    let (host, placing) = choose_host(&mut work, &spec).await?;
+    let id = InstanceId(core.uuid());
+    let leases = allocate(&mut work, (project, &name, id), &networks).await?;
+    let command_line = command_line(&name, &spec, &boots.image, (&networks, &leases))?;
+    let row = instance::NewInstance {
+        id,
+        project: project_id,
+        name: &name,
+        spec: &spec,
+        host,
+        digest: boots.image.digest,
+        initrd: boots.image.initrd,
+        format: &boots.format,
+        command_line: &command_line,
+        placing: &placing,
+    };
+    let now = work.now;
+    instance::insert(&mut work, &row, now).await?;
+    for lease in &leases {
+        lease::insert(&mut work, lease).await?;
+    }
+    let made = existing(&mut work, project_id, &name).await?;
+    work.want_instance(&made, boots.initrd, &leases).await?;
+    tell(
+        &mut work,
+        &made,
+        "created",
+        &format!("on {}", made.host_name),
+    )
+    .await?;
+    work.commit().await?;
+    get(core, caller, project, &name).await
+}
+
+pub async fn get(core: &Core, caller: &Caller, project: &Name, name: &Name) -> Result<Instance> {
+    authorize(caller, Operation::InstanceRead, Some(project))?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let found = instance::get(&mut conn, project, name).await?;
+    let row = found.ok_or_else(|| Error::not_found("instance", name))?;
+    view::whole(core, &mut conn, row).await
+}
+
+pub async fn list(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    page: &PageRequest,
+) -> Result<Listed<InstanceSummary>> {
+    authorize(caller, Operation::InstanceRead, Some(project))?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let rows = instance::list(&mut conn, project, &resolve::after(page)).await?;
+    let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
+    let now = core.now();
+    let mut summaries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let own = placement::of_resource(&mut conn, row.id.0).await?;
+        summaries.push(InstanceSummary {
+            phase: status::phase(row.deleting, &own, now),
+            state: view::observed(&own).map(|observed| observed.state),
+            meta: row.meta,
+            host: row.host_name,
+            image: row.spec.image,
+            cpus: row.spec.cpus,
+            memory: row.spec.memory,
+            ipv4: row.first_ipv4,
+        });
+    }
+    Ok((summaries, next))
+}
+
+/// Changes an instance. What the running guest cannot get is there after its next start; the status
+/// says so.
+pub async fn update(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: &Name,
+    spec: InstanceSpec,
+    if_match: IfMatch,
+) -> Result<Instance> {
+    authorize(caller, Operation::InstanceUpdate, Some(project))?;
+    validate(&spec)?;
+    let mut work = core.begin().await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    let found = existing(&mut work, project_id, name).await?;
+    resolve::check_match(&found.meta, if_match)?;
+    refuse_while_deleting(&found)?;
+    check_fixed(&found, &spec)?;
+    check_room(&mut work, &found, &spec).await?;
+    change(&mut work, &found, spec, ("updated", None)).await?;
+    work.commit().await?;
+    get(core, caller, project, name).await
+}
+
+/// Writes a new spec, if it is new, and wants it on the instance's host. What is done is told as an
+/// event; a stop may be given another timeout for this once, in seconds.
+async fn change(
+    work: &mut Work,
+    found: &instance::Instance,
+    spec: InstanceSpec,
+    (what, stop_timeout): (&str, Option<u32>),
+) -> Result<rhyzome_model::PlacementId> {
+    let leases = lease::of_instance(work, found.id).await?;
+    let mut networks = Vec::new();
+    for lease in &leases {
+        networks.push(resolve::network(work, found.project, &lease.network_name).await?);
+    }
+    let image = pinned(work, found).await?;
+    let line = command_line(&found.meta.name, &spec, &image, (&networks, &leases))?;
+    if spec != found.spec {
+        let now = work.now;
+        instance::update(work, found.id, &spec, &line, now).await?;
+        tell(work, found, what, "").await?;
+    }
+    let mut changed = existing(work, found.project, &found.meta.name).await?;
+    // For this once: a forced stop does not wait.
+    changed.spec.stop_timeout = stop_timeout.unwrap_or(changed.spec.stop_timeout);
+    let initrd = match found.initrd {
+        Some(digest) => Some(initrd_pin(work, found.project, digest).await?),
+        None => None,
+    };
+    work.want_instance(&changed, initrd, &leases).await
+}
+
+/// Begins to delete an instance. Returns it while it is on its way, none when it is gone.
+pub async fn delete(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: &Name,
+    if_match: IfMatch,
+) -> Result<Option<Instance>> {
+    authorize(caller, Operation::InstanceDelete, Some(project))?;
+    let mut work = core.begin().await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    let found = existing(&mut work, project_id, name).await?;
+    resolve::check_match(&found.meta, if_match)?;
+    if !found.deleting {
+        let now = work.now;
+        instance::set_deleting(&mut work, found.id, now).await?;
+        for row in placement::of_resource(&mut work, found.id.0).await? {
+            for need in placement::needed_by(&mut work, row.id).await? {
+                release(&mut work, &found, &need).await?;
+            }
+            work.unwant(&row).await?;
+        }
+        tell(&mut work, &found, "deleting", "").await?;
+        work.commit().await?;
+    }
+    match get(core, caller, project, name).await {
+        Ok(instance) => Ok(Some(instance)),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets go of what an instance needed: its leases, and segments that no other instance is on.
+async fn release(
+    work: &mut Work,
+    instance: &instance::Instance,
+    need: &placement::Row,
+) -> Result<()> {
+    let last = match (need.kind, need.network) {
+        (PlacementKind::Lease, _) => true,
+        (PlacementKind::Segment, Some(network)) => {
+            instance::on_segment(work, instance.host, network).await? == 0
+        }
+        _ => false,
+    };
+    if last {
+        work.unwant(need).await
+    } else {
+        Ok(())
+    }
+}
+
+/// Forgets an instance that is being deleted once none of its placements and leases is left.
+pub(crate) async fn forget_if_gone(work: &mut Work, id: InstanceId) -> Result<()> {
+    let Some(row) = instance::by_id(work, id).await? else {
+        return Ok(());
+    };
+    let placed = !placement::of_resource(work, id.0).await?.is_empty();
+    let leased = !lease::of_instance(work, id).await?.is_empty();
+    if row.deleting && !placed && !leased {
+        instance::delete(work, id).await?;
+        tell(work, &row, "deleted", "").await?;
+    }
+    Ok(())
+}
+
+fn validate(spec: &InstanceSpec) -> Result<()> {
+    spec.validate()
+        .map_err(|why| Error::invalid(format!("spec.{}", why.field()), why))
+}
+
+fn refuse_while_deleting(found: &instance::Instance) -> Result<()> {
+    if found.deleting {
+        let why = format!("the instance {} is being deleted", found.meta.name);
+        return Err(Error::new(Kind::InUse, why));
+    }
+    Ok(())
+}
+
+fn check_fixed(found: &instance::Instance, spec: &InstanceSpec) -> Result<()> {
+    let fixed = |field: &str, same: bool| {
+        if same {
+            Ok(())
+        } else {
+            Err(Error::invalid(
+                field,
+                "this cannot be changed; make a new instance",
+            ))
+        }
+    };
+    fixed("spec.image", spec.image == found.spec.image)?;
+    fixed("spec.networks", spec.networks == found.spec.networks)?;
+    fixed(
+        "spec.host",
+        spec.host
+            .as_ref()
+            .is_none_or(|host| *host == found.host_name),
+    )
+}
+
+/// Whether what an instance wants more than it has fits on its host.
+async fn check_room(
+    work: &mut Work,
+    found: &instance::Instance,
+    spec: &InstanceSpec,
+) -> Result<()> {
+    if spec.memory <= found.spec.memory && spec.cpus <= found.spec.cpus {
+        return Ok(());
+    }
+    let Some(host) = component::by_id(work, found.host).await? else {
+        return Ok(());
+    };
+    let mut host = as_host(&host);
+    host.connected = true;
+    host.used_cpus = host.used_cpus.saturating_sub(found.spec.cpus);
+    let others = host
+        .used_memory
+        .as_bytes()
+        .saturating_sub(found.spec.memory.as_bytes());
+    host.used_memory = Size::bytes(others);
+    let demand = Demand {
+        cpus: spec.cpus,
+        memory: spec.memory,
+        host: None,
+    };
+    let placed = place(&demand, std::slice::from_ref(&host));
+    if placed.host.is_none() {
+        return Err(no_room(&placed.verdicts));
+    }
+    Ok(())
+}
+
+/// What an instance boots from, found by the name or digest in its spec.
+struct Boots {
+    image: ImageSpec,
+    format: ImageFormat,
+    initrd: Option<BlobPin>,
+}
+
+async fn boot(work: &mut Work, project: ProjectId, spec: &InstanceSpec) -> Result<Boots> {
+    let (image, format) = match spec.image.strip_prefix("sha256:") {
+        Some(digest) => by_digest(work, project, digest).await?,
+        None => {
+            let name: Name = spec
+                .image
+                .parse()
+                .map_err(|why| Error::invalid("spec.image", why))?;
+            let found = image::get(work, project, &name).await?;
+            let why = || Error::invalid("spec.image", format!("there is no image {name}"));
+            let found = found.ok_or_else(why)?;
+            (found.spec, found.format)
+        }
+    };
+    let initrd = match image.initrd {
+        Some(digest) => Some(initrd_pin(work, project, digest).await?),
+        None => None,
+    };
+    Ok(Boots {
+        image,
+        format,
+        initrd,
+    })
+}
+
+async fn by_digest(
+    work: &mut Work,
+    project: ProjectId,
+    text: &str,
+) -> Result<(ImageSpec, ImageFormat)> {
+    let digest: Digest = text
+        .parse()
+        .map_err(|why| Error::invalid("spec.image", why))?;
+    let found = image::blob(work, project, digest).await?;
+    let missing = || {
+        Error::invalid(
+            "spec.image",
+            format!("no bytes with the digest {digest} were uploaded"),
+        )
+    };
+    let found = found.ok_or_else(missing)?;
+    let refused = || {
+        found
+            .refusal
+            .clone()
+            .unwrap_or_else(|| "the bytes are no image".to_owned())
+    };
+    let format = found
+        .format
+        .clone()
+        .ok_or_else(|| Error::invalid("spec.image", refused()))?;
+    Ok((
+        ImageSpec {
+            digest,
+            initrd: None,
+            command_line: String::new(),
+        },
+        format,
+    ))
+}
+
+async fn initrd_pin(work: &mut Work, project: ProjectId, digest: Digest) -> Result<BlobPin> {
+    let found = image::blob(work, project, digest).await?;
+    let found = found.ok_or_else(|| Error::not_found("blob", &digest))?;
+    Ok(BlobPin {
+        digest,
+        size: found.blob.size,
+    })
+}
+
+/// The image that an instance was made from, as it is named now: its command line is the default.
+async fn pinned(work: &mut Work, found: &instance::Instance) -> Result<ImageSpec> {
+    let named = match found.spec.image.parse::<Name>() {
+        Ok(name) => image::get(work, found.project, &name).await?,
+        Err(_) => None,
+    };
+    let command_line = named
+        .filter(|image| image.spec.digest == found.digest)
+        .map(|image| image.spec.command_line)
+        .unwrap_or_default();
+    Ok(ImageSpec {
+        digest: found.digest,
+        initrd: found.initrd,
+        command_line,
+    })
+}
+
+fn command_line(
+    name: &Name,
+    spec: &InstanceSpec,
+    image: &ImageSpec,
+    (networks, leases): (&[Network], &[Lease]),
+) -> Result<String> {
+    let interface = networks
+        .first()
+        .zip(leases.first())
+        .map(|(network, lease)| InterfaceValues {
+            network: network.meta.name.clone(),
+            mac: lease.mac,
+            ipv4: lease.ipv4,
+            prefix4: network.ipv4.prefix_len(),
+            gateway4: router_ipv4(network.ipv4),
+            ipv6: lease.ipv6,
+            prefix6: network.ipv6.prefix_len(),
+            gateway6: router_ipv6(network.ipv6),
+        });
+    let values = Values {
+        hostname: name.clone(),
+        interface,
+    };
+    let text = spec.command_line.as_deref().unwrap_or(&image.command_line);
+    template::fill(text, &values).map_err(|why| Error::invalid("spec.command_line", why))
+}
+
+async fn choose_host(
+    work: &mut Work,
+    spec: &InstanceSpec,
+) -> Result<(ComponentId, Vec<HostVerdict>)> {
+    let components = component::of_kind(work, ComponentKind::Libvirt).await?;
+    if components.is_empty() {
+        let why =
+            "no hypervisor has joined this site yet: `rhyzome component token --kind libvirt`";
+        return Err(Error::new(Kind::NoCapacity, why));
+    }
+    let hosts: Vec<Host> = components.iter().map(as_host).collect();
+    let demand = Demand {
+        cpus: spec.cpus,
+        memory: spec.memory,
+        host: spec.host.clone(),
+    };
+    if let Some(asked) = &spec.host
+        && !hosts.iter().any(|host| host.name == *asked)
+    {
+        return Err(Error::invalid(
+            "spec.host",
+            format!("there is no hypervisor {asked}"),
+        ));
+    }
+    let placed = place(&demand, &hosts);
+    match placed.host {
+        Some(host) => Ok((host, placed.verdicts)),
+        None => Err(no_room(&placed.verdicts)),
+    }
+}
+
+fn no_room(verdicts: &[HostVerdict]) -> Error {
+    let shown = verdicts
+        .iter()
+        .take(8)
+        .map(|v| format!("{}: {}", v.host, v.reason));
+    let why = format!("no host has room: {}", shown.collect::<Vec<_>>().join("; "));
+    Error::new(Kind::NoCapacity, why)
+}
+
+fn as_host(component: &rhyzome_model::resource::Component) -> Host {
+    Host {
+        id: ComponentId(component.meta.id),
+        name: component.meta.name.clone(),
+        connected: component.connected,
+        cpus: component.facts.cpus,
+        memory: component.facts.memory,
+        used_cpus: component.used.cpus,
+        used_memory: component.used.memory,
+    }
+}
+
+async fn allocate(
+    work: &mut Work,
+    (project, name, id): (&Name, &Name, InstanceId),
+    networks: &[Network],
+) -> Result<Vec<Lease>> {
+    let mut leases = Vec::with_capacity(networks.len());
+    for (position, network) in (0..).zip(networks) {
+        leases.push(allocate_one(work, (project, name, id), network, position).await?);
+    }
+    Ok(leases)
+}
+
+async fn allocate_one(
+    work: &mut Work,
+    (project, name, instance): (&Name, &Name, InstanceId),
+    network: &Network,
+    position: u32,
+) -> Result<Lease> {
+    let seed = work.core().seed.clone();
+    let at = &network.meta.name;
+    let full = || {
+        Error::new(
+            Kind::NoCapacity,
+            format!("the network {at} has no address left"),
+        )
+    };
+    let mut ipv4 = None;
+    for candidate in seed.lease_ipv4(network.ipv4, project, at, name) {
+        if !lease::ipv4_taken(work, network.id, candidate).await? {
+            ipv4 = Some(candidate);
+            break;
+        }
+    }
+    let mut ipv6 = None;
+    for candidate in seed.lease_ipv6(network.ipv6, project, at, name) {
+        if !lease::ipv6_taken(work, network.id, candidate).await? {
+            ipv6 = Some(candidate);
+            break;
+        }
+    }
+    let mut mac = None;
+    for candidate in seed.lease_mac(project, at, name) {
+        if !lease::mac_taken(work, candidate).await? {
+            mac = Some(candidate);
+            break;
+        }
+    }
+    Ok(Lease {
+        id: LeaseId(work.core().uuid()),
+        network: network.id,
+        network_name: at.clone(),
+        instance,
+        position,
+        mac: mac.ok_or_else(full)?,
+        ipv4: ipv4.ok_or_else(full)?,
+        ipv6: ipv6.ok_or_else(full)?,
+    })
+}
+
+async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<instance::Instance> {
+    instance::get(work, project, name)
+        .await?
+        .ok_or_else(|| Error::not_found("instance", name))
+}
+
+pub(crate) fn project_of(meta: &Meta) -> Name {
+    meta.project.clone().unwrap_or_else(Name::default_project)
+}
+
+pub(crate) async fn tell(
+    work: &mut Work,
+    row: &instance::Instance,
+    what: &str,
+    message: &str,
+) -> Result<()> {
+    let project = project_of(&row.meta);
+    let subject = Subject {
+        project: Some((row.project, &project)),
+        kind: "instance",
+        id: row.id.0,
+        name: row.meta.name.as_str(),
+    };
+    work.event(&subject, what, message).await
+}

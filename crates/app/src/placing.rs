@@ -1,0 +1,172 @@
+//! From rows to what components are told.
+
+use rhyzome_model::instance::{BlobPin, ImagePin, InstancePlacement, Interface};
+use rhyzome_model::lease::LeasePlacement;
+use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
+use rhyzome_model::peer::PeerPlacement;
+use rhyzome_model::placement::PlacementSpec;
+use rhyzome_model::{Name, PlacementId};
+use rhyzome_store::instance::Instance;
+use rhyzome_store::lease::Lease;
+use rhyzome_store::network::Network;
+use rhyzome_store::peer::Peer;
+use rhyzome_store::placement;
+
+use crate::work::Work;
+use crate::{Core, Error, Kind, Result};
+
+fn project(meta: &rhyzome_model::resource::Meta) -> Name {
+    meta.project.clone().unwrap_or_else(Name::default_project)
+}
+
+/// The DNS domain of a network.
+pub fn domain(core: &Core, network: &Network) -> String {
+    format!(
+        "{}.{}.{}",
+        network.meta.name,
+        project(&network.meta),
+        core.site.domain
+    )
+}
+
+fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
+    PlacementSpec::Network(NetworkPlacement {
+        network: network.id,
+        project: project(&network.meta),
+        name: network.meta.name.clone(),
+        ipv4: network.ipv4,
+        ipv6: network.ipv6,
+        domain: domain(core, network),
+        mtu: network.mtu,
+        egress: network.spec.egress,
+        endpoint_port: network.port,
+        peers_ipv4: core.site.peers_ipv4,
+        peers_ipv6: core.peers_ipv6,
+    })
+}
+
+fn segment_spec(network: &Network) -> PlacementSpec {
+    PlacementSpec::Segment(SegmentPlacement {
+        network: network.id,
+        project: project(&network.meta),
+        name: network.meta.name.clone(),
+        mtu: network.mtu,
+    })
+}
+
+fn lease_spec(instance: &Name, lease: &Lease) -> PlacementSpec {
+    PlacementSpec::Lease(LeasePlacement {
+        lease: lease.id,
+        network: lease.network,
+        hostname: instance.clone(),
+        mac: lease.mac,
+        ipv4: lease.ipv4,
+        ipv6: lease.ipv6,
+    })
+}
+
+fn peer_spec(peer: &Peer, network: &Network) -> PlacementSpec {
+    PlacementSpec::Peer(PeerPlacement {
+        peer: peer.id,
+        network: network.id,
+        public_key: peer.spec.public_key.clone(),
+        ipv4: peer.ipv4,
+        ipv6: peer.ipv6,
+    })
+}
+
+fn instance_spec(
+    instance: &Instance,
+    initrd: Option<BlobPin>,
+    interfaces: Vec<Interface>,
+) -> PlacementSpec {
+    PlacementSpec::Instance(Box::new(InstancePlacement {
+        instance: instance.id,
+        project: project(&instance.meta),
+        name: instance.meta.name.clone(),
+        cpus: instance.spec.cpus,
+        memory: instance.spec.memory,
+        image: ImagePin {
+            blob: BlobPin {
+                digest: instance.digest,
+                size: instance.size,
+            },
+            format: instance.format.clone(),
+        },
+        initrd,
+        command_line: instance.command_line.clone(),
+        interfaces,
+        power: instance.spec.power,
+        restart: instance.spec.restart,
+        stop_timeout: instance.spec.stop_timeout,
+    }))
+}
+
+impl Work {
+    /// Wants a network on its router.
+    pub async fn want_network(&mut self, network: &Network) -> Result<PlacementId> {
+        let spec = network_spec(self.core(), network);
+        self.want(
+            network.project,
+            network.router,
+            network.meta.name.as_str(),
+            &spec,
+        )
+        .await
+    }
+
+    /// Wants a peer at a network's endpoint.
+    pub async fn want_peer(&mut self, peer: &Peer, network: &Network) -> Result<()> {
+        let router = self.want_network(network).await?;
+        let spec = peer_spec(peer, network);
+        let id = self
+            .want(peer.project, network.router, peer.meta.name.as_str(), &spec)
+            .await?;
+        Ok(placement::need(self, id, router).await?)
+    }
+
+    /// Wants an instance on its host, with the segments and leases that it needs.
+    pub async fn want_instance(
+        &mut self,
+        instance: &Instance,
+        initrd: Option<BlobPin>,
+        leases: &[Lease],
+    ) -> Result<PlacementId> {
+        let name = &instance.meta.name;
+        let mut needs = Vec::new();
+        let mut interfaces = Vec::new();
+        for lease in leases {
+            let network = rhyzome_store::network::by_id(self, lease.network)
+                .await?
+                .ok_or_else(|| Error::new(Kind::Unavailable, "a network is being deleted"))?;
+            let router = self.want_network(&network).await?;
+            let segment = segment_spec(&network);
+            let network_name = network.meta.name.as_str();
+            needs.push(
+                self.want(instance.project, instance.host, network_name, &segment)
+                    .await?,
+            );
+            let spec = lease_spec(name, lease);
+            let id = self
+                .want(instance.project, network.router, name.as_str(), &spec)
+                .await?;
+            placement::need(self, id, router).await?;
+            needs.push(id);
+            interfaces.push(Interface {
+                network: lease.network,
+                mac: lease.mac,
+                ipv4: lease.ipv4,
+                ipv6: lease.ipv6,
+                mtu: network.mtu,
+            });
+        }
+        let spec = instance_spec(instance, initrd, interfaces);
+        let id = self
+            .want(instance.project, instance.host, name.as_str(), &spec)
+            .await?;
+        for need in needs {
+            placement::need(self, id, need).await?;
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a component says is on its host, against what should be.
+
+use std::collections::BTreeMap;
+
+use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::{ComponentId, PlacementId};
+use rhyzome_plan::repair::{Desired, Repair, plan};
+use rhyzome_store::job::{self, Verb};
+use rhyzome_store::placement::{self, Row, State};
+
+use super::outcome::tell_observed;
+use crate::work::Work;
+use crate::{Core, Result};
+
+/// Takes a component's inventory: drift gets a job, what is wanted by nobody gets removed.
+pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> Result<()> {
+    let mut work = core.begin().await?;
+    let rows = placement::of_component(&mut work, component).await?;
+    let desired: Vec<Desired> = rows
+        .iter()
+        .map(|row| Desired {
+            id: row.id,
+            generation: row.generation,
+            ensure: row.wanted,
+            observed_generation: row.observed_generation,
+        })
+        .collect();
+    let rows: BTreeMap<PlacementId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let seen: BTreeMap<PlacementId, &Observed> = found
+        .iter()
+        .filter_map(|f| Some((f.placement.id, f.observed.as_ref()?)))
+        .collect();
+    for repair in plan(&desired, found) {
+        match repair {
+            Repair::Confirm(id) => confirm(&mut work, rows.get(&id), seen.get(&id)).await?,
+            Repair::Ensure(id) => again(&mut work, rows.get(&id), &Verb::Ensure).await?,
+            Repair::Remove(id) => again(&mut work, rows.get(&id), &Verb::Remove).await?,
+            Repair::RemoveOrphan(orphan) => {
+                tracing::warn!(%component, ?orphan, "found on a host, wanted by nobody: removing it");
+                let now = work.now;
+                placement::insert_orphan(&mut work, component, &orphan, now).await?;
+                work.enqueue(orphan.id, component, &Verb::Remove).await?;
+            }
+        }
+    }
+    work.commit().await
+}
+
+/// It is there as wanted. If nobody had said so yet, this says it.
+async fn confirm(work: &mut Work, row: Option<&Row>, observed: Option<&&Observed>) -> Result<()> {
+    let (Some(row), Some(observed)) = (row, observed) else {
+        return Ok(());
+    };
+    // A job that is open will say so itself.
+    if row.state != State::Ready || row.observed.as_ref() == Some(*observed) {
+        return Ok(());
+    }
+    let now = work.now;
+    if placement::set_ready(work, row.id, row.generation, observed, now).await? {
+        tell_observed(work, row, observed).await?;
+    }
+    Ok(())
+}
+
+/// Sees to it that there is a job; one that is open already will do. What was refused stays refused.
+async fn again(work: &mut Work, row: Option<&Row>, verb: &Verb) -> Result<()> {
+    let Some(row) = row else {
+        return Ok(());
+    };
+    if row.state == State::Failed && row.reason != "Blocked" && *verb == Verb::Ensure {
+        return Ok(());
+    }
+    if job::open(work, row.id).await?.is_some() {
+        return Ok(());
+    }
+    if *verb == Verb::Ensure && row.state == State::Ready {
+        let now = work.now;
+        let drift = ("Drifted", "is not there as it should be; being repaired");
+        placement::set_state(work, row.id, State::Pending, drift, now).await?;
+    }
+    work.enqueue(row.id, row.component, verb).await?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! A transaction of a use case: what changes, what has to be told to whom once it is committed.
+
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
+
+use rhyzome_model::placement::PlacementSpec;
+use rhyzome_model::{ComponentId, JobId, Name, PlacementId, ProjectId, Timestamp};
+use rhyzome_store::Tx;
+use rhyzome_store::event::{self, NewEvent};
+use rhyzome_store::job::{self, Verb};
+use rhyzome_store::placement::{self, Row, Set, Wanted};
+use uuid::Uuid;
+
+use crate::{Core, Result};
+
+/// Changing a spec, enqueueing its jobs and telling of it are one of these.
+pub struct Work {
+    core: Core,
+    tx: Tx,
+    pub now: Timestamp,
+    wake: BTreeSet<ComponentId>,
+}
+
+/// What an event is about.
+pub struct Subject<'a> {
+    pub project: Option<(ProjectId, &'a Name)>,
+    pub kind: &'a str,
+    pub id: Uuid,
+    pub name: &'a str,
+}
+
+impl Core {
+    pub(crate) async fn begin(&self) -> Result<Work> {
+        let tx = self.store.write().await?;
+        Ok(Work {
+            core: self.clone(),
+            tx,
+            now: self.now(),
+            wake: BTreeSet::new(),
+        })
+    }
+}
+
+impl Work {
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Commits, then wakes who has something to do.
+    pub async fn commit(self) -> Result<()> {
+        self.tx.commit().await?;
+        for component in self.wake {
+            self.core.wake(component);
+        }
+        self.core.announce_events();
+        Ok(())
+    }
+
+    pub async fn event(&mut self, subject: &Subject<'_>, what: &str, message: &str) -> Result<()> {
+        let event = NewEvent {
+            project: subject.project,
+            resource_kind: subject.kind,
+            resource_id: subject.id,
+            resource_name: subject.name,
+            what,
+            message,
+        };
+        Ok(event::insert(&mut self.tx, &event, self.now).await?)
+    }
+
+    /// Wants something kept on a component, with a job if that is a change.
+    pub async fn want(
+        &mut self,
+        project: ProjectId,
+        component: ComponentId,
+        resource_name: &str,
+        spec: &PlacementSpec,
+    ) -> Result<PlacementId> {
+        let id = PlacementId(self.core.uuid());
+        let wanted = Wanted {
+            id,
+            project,
+            component,
+            resource_name,
+            spec,
+        };
+        let set = placement::set(&mut self.tx, &wanted, self.now).await?;
+        if let Set::Changed { id, .. } = set {
+            self.enqueue(id, component, &Verb::Ensure).await?;
+        }
+        Ok(set.id())
+    }
+
+    /// Wants a placement gone. What is on its way already stays on its way.
+    pub async fn unwant(&mut self, row: &Row) -> Result<()> {
+        if row.wanted {
+            placement::unwant(&mut self.tx, row.id, self.now).await?;
+            self.enqueue(row.id, row.component, &Verb::Remove).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn enqueue(
+        &mut self,
+        placement: PlacementId,
+        component: ComponentId,
+        verb: &Verb,
+    ) -> Result<JobId> {
+        let id = JobId(self.core.uuid());
+        job::enqueue(&mut self.tx, id, placement, verb, self.now).await?;
+        self.wake.insert(component);
+        Ok(id)
+    }
+
+    /// Wakes the components whose jobs may go on after a change of a placement.
+    pub async fn wake_neighbours(&mut self, placement: PlacementId) -> Result<()> {
+        let neighbours = placement::neighbours(&mut self.tx, placement).await?;
+        self.wake.extend(neighbours);
+        Ok(())
+    }
+
+    pub fn wake(&mut self, component: ComponentId) {
+        self.wake.insert(component);
+    }
+}
+
+impl Deref for Work {
+    type Target = Tx;
+    fn deref(&self) -> &Tx {
+        &self.tx
+    }
+}
+
+impl DerefMut for Work {
+    fn deref_mut(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+}
