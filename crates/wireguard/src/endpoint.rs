@@ -16,6 +16,9 @@
 //! after another. The peers in force are written down after each change and restored at start.
 //! The private key is made at the first start and never leaves the folder.
 //!
+//! A service manager that ends a unit by ending all its processes has to be told to leave this one
+//! alone (systemd: `KillMode=process`).
+//!
 //! Left out on purpose: who may be a peer, and which addresses they get. The caller decides. Peers
 //! set with `wg` are in force but are not written down.
 

@@ -264,6 +264,14 @@ impl Tunnel {
         }
     }
 
+    /// Waits until every connection is over, those included whose streams were dropped and that
+    /// are still delivering what was written: what a program does before it ends, for there is no
+    /// kernel that would go on. Says whether all were over within `bound`.
+    pub async fn drain(&self, bound: Duration) -> bool {
+        let all = u32::try_from(MAX_CONNECTIONS).expect("a few hundred");
+        timeout(bound, self.turns.acquire_many(all)).await.is_ok()
+    }
+
     /// Ends the tunnel and all its connections, and returns when nothing more is sent.
     pub async fn stop(self) {
         self.shared.close();

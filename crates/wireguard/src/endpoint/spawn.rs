@@ -50,7 +50,7 @@ impl Program {
     /// The running program's own path is not known.
     pub fn current() -> io::Result<Self> {
         Ok(Self {
-            path: std::env::current_exe()?,
+            path: in_place(std::env::current_exe()?),
             args: vec!["wireguard-endpoint".to_owned()],
         })
     }
@@ -306,6 +306,16 @@ fn open_log(dir: &Path) -> Result<(File, u64), SpawnError> {
         .map_err(|source| SpawnError::Log { path, source })
 }
 
+/// Where the program is that was started from `path`. An upgrade puts another file there, and then
+/// the kernel says of the one that runs that it is deleted (proc_pid_exe(5)).
+fn in_place(path: PathBuf) -> PathBuf {
+    let text = path.to_str().unwrap_or_default();
+    match text.strip_suffix(" (deleted)") {
+        Some(new) if !path.exists() => PathBuf::from(new),
+        _ => path,
+    }
+}
+
 /// The last lines of what was written to the log since `start`.
 fn tail(mut log: File, start: u64) -> String {
     let mut text = Vec::new();
@@ -325,4 +335,33 @@ fn reap(mut child: Child) {
             tracing::info!(pid, %status, "an endpoint ended");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_upgraded_while_it_ran_is_started_in_its_new_version() {
+        let check = |path: &str, expected: &str| {
+            assert_eq!(in_place(PathBuf::from(path)), Path::new(expected));
+        };
+        check("/no/such/program (deleted)", "/no/such/program");
+        check("/no/such/program", "/no/such/program");
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("odd (deleted)");
+        File::create(&odd).unwrap();
+        assert_eq!(in_place(odd.clone()), odd);
+    }
+
+    #[test]
+    fn only_the_end_of_what_was_logged_since_the_start_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("endpoint.log");
+        std::fs::write(&path, "earlier\nlater\n").unwrap();
+        let log = || File::open(&path).unwrap();
+        assert_eq!(tail(log(), 8), "later");
+        std::fs::write(&path, "x".repeat(5000)).unwrap();
+        assert_eq!(tail(log(), 8).len(), 2000);
+    }
 }

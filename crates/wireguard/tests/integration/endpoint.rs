@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getsid};
 use rhyzome_wireguard::endpoint::{self, SpawnError};
+use rhyzome_wireguard::key::PresharedKey;
 use rhyzome_wireguard::tunnel::Tunnel;
 
 use crate::server::{self, GREETING};
@@ -209,6 +210,35 @@ fn the_wg_tool_sees_and_changes_the_endpoint() {
 
     site.on_host(async || endpoint::stop(&network.options.dir).await.unwrap());
     assert!(!link.is_symlink(), "the link is left behind");
+}
+
+#[test]
+fn the_wg_tools_take_a_configuration_that_is_written_here() {
+    let mut site = Site::new();
+    let mut network = site.network(1);
+    let name = format!("rc{}", std::process::id());
+    network.options.interface = name.clone();
+    let link = Path::new("/run/wireguard").join(format!("{name}.sock"));
+    network.options.wg_link = Some(link);
+    site.start(&network);
+    let (device, router) = (Device::new(2), Device::new(3));
+    let router = router.key.public_key();
+    let mut config = Network::config(&device, &[(&network, router)], "192.0.2.1");
+    config.peers[0].preshared_key = Some(PresharedKey::generate(&mut rand::rng()));
+
+    let file = site.path().join("client.conf");
+    std::fs::write(&file, config.to_text().as_bytes()).unwrap();
+    let stripped = run(&format!("wg-quick strip {}", file.display()));
+    std::fs::write(&file, stripped).unwrap();
+    run(&format!("wg setconf {name} {}", file.display()));
+    let shown = run(&format!("wg show {name} dump"));
+    let peer: Vec<&str> = shown.lines().nth(1).unwrap().split('\t').collect();
+    assert_eq!(peer[0], router.to_string());
+    let shared = config.peers[0].preshared_key.as_ref().unwrap();
+    assert_eq!(peer[1], shared.to_base64().as_str());
+    assert_eq!(peer[2], "192.0.2.1:51821");
+    assert_eq!(peer[3], "10.1.0.0/24,fd00:1::/64");
+    assert_eq!(peer[7], "25");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 
 use crate::site::enter;
 
@@ -35,6 +36,17 @@ pub fn count(namespace: &str, address: IpAddr) -> SocketAddr {
     })
 }
 
+/// Takes all that comes, and tells the test how much it was.
+pub fn sink(namespace: &str, address: IpAddr) -> (SocketAddr, Receiver<usize>) {
+    let (tell, told) = channel();
+    let address = serve(namespace, address, move |mut stream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all)?;
+        tell.send(all.len()).map_err(std::io::Error::other)
+    });
+    (address, told)
+}
+
 /// Waits for a first byte and goes away without reading it, which resets the connection.
 pub fn reset(namespace: &str, address: IpAddr) -> SocketAddr {
     serve(namespace, address, |stream| stream.peek(&mut [0]).map(drop))
@@ -43,15 +55,16 @@ pub fn reset(namespace: &str, address: IpAddr) -> SocketAddr {
 fn serve(
     namespace: &str,
     address: IpAddr,
-    answer: fn(TcpStream) -> std::io::Result<()>,
+    answer: impl Fn(TcpStream) -> std::io::Result<()> + Clone + Send + 'static,
 ) -> SocketAddr {
     let namespace = namespace.to_owned();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = channel();
     std::thread::spawn(move || {
         enter(&namespace);
         let listener = TcpListener::bind((address, 0)).unwrap();
         tell.send(listener.local_addr().unwrap()).unwrap();
         for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
             std::thread::spawn(move || answer(stream));
         }
     });

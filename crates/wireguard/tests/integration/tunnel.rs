@@ -394,6 +394,26 @@ fn more_connections_than_a_tunnel_may_have_wait_for_their_turn() {
 }
 
 #[test]
+fn what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained() {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    let (server, told) = server::sink(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    site.on_client(async || {
+        let tunnel = Tunnel::start(&config).await.unwrap();
+        let mut stream = tunnel.connect(server, LONG).await.unwrap();
+        stream.write_all(&pattern(400_000)).await.unwrap();
+        assert!(!tunnel.drain(Duration::ZERO).await, "a connection is open");
+        drop(stream);
+        assert!(tunnel.drain(LONG).await);
+    });
+    assert_eq!(told.recv_timeout(LONG), Ok(400_000));
+}
+
+#[test]
 fn a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost() {
     let mut site = Site::new();
     let network = site.network(1);
