@@ -1,1 +1,73 @@
-//! (being written)
+//! The command line: resource first, verb last; tables for people, JSON for programs.
+//!
+//! It links no libvirt and needs no root. It speaks with a core through `rhyzome-client`, and with
+//! instances through a WireGuard tunnel inside this process.
+//!
+//! * [`args`] and [`command`]: what can be typed. A new command is a variant of [`command::Command`].
+//! * [`context`]: which core, as whom, in which project. [`session`]: a client for that.
+//! * one module a resource: its verbs, its table, its details.
+//! * [`wait`] and [`progress`]: waiting for the core, with what it is doing meanwhile.
+//! * [`tunnel`], [`forward`], [`http`]: reaching instances.
+//! * [`output`], [`failure`]: what is printed, and the exit codes.
+
+pub mod args;
+pub mod command;
+pub mod complete;
+pub mod component;
+pub mod context;
+pub mod events;
+pub mod failure;
+pub mod forward;
+pub mod http;
+pub mod image;
+pub mod instance;
+pub mod job;
+pub mod naming;
+pub mod network;
+pub mod output;
+pub mod peer;
+pub mod private;
+pub mod progress;
+pub mod project;
+pub mod session;
+pub mod ssh_key;
+pub mod tunnel;
+pub mod wait;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+
+use crate::args::Args;
+use crate::failure::Failure;
+use crate::session::Cx;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    CompleteEnv::with_factory(Args::command).complete();
+    let args = Args::parse();
+    let output = output::Output::new(&args.global);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Runtime { source })
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(args));
+            // Nobody waits for what only reads: a terminal's input, a name being looked up.
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure::report(&failure, output.stderr_colour());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Failure> {
+    let cx = Cx::new(args.global)?;
+    args.command.run(&cx).await
+}

@@ -1,0 +1,203 @@
+//! What can be said on every command line, and how values are read.
+
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser};
+use clap_complete::ArgValueCandidates;
+use rhyzome_model::Name;
+
+use crate::command::Command;
+use crate::complete;
+
+const AFTER: &str = "\
+Exit codes:
+  0    done
+  1    it failed, or what was asked for failed
+  2    the command line is wrong
+  3    what was asked for is not there
+  4    the core refuses: taken, in use, invalid, no room, not allowed
+  5    the core cannot be reached, or no core is configured
+  6    the time is over; the core goes on
+  130  interrupted; the core goes on
+
+Environment:
+  RHYZOME_CONTEXT  RHYZOME_PROJECT        as --context and --project
+  RHYZOME_URL                             a core without a context, with
+  RHYZOME_TOKEN or RHYZOME_TOKEN_FILE     its token and
+  RHYZOME_AUTHORITY_FILE                  its authority's certificate (PEM)
+  RHYZOME_CONFIG                          the file with the contexts
+  NO_COLOR                                no colours, ever
+
+Example:
+  rhyzome network create lab
+  rhyzome image import ./hello
+  rhyzome instance create web --image hello --network lab
+  rhyzome peer create laptop --network lab
+  rhyzome forward web 8080:80";
+
+/// A small cloud for a collective: instances, networks, and WireGuard tunnels to them.
+#[derive(Debug, Parser)]
+#[command(name = "rhyzome", version, after_long_help = AFTER, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Global {
+    /// The context to use instead of the current one.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    #[arg(add = ArgValueCandidates::new(complete::contexts))]
+    pub context: Option<String>,
+    /// The project to work in; by default the context's, or else `default`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    #[arg(add = ArgValueCandidates::new(complete::projects))]
+    pub project: Option<Name>,
+    /// Print JSON: a document for a thing, an array for a list, a line for each event.
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "quiet",
+        help_heading = "Global options"
+    )]
+    pub json: bool,
+    /// Print names only, and no progress.
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+}
+
+/// Whether and how long to wait for what the core does.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub struct WaitArgs {
+    /// Return as soon as the core has taken the request.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait at most, like 30s, 5m or 1h.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// A time like `30s`, `5m`, `1h` or `7d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time like 30s, 5m, 1h or 7d");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
+}
+
+/// `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let mut subcommands = command.get_subcommands().peekable();
+            if subcommands.peek().is_none() {
+                let after = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(
+                    after.contains(path.trim()),
+                    "{path} has no example: {after:?}"
+                );
+                assert!(
+                    command.get_about().is_some(),
+                    "{path} says nothing about itself"
+                );
+            }
+            for subcommand in subcommands {
+                check(subcommand, &path);
+            }
+        }
+        check(&Args::command(), "");
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        for wrong in [
+            "",
+            "5",
+            "m",
+            "-1s",
+            "5 m",
+            "1.5h",
+            "99999999999999999999s",
+            "é",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn parse(line: &str) -> Result<Args, String> {
+        Args::try_parse_from(line.split(' ')).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for line in [
+            "rhyzome --project x --json network list",
+            "rhyzome network list --project x --json",
+        ] {
+            let args = parse(line).unwrap();
+            assert!(args.global.json);
+            assert_eq!(args.global.project, Some("x".parse().unwrap()));
+        }
+        assert!(parse("rhyzome network list --json --quiet").is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_with_the_reason() {
+        let error = parse("rhyzome network create Lab").unwrap_err();
+        assert!(
+            error.contains("contains 'L'; a-z, 0-9 and - are allowed"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The commands, and where each goes.
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::session::Cx;
+use crate::{
+    complete, component, context, events, forward, http, image, instance, job, network, peer,
+    project, ssh_key,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Projects: each sees only what is its own.
+    #[command(subcommand)]
+    Project(project::Command),
+    /// Components: the programs that make instances and networks on hosts.
+    #[command(subcommand)]
+    Component(component::Command),
+    /// Networks: each isolated, with a WireGuard endpoint of its own.
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Peers: devices that reach networks by WireGuard.
+    #[command(subcommand)]
+    Peer(peer::Command),
+    /// Images: kernels and unikernels to start instances from.
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Instances: unikernels and virtual machines.
+    #[command(subcommand)]
+    Instance(instance::Command),
+    /// SSH public keys.
+    #[command(subcommand)]
+    SshKey(ssh_key::Command),
+    /// Jobs: what the core told its components to do.
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Show what happened, and what happens.
+    Events(events::Events),
+    /// Reach ports of an instance at ports of this machine, through WireGuard in this process.
+    Forward(forward::Forward),
+    /// Get one page from an instance, through WireGuard in this process.
+    Http(http::Http),
+    /// Contexts: which core to speak with, as whom.
+    #[command(subcommand)]
+    Context(context::Command),
+    /// Print what makes a shell complete commands and names.
+    Completion(complete::Completion),
+}
+
+impl Command {
+    pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
+        match self {
+            Self::Project(command) => command.run(cx).await,
+            Self::Component(command) => command.run(cx).await,
+            Self::Network(command) => command.run(cx).await,
+            Self::Peer(command) => command.run(cx).await,
+            Self::Image(command) => command.run(cx).await,
+            Self::Instance(command) => command.run(cx).await,
+            Self::SshKey(command) => command.run(cx).await,
+            Self::Job(command) => command.run(cx).await,
+            Self::Events(events) => events.run(cx).await,
+            Self::Forward(forward) => forward.run(cx).await,
+            Self::Http(http) => http.run(cx).await,
+            Self::Context(command) => command.run(cx),
+            Self::Completion(completion) => completion.run(),
+        }
+    }
+}

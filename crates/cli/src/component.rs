@@ -1,0 +1,224 @@
+//! `rhyzome component …`
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
+use rhyzome_model::component::ComponentKind;
+use rhyzome_model::resource::{Component, ComponentSummary};
+use rhyzome_model::{Name, Timestamp};
+use rhyzome_wire::request::{CreateJoinToken, JoinToken};
+
+use crate::args::duration;
+use crate::complete;
+use crate::failure::Failure;
+use crate::output::table::Tone;
+use crate::output::{Cell, Details, Mode, Row, Thing, time};
+use crate::session::Cx;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a one-time token that a component joins with.
+    #[command(after_help = "\
+Example:
+  rhyzome component token --kind libvirt --expires 1h
+  rhyzome component token --quiet > join-token")]
+    Token(Token),
+    /// List the components.
+    #[command(after_help = "Example:\n  rhyzome component list")]
+    List,
+    /// Show a component: its host, what it has and what is promised.
+    #[command(after_help = "Example:\n  rhyzome component show host1-libvirt")]
+    Show(Named),
+    /// Set or remove labels of a component.
+    #[command(after_help = "\
+Example:
+  rhyzome component update host1-libvirt --label rack=2 --remove-label old")]
+    Update(Update),
+    /// End a component's session and let it never connect again.
+    #[command(after_help = "Example:\n  rhyzome component revoke host1-libvirt")]
+    Revoke(Named),
+    /// Delete a component that nothing is placed on, or that is revoked.
+    #[command(after_help = "Example:\n  rhyzome component delete host1-libvirt")]
+    Delete(Named),
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::components))]
+    name: Name,
+}
+
+#[derive(Debug, Args)]
+pub struct Token {
+    /// What may join with it (libvirt, linux, openwrt); any kind, if none is given.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<ComponentKind>,
+    /// The name that the component gets; by default its host's name and kind.
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+    /// How long the token is good for, from 60s to 7d.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    expires: Duration,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true, args = ["label", "remove_label"])]
+pub struct Update {
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::components))]
+    name: Name,
+    /// A label to set. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// A label to remove. May be given several times.
+    #[arg(long, value_name = "KEY")]
+    remove_label: Vec<String>,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not KEY=VALUE")),
+    }
+}
+
+impl Command {
+    pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
+        let session = cx.session()?;
+        let components = session.client.component();
+        match self {
+            Self::Token(token) => {
+                let request = CreateJoinToken {
+                    kind: token.kind,
+                    name: token.name,
+                    expires_in: u32::try_from(token.expires.as_secs()).unwrap_or(u32::MAX),
+                };
+                show_token(cx, &components.create_token(&request).await?, token.kind)
+            }
+            Self::List => {
+                let empty =
+                    "no component has joined; `rhyzome component token` makes a token to join with";
+                cx.output.list(&components.all().await?, empty)
+            }
+            Self::Show(Named { name }) => cx.output.thing(&components.get(&name).await?),
+            Self::Update(update) => {
+                let change = |component: &Component| {
+                    let mut spec = component.spec.clone();
+                    spec.labels
+                        .retain(|key, _| !update.remove_label.contains(key));
+                    spec.labels.extend(update.label.iter().cloned());
+                    spec
+                };
+                let component = components.edit(&update.name, change, None).await?;
+                cx.output
+                    .done(&component, &format!("component {} is updated", update.name))
+            }
+            Self::Revoke(Named { name }) => {
+                let component = components.revoke(&name).await?;
+                cx.output
+                    .done(&component, &format!("component {name} is revoked"))
+            }
+            Self::Delete(Named { name }) => {
+                components.delete(&name, None, None).await?;
+                let sentence = format!("component {name} is deleted");
+                cx.output.gone(&None::<Component>, name.as_str(), &sentence)
+            }
+        }
+    }
+}
+
+fn show_token(cx: &Cx, token: &JoinToken, kind: Option<ComponentKind>) -> Result<(), Failure> {
+    match cx.output.mode {
+        Mode::Json => cx.output.json(token),
+        Mode::Quiet => cx.output.line(&token.token),
+        Mode::People => {
+            let kind = kind.unwrap_or(ComponentKind::Libvirt);
+            let left = time::ago(token.expires_at, time::now());
+            cx.output.note(&format!(
+                "It is shown this once, is good for one component, and expires {left}."
+            ));
+            cx.output
+                .note("On the component's host, give it on the standard input of:");
+            cx.output
+                .note(&format!("  rhyzome-{kind} join {}", token.url));
+            cx.output.line(&token.token)
+        }
+    }
+}
+
+fn link(connected: bool, revoked: bool) -> Cell {
+    match (connected, revoked) {
+        (_, true) => Cell::new("revoked").tone(Tone::Bad),
+        (true, _) => Cell::new("connected").tone(Tone::Good),
+        (false, _) => Cell::new("away").tone(Tone::Bad),
+    }
+}
+
+impl Row for ComponentSummary {
+    const HEADER: &'static [&'static str] = &["NAME", "KIND", "STATE", "LAST SEEN"];
+
+    fn name(&self) -> String {
+        self.meta.name.to_string()
+    }
+
+    fn cells(&self, now: Timestamp) -> Vec<Cell> {
+        vec![
+            Cell::new(&self.meta.name),
+            Cell::new(self.kind),
+            link(self.connected, self.revoked),
+            Cell::maybe(self.last_seen.map(|seen| time::ago(seen, now))),
+        ]
+    }
+}
+
+impl Thing for Component {
+    fn name(&self) -> String {
+        self.meta.name.to_string()
+    }
+
+    fn details(&self, now: Timestamp) -> Details {
+        let (facts, used) = (&self.facts, &self.used);
+        let labels: Vec<_> = self
+            .spec
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let details = Details::of(&self.meta, now)
+            .text("kind", self.kind)
+            .cell("state", link(self.connected, self.revoked))
+            .maybe("last seen", self.last_seen.map(|seen| time::ago(seen, now)))
+            .maybe("version", self.version.as_ref())
+            .maybe(
+                "certificate expires",
+                self.certificate_expires.map(|end| time::ago(end, now)),
+            )
+            .maybe("labels", (!labels.is_empty()).then(|| labels.join(", ")))
+            .text("host", &facts.hostname)
+            .maybe("public address", facts.public_address.as_ref())
+            .maybe(
+                "endpoint ports",
+                facts
+                    .endpoint_ports
+                    .map(|(from, to)| format!("{from}-{to}")),
+            )
+            .maybe("mtu", facts.mtu);
+        let details = match self.kind {
+            ComponentKind::Libvirt => details
+                .text("cpus", format!("{} of {} promised", used.cpus, facts.cpus))
+                .text(
+                    "memory",
+                    format!("{} of {} promised", used.memory, facts.memory),
+                )
+                .text("instances", used.instances),
+            ComponentKind::Linux | ComponentKind::Openwrt => {
+                details.text("networks", used.networks)
+            }
+        };
+        let known = facts
+            .details
+            .iter()
+            .map(|(key, value)| vec![Cell::new(key), Cell::new(value)]);
+        details.section("details", &["WHAT", "VALUE"], known.collect())
+    }
+}

@@ -1,0 +1,113 @@
+//! A thing's details: labels and values, then tables with a title.
+
+use rhyzome_model::Timestamp;
+use rhyzome_model::resource::Meta;
+use rhyzome_model::status::{Condition, Phase};
+
+use super::table::{Cell, Table, Tone};
+use super::time;
+
+#[derive(Default)]
+pub struct Details {
+    lines: Vec<(&'static str, Cell)>,
+    sections: Vec<(&'static str, &'static [&'static str], Vec<Vec<Cell>>)>,
+}
+
+impl Details {
+    /// Begins with what every resource has.
+    pub fn of(meta: &Meta, now: Timestamp) -> Self {
+        let details = Self::default().text("name", &meta.name);
+        let details = match &meta.project {
+            Some(project) => details.text("project", project),
+            None => details,
+        };
+        details.text("created", time::ago(meta.created_at, now))
+    }
+
+    #[must_use]
+    pub fn text(self, label: &'static str, value: impl ToString) -> Self {
+        self.cell(label, Cell::new(value))
+    }
+
+    #[must_use]
+    pub fn maybe(self, label: &'static str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.text(label, value),
+            None => self,
+        }
+    }
+
+    #[must_use]
+    pub fn phase(self, phase: Phase) -> Self {
+        self.cell("phase", Cell::phase(phase))
+    }
+
+    #[must_use]
+    pub fn cell(mut self, label: &'static str, cell: Cell) -> Self {
+        self.lines.push((label, cell));
+        self
+    }
+
+    /// A table of its own; left out where it has no rows.
+    #[must_use]
+    pub fn section(
+        mut self,
+        title: &'static str,
+        header: &'static [&'static str],
+        rows: Vec<Vec<Cell>>,
+    ) -> Self {
+        if !rows.is_empty() {
+            self.sections.push((title, header, rows));
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn conditions(self, conditions: &[Condition], now: Timestamp) -> Self {
+        let rows = conditions.iter().map(|condition| {
+            let tone = if condition.holds {
+                Tone::Good
+            } else {
+                Tone::Busy
+            };
+            vec![
+                Cell::new(&condition.kind),
+                Cell::new(&condition.reason).tone(tone),
+                Cell::new(time::ago(condition.since, now)),
+                Cell::new(&condition.message),
+            ]
+        });
+        self.section(
+            "conditions",
+            &["KIND", "REASON", "SINCE", "MESSAGE"],
+            rows.collect(),
+        )
+    }
+
+    pub fn render(&self, colour: bool) -> String {
+        let width = self
+            .lines
+            .iter()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or(0);
+        let mut text = String::new();
+        for (label, cell) in &self.lines {
+            let gap = " ".repeat(width - label.len() + 2);
+            let label = Cell::new(label).tone(Tone::Faint).paint(colour);
+            text.push_str(&format!("{label}{gap}{}\n", cell.paint(colour)));
+        }
+        for (title, header, rows) in &self.sections {
+            let table = Table {
+                header,
+                rows: rows.clone(),
+            }
+            .render(colour);
+            text.push_str(&format!("\n{title}\n"));
+            for line in table.lines() {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,130 @@
+//! What a command works with: what was said globally, where files are, a client of the core.
+
+use std::env;
+use std::path::PathBuf;
+
+use rhyzome_client::{Client, ClientOptions, Scope};
+use rhyzome_model::Name;
+
+use crate::args::Global;
+use crate::context::{self, Target};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The surroundings of a command.
+pub struct Cx {
+    pub global: Global,
+    pub output: Output,
+    pub paths: Paths,
+}
+
+/// Where this program keeps its files.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The file with the contexts.
+    pub config: PathBuf,
+    /// The folder for what has to be kept: peers' private keys.
+    pub data: PathBuf,
+}
+
+/// A core, and the project to work in.
+pub struct Session<'a> {
+    pub client: Client,
+    pub project: Name,
+    pub scope: Scope,
+    pub output: &'a Output,
+}
+
+impl Cx {
+    pub fn new(global: Global) -> Result<Self, Failure> {
+        let output = Output::new(&global);
+        let paths = Paths::find(&|name| env::var_os(name).map(PathBuf::from))?;
+        Ok(Self {
+            global,
+            output,
+            paths,
+        })
+    }
+
+    /// Which core is meant, by options, environment and contexts.
+    pub fn target(&self) -> Result<Target, Failure> {
+        context::resolve(&self.paths.config, &self.global, &|name| {
+            env::var(name).ok().filter(|value| !value.is_empty())
+        })
+    }
+
+    pub fn session(&self) -> Result<Session<'_>, Failure> {
+        let target = self.target()?;
+        let options = ClientOptions {
+            url: target.url,
+            token: target.token,
+            authority_pem: target.authority,
+        };
+        let client = Client::new(options)?;
+        let scope = client.within(&target.project);
+        Ok(Session {
+            client,
+            project: target.project,
+            scope,
+            output: &self.output,
+        })
+    }
+}
+
+impl Paths {
+    /// By the XDG base directory specification; `env` reads an environment variable.
+    pub fn find(env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self, Failure> {
+        let folder = |variable: &str, usual: &str| {
+            let set = env(variable).filter(|path| path.is_absolute());
+            set.or_else(|| env("HOME").map(|home| home.join(usual)))
+                .ok_or(Failure::NoHome)
+        };
+        let config = match env("RHYZOME_CONFIG").filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => path,
+            None => folder("XDG_CONFIG_HOME", ".config")?.join("rhyzome/config.toml"),
+        };
+        let data = folder("XDG_DATA_HOME", ".local/share")?.join("rhyzome");
+        Ok(Self { config, data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(variables: &[(&str, &str)], config: &str, data: &str) {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| PathBuf::from(value))
+        };
+        let paths = Paths::find(&env).unwrap();
+        assert_eq!(
+            (paths.config.to_str(), paths.data.to_str()),
+            (Some(config), Some(data))
+        );
+    }
+
+    #[test]
+    fn files_are_where_the_desktop_specification_says() {
+        check(
+            &[("HOME", "/home/a")],
+            "/home/a/.config/rhyzome/config.toml",
+            "/home/a/.local/share/rhyzome",
+        );
+        check(
+            &[
+                ("HOME", "/home/a"),
+                ("XDG_CONFIG_HOME", "/c"),
+                ("XDG_DATA_HOME", "not/absolute"),
+            ],
+            "/c/rhyzome/config.toml",
+            "/home/a/.local/share/rhyzome",
+        );
+        check(
+            &[("HOME", "/h"), ("RHYZOME_CONFIG", "/x.toml")],
+            "/x.toml",
+            "/h/.local/share/rhyzome",
+        );
+        assert!(matches!(Paths::find(&|_| None), Err(Failure::NoHome)));
+    }
+}
