@@ -41,7 +41,11 @@ pub async fn serve(
     incoming: TlsIncoming,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let edge = Edge { gateway, sessions: Arc::default(), stop: stop.clone() };
+    let edge = Edge {
+        gateway,
+        sessions: Arc::default(),
+        stop: stop.clone(),
+    };
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -87,7 +91,12 @@ impl session_server::Session for Edge {
     ) -> Result<Response<Self::OpenStream>, Status> {
         let peer = peer::admitted(self.gateway.as_ref(), &request).await?;
         let (sender, receiver) = mpsc::channel(32);
-        tokio::spawn(session::run(self.clone(), peer, request.into_inner(), sender));
+        tokio::spawn(session::run(
+            self.clone(),
+            peer,
+            request.into_inner(),
+            sender,
+        ));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 

@@ -187,10 +187,10 @@ impl Partial {
     async fn finish(mut self, blob: BlobPin, to: &Path) -> Result<(), DriverError> {
         let digest = Digest::from_bytes(self.hash.clone().finalize().into());
         if digest != blob.digest || self.length != blob.size.as_bytes() {
+            let came = self.length;
             self.discard().await?;
             return Err(DriverError::transient(format!(
-                "{} bytes with the digest {digest} came where {} with {} were asked for",
-                self.length,
+                "{came} bytes with the digest {digest} came where {} with {} were asked for",
                 blob.size.as_bytes(),
                 blob.digest
             )));

@@ -12,7 +12,7 @@
 //! Left out on purpose: how jobs come here and outcomes go ([`crate::session`], [`crate::reports`]).
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ pub struct Jobs {
     commands: mpsc::UnboundedSender<Command>,
     performer: Performer,
     up: watch::Receiver<bool>,
-    task: JoinHandle<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Jobs {
             up: up_sender,
         };
         let task = tokio::spawn(looping.run(received, config.round));
-        Self { commands, performer, up, task }
+        Self { commands, performer, up, task: Mutex::new(Some(task)) }
     }
 
     /// Takes a job; what becomes of it is reported.
@@ -119,10 +119,13 @@ impl Jobs {
 
     /// Begins nothing more and waits for what runs; what is not done within the time is abandoned,
     /// which every driver survives. What is on the host stays as it is.
-    pub async fn stop(self, within: Duration) {
-        if self.commands.send(Command::Stop { within }).is_ok() {
+    pub async fn stop(&self, within: Duration) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Fails only when the loop is over.
+        let _ = self.commands.send(Command::Stop { within });
+        if let Some(task) = task {
             // An error is a panic of the loop, which has been printed.
-            let _ = self.task.await;
+            let _ = task.await;
         }
     }
 }

@@ -5,7 +5,9 @@
 
 pub mod blobs;
 mod clock;
+pub mod component;
 pub mod driver;
+pub mod fake;
 pub mod jobs;
 pub mod join;
 pub mod ledger;
@@ -13,5 +15,6 @@ pub mod link;
 pub mod reports;
 pub mod session;
 
+pub use component::{Component, Setup, StartError};
 pub use driver::{Blobs, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};

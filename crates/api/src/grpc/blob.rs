@@ -28,9 +28,18 @@ pub(super) async fn fetch(
         .digest
         .parse()
         .map_err(|error| Status::invalid_argument(format!("digest: {error}")))?;
-    let blob = edge.gateway.blob(peer.component, digest, request.offset).await?;
+    let blob = edge
+        .gateway
+        .blob(peer.component, digest, request.offset)
+        .await?;
     let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(send(Arc::clone(&edge.gateway), peer, blob, sender, edge.stop.clone()));
+    tokio::spawn(send(
+        Arc::clone(&edge.gateway),
+        peer,
+        blob,
+        sender,
+        edge.stop.clone(),
+    ));
     Ok(Response::new(ReceiverStream::new(receiver)))
 }
 
@@ -59,7 +68,10 @@ async fn send(
 async fn copy(mut blob: BlobReader, sender: &mpsc::Sender<Chunk>) -> Result<(), Status> {
     loop {
         let mut data = Vec::with_capacity(CHUNK);
-        let read = (&mut blob.bytes).take(CHUNK as u64).read_to_end(&mut data).await;
+        let read = (&mut blob.bytes)
+            .take(CHUNK as u64)
+            .read_to_end(&mut data)
+            .await;
         read.map_err(|error| {
             tracing::error!(%error, "an image's bytes cannot be read");
             Status::unavailable("the image's bytes cannot be read at the moment")

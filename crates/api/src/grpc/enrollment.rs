@@ -29,7 +29,13 @@ pub(super) async fn renew(
 ) -> Result<Response<pb::RenewResponse>, Status> {
     let peer = peer::certified(&request)?;
     let csr = request.into_inner().csr;
-    let renewed = edge.gateway.renew(peer.component, &peer.serial, &csr).await?;
+    let renewed = edge
+        .gateway
+        .renew(peer.component, &peer.serial, &csr)
+        .await?;
     tracing::info!(component = %peer.component, "a component's certificate was renewed");
-    Ok(Response::new(pb::RenewResponse { chain: renewed.chain, authority: renewed.authority }))
+    Ok(Response::new(pb::RenewResponse {
+        chain: renewed.chain,
+        authority: renewed.authority,
+    }))
 }

@@ -16,7 +16,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Where the gateway cannot answer, the stream stays: what cannot be asked cannot have been revoked
 /// through it either. Expiry needs nobody.
 pub(super) async fn until_refused(gateway: &dyn ComponentGateway, peer: &Peer) -> Refusal {
-    let left = peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+    let left = peer
+        .not_after
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
     // `not_after` is the last valid second, as a whole.
     let expired = tokio::time::sleep_until(Instant::now() + left + PERIOD);
     tokio::select! {

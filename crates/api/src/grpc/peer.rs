@@ -20,10 +20,13 @@ pub(super) struct Peer {
 
 /// Whoever shows a certificate of ours, maybe an expired one.
 pub(super) fn certified<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let certificate =
-        request.extensions().get::<ConnectInfo>().and_then(|info| info.peer.as_ref()).ok_or_else(
-            || Refusal::NoCertificate.status("a component's certificate is needed: join first"),
-        )?;
+    let certificate = request
+        .extensions()
+        .get::<ConnectInfo>()
+        .and_then(|info| info.peer.as_ref())
+        .ok_or_else(|| {
+            Refusal::NoCertificate.status("a component's certificate is needed: join first")
+        })?;
     let component = certificate.component_id.parse().map_err(|_| {
         Refusal::Unknown.status("the certificate names a component that this core cannot know")
     })?;
@@ -61,11 +64,13 @@ impl Peer {
         if SystemTime::now() > self.not_after {
             return Ok(Some(Refusal::Expired));
         }
-        Ok(match gateway.authorize(self.component, &self.serial).await? {
-            Standing::Allowed => None,
-            Standing::Revoked => Some(Refusal::Revoked),
-            Standing::Unknown => Some(Refusal::Unknown),
-        })
+        Ok(
+            match gateway.authorize(self.component, &self.serial).await? {
+                Standing::Allowed => None,
+                Standing::Revoked => Some(Refusal::Revoked),
+                Standing::Unknown => Some(Refusal::Unknown),
+            },
+        )
     }
 }
 

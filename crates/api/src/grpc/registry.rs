@@ -33,12 +33,19 @@ impl Sessions {
         let mut current = self.lock();
         let number = current.next_number;
         current.next_number += 1;
-        let before = current.sessions.insert(component, (number, replaced.clone()));
+        let before = current
+            .sessions
+            .insert(component, (number, replaced.clone()));
         drop(current);
         if let Some((_, before)) = before {
             before.cancel();
         }
-        Place { sessions: Arc::clone(self), component, number, replaced }
+        Place {
+            sessions: Arc::clone(self),
+            component,
+            number,
+            replaced,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -57,7 +64,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut current = self.sessions.lock();
-        if current.sessions.get(&self.component).is_some_and(|(number, _)| *number == self.number) {
+        if current
+            .sessions
+            .get(&self.component)
+            .is_some_and(|(number, _)| *number == self.number)
+        {
             current.sessions.remove(&self.component);
         }
     }

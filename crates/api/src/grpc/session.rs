@@ -125,7 +125,11 @@ async fn begin(
         Err(error) => return error.into(),
     };
     tracing::info!(component = %peer.component, name = %session.name, "a component connected");
-    let over = Disconnected { edge: edge.clone(), peer: peer.clone(), session: session.clone() };
+    let over = Disconnected {
+        edge: edge.clone(),
+        peer: peer.clone(),
+        session: session.clone(),
+    };
     let talk = Talk {
         edge,
         peer,
@@ -163,7 +167,10 @@ impl Drop for Disconnected {
 async fn first(stream: &mut Streaming<pb::FromComponent>) -> Result<Hello, End> {
     match receive(stream).await? {
         FromComponent::Hello(hello) => Ok(hello),
-        _ => Err(goodbye(GoodbyeReason::Malformed, "a session begins with a hello")),
+        _ => Err(goodbye(
+            GoodbyeReason::Malformed,
+            "a session begins with a hello",
+        )),
     }
 }
 
@@ -237,7 +244,10 @@ impl Talk<'_> {
     }
 
     async fn say(&self, message: FromCore) -> Result<(), End> {
-        self.sender.send(Ok(message.into())).await.map_err(|_| End::Gone)
+        self.sender
+            .send(Ok(message.into()))
+            .await
+            .map_err(|_| End::Gone)
     }
 
     async fn claim(&mut self) -> Result<(), End> {
@@ -245,7 +255,11 @@ impl Talk<'_> {
         if free == 0 {
             return Ok(());
         }
-        let jobs = self.edge.gateway.claim(self.peer.component, self.session.id, free).await?;
+        let jobs = self
+            .edge
+            .gateway
+            .claim(self.peer.component, self.session.id, free)
+            .await?;
         for job in jobs {
             self.outstanding.insert(job.id);
             self.say(FromCore::Job(Box::new(job))).await?;
@@ -263,7 +277,10 @@ impl Talk<'_> {
             FromComponent::Inventory { found, last } => {
                 self.found.extend(found);
                 if self.found.len() > MOST_FOUND {
-                    return Err(goodbye(GoodbyeReason::Malformed, "the inventory does not end"));
+                    return Err(goodbye(
+                        GoodbyeReason::Malformed,
+                        "the inventory does not end",
+                    ));
                 }
                 if last {
                     let found = std::mem::take(&mut self.found);
@@ -283,12 +300,21 @@ impl Talk<'_> {
                 }
                 self.claim().await?;
             }
-            FromComponent::Changed { placement, generation, observed } => {
-                gateway.observed(component, placement, generation, observed).await?;
+            FromComponent::Changed {
+                placement,
+                generation,
+                observed,
+            } => {
+                gateway
+                    .observed(component, placement, generation, observed)
+                    .await?;
             }
             FromComponent::Heartbeat { time, ledger } => {
                 let heartbeat = Heartbeat { time, ledger };
-                match gateway.heartbeat(component, self.session.id, heartbeat).await? {
+                match gateway
+                    .heartbeat(component, self.session.id, heartbeat)
+                    .await?
+                {
                     SessionStanding::Current => {}
                     SessionStanding::Replaced => {
                         let message = "another session of this component began elsewhere";

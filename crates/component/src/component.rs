@@ -1,0 +1,125 @@
+//! A whole component: its ledger, its job loop and its session, around a driver.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhyzome_pki::IdentityFolder;
+use tokio_util::sync::CancellationToken;
+
+use crate::blobs::CoreBlobs;
+use crate::driver::{Blobs, Driver};
+use crate::jobs::{Jobs, JobsConfig};
+use crate::join::identity_folder;
+use crate::ledger::{Ledger, LedgerError};
+use crate::link::{CoreUrl, Link, LinkError};
+use crate::reports::Reports;
+use crate::session;
+
+/// How long running jobs may go on after the component was told to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a component is started with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Identity, ledger and lock are in here.
+    pub state_dir: PathBuf,
+    /// The core instead of the one that was joined, where it has moved.
+    pub core: Option<CoreUrl>,
+    /// The version of the component's program.
+    pub software_version: String,
+    pub jobs: JobsConfig,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{path} could not be opened")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("another component runs with the state in {0}")]
+    Running(PathBuf),
+    #[error("the ledger could not be opened")]
+    Ledger(#[from] LedgerError),
+    #[error("there is no way to a core")]
+    Link(#[from] LinkError),
+}
+
+/// A component that has joined and is about to run.
+#[derive(Debug)]
+pub struct Component {
+    link: Arc<Link>,
+    ledger: Arc<Ledger>,
+    setup: Setup,
+    /// Held as long as it lives: one component a state.
+    _lock: File,
+}
+
+impl Component {
+    /// Opens a component's state. What of its ledger cannot be read is said in the log.
+    ///
+    /// # Errors
+    /// [`StartError`]: not joined, running already, a folder that cannot be used.
+    pub fn open(setup: Setup) -> Result<Self, StartError> {
+        let lock = lock(&setup.state_dir)?;
+        let folder = IdentityFolder::new(identity_folder(&setup.state_dir));
+        let link = Arc::new(Link::open(folder, setup.core.clone())?);
+        let (ledger, corrupt) = Ledger::open(&setup.state_dir.join("ledger"))?;
+        for one in corrupt {
+            tracing::error!(
+                path = %one.path.display(), moved_to = %one.moved_to.display(),
+                reason = one.reason, "an entry of the ledger cannot be read and was set aside"
+            );
+        }
+        Ok(Self { link, ledger: Arc::new(ledger), setup, _lock: lock })
+    }
+
+    /// Where a driver gets the bytes of images from.
+    pub fn blobs(&self) -> Arc<dyn Blobs> {
+        Arc::new(CoreBlobs::new(Arc::clone(&self.link)))
+    }
+
+    /// What the component has accepted, to be read by a driver's services.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    pub fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+
+    /// Brings everything up and serves the core until `stop`. Then running jobs may end, within 20 s;
+    /// what is on the host stays as it is.
+    pub async fn run(self, driver: Arc<dyn Driver>, stop: CancellationToken) {
+        let reports = Arc::new(Reports::default());
+        let jobs = Arc::new(Jobs::start(
+            Arc::clone(&driver),
+            Arc::clone(&self.ledger),
+            Arc::clone(&reports),
+            self.setup.jobs,
+        ));
+        let context = session::Context {
+            link: self.link,
+            driver,
+            ledger: self.ledger,
+            reports,
+            jobs: Arc::clone(&jobs),
+            software_version: self.setup.software_version,
+        };
+        session::run(context, stop).await;
+        jobs.stop(STOP_WITHIN).await;
+    }
+}
+
+fn lock(state_dir: &Path) -> Result<File, StartError> {
+    let path = state_dir.join("lock");
+    let failed = |source| StartError::Lock { path: path.clone(), source };
+    std::fs::create_dir_all(state_dir).map_err(failed)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Running(state_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}

@@ -1,0 +1,18 @@
+//! A component and the core's edge, over real TLS on loopback.
+
+#[path = "../../api/src"]
+mod edge {
+    pub mod grpc;
+}
+use edge::grpc;
+
+#[path = "core/memory.rs"]
+mod memory;
+#[path = "core/site.rs"]
+mod site;
+#[path = "core/jobs.rs"]
+mod jobs;
+#[path = "core/trust.rs"]
+mod trust;
+#[path = "core/blobs.rs"]
+mod blobs;

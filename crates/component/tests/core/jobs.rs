@@ -1,0 +1,154 @@
+//! Jobs go there, outcomes come back, whatever happens in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhyzome_component::fake::{FakeDriver, Fault, Options};
+use rhyzome_model::component::ComponentKind;
+use rhyzome_model::job::{FailureKind, Outcome, Task};
+use rhyzome_model::placement::Observed;
+
+use crate::site::{Running, Site, ensure, network, segment, wait_for};
+
+fn linux() -> Arc<FakeDriver> {
+    FakeDriver::linux(Options::default()).expect("a fake")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_joins_does_its_jobs_and_reports_their_outcomes() {
+    let site = Site::start().await;
+    let driver = linux();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let placement = network(1);
+    let job = site.gateway.put(component.id, ensure(&placement));
+    let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    assert!(matches!(outcome, Outcome::Ensured { observed: Observed::Network(_) }), "{outcome:?}");
+    assert_eq!(driver.generation(placement.id), Some(1));
+
+    let wrong = site.gateway.put(component.id, ensure(&segment(2)));
+    let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(wrong)).await;
+    let unsupported = Outcome::Failed {
+        kind: FailureKind::Unsupported,
+        message: "a segment cannot be made here".to_owned(),
+    };
+    assert_eq!(outcome, unsupported);
+
+    driver.faults().next(Fault::Panic);
+    let remove = Task::Remove { target: placement.reference(), generation: 2 };
+    let panics = site.gateway.put(component.id, remove.clone());
+    let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(panics)).await;
+    let transient = Outcome::Failed {
+        kind: FailureKind::Transient,
+        message: "the driver panicked: a fault was asked for".to_owned(),
+    };
+    assert_eq!(outcome, transient);
+
+    let again = site.gateway.put(component.id, remove);
+    let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(again)).await;
+    assert_eq!(outcome, Outcome::Removed);
+    assert_eq!(driver.count(), 0);
+
+    let late = site.gateway.put(component.id, ensure(&placement));
+    let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(late)).await;
+    assert!(
+        matches!(outcome, Outcome::Failed { kind: FailureKind::Permanent, .. }),
+        "an older generation was made again: {outcome:?}"
+    );
+    assert_eq!(driver.count(), 0);
+    component.stop().await;
+    wait_for("the end of the session", || {
+        let state = site.gateway.state();
+        (state.disconnected == state.sessions).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_the_core_lost_is_said_again() {
+    let site = Site::start().await;
+    let driver = linux();
+    site.gateway.state().lose_outcomes = 2;
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let job = site.gateway.put(component.id, ensure(&network(1)));
+    wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    assert_eq!(driver.faults().calls(), 1, "the job was done more than once");
+    assert_eq!(site.gateway.state().sessions.len(), 3);
+    component.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_while_the_core_is_away_and_is_answered_after() {
+    let site = Site::start().await;
+    let driver = linux();
+    driver.faults().hold();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let job = site.gateway.put(component.id, ensure(&network(1)));
+    wait_for("the job", || (driver.faults().calls() == 1).then_some(())).await;
+    let (gateway, address) = site.stop().await;
+    driver.faults().let_through(1);
+    wait_for("the network", || (driver.count() == 1).then_some(())).await;
+    assert_eq!(gateway.outcome_of(job), None);
+    let site = Site::start_with(gateway, address).await;
+    wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    assert_eq!(driver.faults().calls(), 1, "the job was done more than once");
+    component.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_comes_up_without_the_core_and_the_job_is_answered_after() {
+    let site = Site::start().await;
+    let driver = linux();
+    driver.faults().hold();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let id = component.id;
+    let job = site.gateway.put(id, ensure(&network(1)));
+    wait_for("the job", || (driver.faults().calls() == 1).then_some(())).await;
+    // Killed in the middle of the job, and so is the core.
+    let folder = component.kill().await;
+    let (gateway, address) = site.stop().await;
+    let driver = linux();
+    let component = Running::start(id, folder, driver.clone());
+    wait_for("the network", || (driver.count() == 1).then_some(())).await;
+    let site = Site::start_with(gateway, address).await;
+    wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    component.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_vanishes_is_brought_back_and_the_change_is_reported() {
+    let site = Site::start().await;
+    let driver = linux();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let placement = network(1);
+    let job = site.gateway.put(component.id, ensure(&placement));
+    wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    driver.vanish(placement.id);
+    let (observed, took) =
+        wait_for("the change", || site.gateway.state().observed.first().cloned()).await;
+    assert_eq!((observed.0, observed.1), (placement.id, 1));
+    assert_eq!(driver.count(), 1);
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    component.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_session_begins_with_an_inventory_and_goes_on_with_heartbeats() {
+    let site = Site::start().await;
+    let driver = linux();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let jobs: Vec<_> =
+        (1..=700).map(|number| site.gateway.put(component.id, ensure(&network(number)))).collect();
+    for job in jobs {
+        wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    }
+    let id = component.id;
+    let folder = component.stop().await;
+    let component = Running::start(id, folder, driver);
+    let (found, _) =
+        wait_for("the second inventory", || site.gateway.state().inventories.get(1).cloned()).await;
+    assert_eq!(found.len(), 700);
+    assert!(found.iter().all(|found| found.generation == 1 && found.observed.is_some()));
+    let before = site.gateway.state().heartbeats;
+    wait_for("heartbeats", || (site.gateway.state().heartbeats > before + 1).then_some(())).await;
+    component.stop().await;
+}

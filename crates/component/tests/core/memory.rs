@@ -1,0 +1,295 @@
+//! A gateway that keeps everything in memory, and says what it was told.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use rhyzome_model::job::{Job, Outcome, Task};
+use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::{ComponentId, Digest, JobId, PlacementId, Timestamp};
+use rhyzome_pki::issue::{COMPONENT_VALIDITY, ComponentRequest};
+use rhyzome_pki::{Authority, JoinToken};
+use rhyzome_proto::Refusal;
+use rhyzome_proto::enrollment::Join;
+use rhyzome_proto::session::{Hello, JobOutcome, JobProgress};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::grpc::{
+    BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
+    SessionId, SessionStanding, Standing,
+};
+
+pub struct Memory {
+    pub authority: Authority,
+    state: Mutex<State>,
+    wake: Arc<Notify>,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub validity: Option<Duration>,
+    tokens: HashSet<String>,
+    pub components: HashMap<ComponentId, Known>,
+    pub jobs: Vec<Row>,
+    pub inventories: Vec<Vec<Found>>,
+    pub observed: Vec<(PlacementId, u64, Observed)>,
+    pub progress: Vec<JobProgress>,
+    pub sessions: Vec<SessionId>,
+    pub disconnected: Vec<SessionId>,
+    pub heartbeats: usize,
+    pub heartbeat_interval: Option<Duration>,
+    /// So many outcomes are not taken.
+    pub lose_outcomes: usize,
+    pub blobs: HashMap<Digest, Vec<u8>>,
+    /// Where the streams of blobs break, one after the other.
+    pub breaks: Vec<usize>,
+    pub offsets: Vec<u64>,
+}
+
+#[derive(Default)]
+pub struct Known {
+    pub serials: HashSet<String>,
+    pub revoked: bool,
+}
+
+pub struct Row {
+    pub component: ComponentId,
+    pub job: Job,
+    pub leased: Option<SessionId>,
+    pub outcome: Option<Outcome>,
+}
+
+impl Memory {
+    pub fn new() -> Arc<Self> {
+        let authority = Authority::make("test", SystemTime::now(), &mut rand::rng());
+        Arc::new(Self {
+            authority: authority.expect("an authority"),
+            state: Mutex::default(),
+            wake: Arc::default(),
+        })
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn token(&self) -> String {
+        let token = JoinToken::mint(self.authority.fingerprint(), &mut rand::rng());
+        self.state().tokens.insert(token.secret_hash().to_string());
+        token.reveal()
+    }
+
+    pub fn put(&self, component: ComponentId, task: Task) -> JobId {
+        let id = JobId(Uuid::new_v4());
+        let job = Job { id, fence: 0, task };
+        self.state().jobs.push(Row { component, job, leased: None, outcome: None });
+        self.wake.notify_one();
+        id
+    }
+
+    pub fn outcome_of(&self, job: JobId) -> Option<Outcome> {
+        self.state().jobs.iter().find(|row| row.job.id == job)?.outcome.clone()
+    }
+
+    fn certify(&self, component: ComponentId, csr: &[u8]) -> Result<String, GatewayError> {
+        let validity = self.state().validity.unwrap_or(COMPONENT_VALIDITY);
+        let id = component.to_string();
+        let request = ComponentRequest { csr, component_id: &id, validity };
+        let issued = self
+            .authority
+            .issue_component(request, SystemTime::now(), &mut rand::rng())
+            .map_err(|error| GatewayError::Invalid(error.to_string()))?;
+        self.state().components.entry(component).or_default().serials.insert(issued.serial.clone());
+        Ok(issued.pem())
+    }
+}
+
+#[async_trait]
+impl ComponentGateway for Memory {
+    async fn join(&self, join: Join) -> Result<Joined, GatewayError> {
+        let token: JoinToken =
+            join.token.parse().map_err(|_| GatewayError::Invalid("no token".to_owned()))?;
+        if !self.state().tokens.remove(&token.secret_hash().to_string()) {
+            let message = "the token is unknown or used".to_owned();
+            return Err(GatewayError::Refused { refusal: Refusal::Token, message });
+        }
+        let component = ComponentId(Uuid::new_v4());
+        Ok(Joined {
+            component,
+            name: join.name.unwrap_or_else(|| "unnamed".parse().expect("a name")),
+            chain: self.certify(component, &join.csr)?,
+            authority: self.authority.certificate_pem(),
+        })
+    }
+
+    async fn renew(
+        &self,
+        component: ComponentId,
+        serial: &str,
+        csr: &[u8],
+    ) -> Result<Renewed, GatewayError> {
+        match self.authorize(component, serial).await? {
+            Standing::Allowed => {}
+            Standing::Revoked | Standing::Unknown => {
+                let message = "it was revoked".to_owned();
+                return Err(GatewayError::Refused { refusal: Refusal::Revoked, message });
+            }
+        }
+        let chain = self.certify(component, csr)?;
+        Ok(Renewed { chain, authority: self.authority.certificate_pem() })
+    }
+
+    async fn authorize(
+        &self,
+        component: ComponentId,
+        serial: &str,
+    ) -> Result<Standing, GatewayError> {
+        Ok(match self.state().components.get(&component) {
+            Some(known) if known.revoked => Standing::Revoked,
+            Some(known) if known.serials.contains(serial) => Standing::Allowed,
+            _ => Standing::Unknown,
+        })
+    }
+
+    async fn connected(&self, _: ComponentId, _: Hello) -> Result<Session, GatewayError> {
+        let id = SessionId(Uuid::new_v4());
+        let mut state = self.state();
+        state.sessions.push(id);
+        let heartbeat_interval = state.heartbeat_interval.unwrap_or(Duration::from_millis(500));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        Ok(Session {
+            id,
+            name: "unnamed".parse().expect("a name"),
+            heartbeat_interval,
+            now: Timestamp::from_millis(now.as_millis() as i64),
+        })
+    }
+
+    async fn inventory(
+        &self,
+        _: ComponentId,
+        _: SessionId,
+        found: Vec<Found>,
+    ) -> Result<(), GatewayError> {
+        self.state().inventories.push(found);
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        component: ComponentId,
+        session: SessionId,
+        limit: usize,
+    ) -> Result<Vec<Job>, GatewayError> {
+        let mut state = self.state();
+        let free = state.jobs.iter_mut().filter(|row| {
+            row.component == component && row.outcome.is_none() && row.leased != Some(session)
+        });
+        let claimed = free.take(limit).map(|row| {
+            row.leased = Some(session);
+            row.job.fence += 1;
+            row.job.clone()
+        });
+        Ok(claimed.collect())
+    }
+
+    async fn progress(&self, _: ComponentId, progress: JobProgress) -> Result<(), GatewayError> {
+        self.state().progress.push(progress);
+        Ok(())
+    }
+
+    async fn outcome(
+        &self,
+        component: ComponentId,
+        outcome: JobOutcome,
+    ) -> Result<OutcomeTaken, GatewayError> {
+        let mut state = self.state();
+        if state.lose_outcomes > 0 {
+            state.lose_outcomes -= 1;
+            return Err(GatewayError::Unavailable("lost".into()));
+        }
+        let row = state
+            .jobs
+            .iter_mut()
+            .find(|row| row.job.id == outcome.job && row.component == component);
+        match row {
+            Some(row) if row.job.fence != outcome.fence => Ok(OutcomeTaken::Stale),
+            Some(row) => {
+                row.outcome = Some(outcome.outcome);
+                Ok(OutcomeTaken::Recorded)
+            }
+            None => Ok(OutcomeTaken::Recorded),
+        }
+    }
+
+    async fn observed(
+        &self,
+        _: ComponentId,
+        placement: PlacementId,
+        generation: u64,
+        observed: Observed,
+    ) -> Result<(), GatewayError> {
+        self.state().observed.push((placement, generation, observed));
+        Ok(())
+    }
+
+    async fn heartbeat(
+        &self,
+        _: ComponentId,
+        _: SessionId,
+        _: Heartbeat,
+    ) -> Result<SessionStanding, GatewayError> {
+        self.state().heartbeats += 1;
+        Ok(SessionStanding::Current)
+    }
+
+    async fn disconnected(&self, _: ComponentId, session: SessionId) {
+        self.state().disconnected.push(session);
+    }
+
+    async fn blob(
+        &self,
+        _: ComponentId,
+        digest: Digest,
+        offset: u64,
+    ) -> Result<BlobReader, GatewayError> {
+        let mut state = self.state();
+        state.offsets.push(offset);
+        let bytes = state.blobs.get(&digest).cloned().ok_or(GatewayError::NotFound)?;
+        let rest = bytes[offset as usize..].to_vec();
+        let left = if state.breaks.is_empty() { usize::MAX } else { state.breaks.remove(0) };
+        Ok(BlobReader { bytes: Box::pin(Breaking { rest, left }) })
+    }
+
+    fn wakeups(&self, _: ComponentId) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+}
+
+/// Bytes that end in an error after `left` of them.
+struct Breaking {
+    rest: Vec<u8>,
+    left: usize,
+}
+
+impl AsyncRead for Breaking {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 && !self.rest.is_empty() {
+            return Poll::Ready(Err(io::Error::other("broken")));
+        }
+        let count = self.rest.len().min(buffer.remaining()).min(self.left).min(64 * 1024);
+        buffer.put_slice(&self.rest.drain(..count).collect::<Vec<_>>());
+        self.left -= count;
+        Poll::Ready(Ok(()))
+    }
+}
