@@ -1,0 +1,185 @@
+//! The certificates that the core itself shows: to components, and to people and programs.
+//!
+//! Those that its own authority signs are renewed here at two thirds of their time, while it serves.
+//! One that the operator brought is read again when its file changes.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rhyzome_app as app;
+use rhyzome_pki::authority::{Authority, AuthorityError};
+use rhyzome_pki::credential::{Credential, CredentialError};
+use rhyzome_pki::issue::IssueError;
+use rhyzome_pki::server::ServerCertificate;
+use tokio_util::sync::CancellationToken;
+
+use crate::configuration::Configuration;
+use crate::problem::chain;
+
+/// How long the core's own certificates are valid.
+const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_secs(3600);
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("the certificate in tls.cert and tls.key cannot be used")]
+    Configured { source: CredentialError },
+    #[error("the authority cannot be used")]
+    Authority { source: AuthorityError },
+    #[error("the authority did not sign the core's own certificate")]
+    Issue { source: IssueError },
+}
+
+/// The site's authority: the operator's own, the one in the state folder, or a new one there.
+///
+/// # Errors
+/// [`CertificateError::Authority`].
+pub fn authority(settings: &Configuration) -> Result<Authority, CertificateError> {
+    let failed = |source| CertificateError::Authority { source };
+    let now = SystemTime::now();
+    let (cert, key) = authority_paths(settings);
+    // A key alone is what a crash between the two writes left: nobody has seen that authority yet.
+    if settings.authority.cert.is_some() || cert.exists() {
+        return Authority::load(&cert, &key, now).map_err(failed);
+    }
+    let made = Authority::make(&settings.site.name, now, &mut rand::rng()).map_err(failed)?;
+    made.save(&cert, &key).map_err(failed)?;
+    tracing::info!(authority = %made.fingerprint(), path = %cert.display(), "made the site's authority");
+    Ok(made)
+}
+
+/// Where certificate and key of the authority are.
+pub fn authority_paths(settings: &Configuration) -> (PathBuf, PathBuf) {
+    match (&settings.authority.cert, &settings.authority.key) {
+        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+        _ => {
+            let folder = &settings.state_dir;
+            (folder.join("authority.cert"), folder.join("authority.key"))
+        }
+    }
+}
+
+/// Where a certificate of the core comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// The operator's files.
+    Files { cert: PathBuf, key: PathBuf },
+    /// Our authority, for people and programs, under these names.
+    Http { names: Vec<String> },
+    /// Our authority, for components.
+    Grpc,
+}
+
+impl Origin {
+    /// Of the HTTP server's certificate.
+    pub fn of_http(settings: &Configuration) -> Self {
+        match (&settings.tls.cert, &settings.tls.key) {
+            (Some(cert), Some(key)) => Self::Files {
+                cert: cert.clone(),
+                key: key.clone(),
+            },
+            _ => Self::Http {
+                names: names(settings),
+            },
+        }
+    }
+
+    /// Gets the certificate.
+    ///
+    /// # Errors
+    /// What is wrong with the files, or with the authority.
+    pub fn obtain(&self, authority: &Authority) -> Result<Credential, CertificateError> {
+        let issued = |source| CertificateError::Issue { source };
+        let now = SystemTime::now();
+        let mut rng = rand::rng();
+        match self {
+            Self::Files { cert, key } => {
+                let failed = |source| CertificateError::Configured { source };
+                let credential = Credential::load(cert, key).map_err(failed)?;
+                let name = cert.display().to_string();
+                credential.check_time(now, &name).map_err(failed)?;
+                Ok(credential)
+            }
+            Self::Http { names } => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                authority
+                    .issue_http_server(&names, VALIDITY, now, &mut rng)
+                    .map_err(issued)
+            }
+            Self::Grpc => authority
+                .issue_core_server(VALIDITY, now, &mut rng)
+                .map_err(issued),
+        }
+    }
+
+    /// Whether it is time for another one.
+    fn is_due(&self, current: &Credential, now: SystemTime) -> bool {
+        if let Self::Files { .. } = self {
+            return true;
+        }
+        let (from, until) = (current.not_before(), current.not_after());
+        let whole = until.duration_since(from).unwrap_or_default();
+        now.duration_since(from).unwrap_or_default() >= whole * 2 / 3
+    }
+}
+
+/// All names that people on this machine and elsewhere reach the HTTP server by.
+fn names(settings: &Configuration) -> Vec<String> {
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    if let Ok(uri) = settings.http_url().parse::<axum::http::Uri>()
+        && let Some(host) = uri.host()
+    {
+        names.push(host.trim_matches(['[', ']']).to_owned());
+    }
+    let bound: IpAddr = settings.http_bind.ip();
+    if !bound.is_unspecified() {
+        names.push(bound.to_string());
+    }
+    names.sort();
+    names.dedup();
+    // 0.0.0.0 is nobody's name.
+    names.retain(|name| !name.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()));
+    names
+}
+
+/// Keeps a served certificate fresh until `stopping`.
+pub async fn keep(
+    origin: Origin,
+    mut current: Credential,
+    served: Arc<ServerCertificate>,
+    core: app::Core,
+    stopping: CancellationToken,
+) {
+    while stopping
+        .run_until_cancelled(tokio::time::sleep(LOOK))
+        .await
+        .is_some()
+    {
+        if !origin.is_due(&current, SystemTime::now()) {
+            continue;
+        }
+        match origin.obtain(&core.authority) {
+            Ok(next) if next.chain() == current.chain() => {}
+            Ok(next) => {
+                served.swap(&next);
+                current = next;
+                tracing::info!(?origin, "the core shows a new certificate");
+            }
+            Err(error) => {
+                tracing::warn!(
+                    ?origin,
+                    error = chain(&error),
+                    "no new certificate; the old one stays"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What every handler stands on: the core, and who is calling.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use rhyzome_app as app;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::problem::{Failure, Refused};
+
+/// The HTTP face's state; cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+/// What the state is made of.
+pub struct Shared {
+    pub core: app::Core,
+    pub metrics: Metrics,
+    /// Cancelled when the core begins to stop: streams and waits end then.
+    pub stopping: CancellationToken,
+}
+
+impl Api {
+    pub fn new(core: app::Core, stopping: CancellationToken) -> Self {
+        Self(Arc::new(Shared {
+            core,
+            metrics: Metrics::new(),
+            stopping,
+        }))
+    }
+}
+
+impl Deref for Api {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// A request of a caller who has said who they are.
+#[derive(Clone)]
+pub struct Context {
+    pub api: Api,
+    pub caller: app::Caller,
+}
+
+impl Context {
+    pub fn core(&self) -> &app::Core {
+        &self.api.core
+    }
+}
+
+impl FromRequestParts<Api> for Context {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
+        // A route outside of `authenticated` has no caller; taking a context there is refused.
+        let caller = parts.extensions.get::<app::Caller>().cloned();
+        match caller {
+            Some(caller) => Ok(Self {
+                api: api.clone(),
+                caller,
+            }),
+            None => Err(Failure::App(app::Error::unauthenticated())),
+        }
+    }
+}
+
+/// The layer around everything that wants to know who is calling. Before it nothing of a request's
+/// body is read.
+pub async fn authenticated(
+    State(api): State<Api>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    let caller = app::authenticate(&api.core, bearer(&request)).await?;
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    // For the access log.
+    response.extensions_mut().insert(caller);
+    Ok(response)
+}
+
+fn bearer(request: &Request) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whatever no route is made for.
+pub async fn nothing_here() -> Failure {
+    Refused::NotFound.into()
+}
+
+/// A path that exists, with a method that it does not know.
+pub async fn no_such_method(method: axum::http::Method) -> Failure {
+    Refused::Method(method.to_string()).into()
+}

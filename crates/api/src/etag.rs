@@ -1,0 +1,156 @@
+//! `ETag` and `If-Match` (RFC 9110): nobody overwrites a change that they have not seen.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use rhyzome_app as app;
+use rhyzome_model::resource::{Component, Image, Instance, Meta, Network, Peer, Project, SshKey};
+use serde::Serialize;
+
+use crate::problem::{Failure, Refused};
+
+/// What is shown whole, with a tag.
+pub trait Whole: Serialize + Send {
+    fn meta(&self) -> &Meta;
+}
+
+macro_rules! whole {
+    ($($resource:ty),*) => {$(
+        impl Whole for $resource {
+            fn meta(&self) -> &Meta {
+                &self.meta
+            }
+        }
+    )*};
+}
+
+whole!(Component, Image, Instance, Network, Peer, Project, SshKey);
+
+/// A resource as an answer, with its `ETag`.
+#[derive(Debug)]
+pub struct One<T>(pub StatusCode, pub T);
+
+impl<T> One<T> {
+    pub fn ok(resource: T) -> Self {
+        Self(StatusCode::OK, resource)
+    }
+
+    pub fn created(resource: T) -> Self {
+        Self(StatusCode::CREATED, resource)
+    }
+
+    pub fn accepted(resource: T) -> Self {
+        Self(StatusCode::ACCEPTED, resource)
+    }
+}
+
+impl<T: Whole> IntoResponse for One<T> {
+    fn into_response(self) -> Response {
+        let Self(status, resource) = self;
+        let etag = tag(resource.meta());
+        let mut response = (status, axum::Json(resource)).into_response();
+        if let Ok(value) = HeaderValue::from_str(&etag) {
+            response.headers_mut().insert(ETAG, value);
+        }
+        response
+    }
+}
+
+/// A resource's tag: its generation, and which resource it is, so that a tag of one that was deleted
+/// does not fit another of the same name.
+fn tag(meta: &Meta) -> String {
+    format!("\"{}-{}\"", meta.generation, which(meta))
+}
+
+/// The last bytes of the id: the first ones of a UUID of version 7 are the time.
+fn which(meta: &Meta) -> String {
+    meta.id.simple().to_string().split_off(20)
+}
+
+/// `If-Match`: what the caller has seen; none where any state will do.
+#[derive(Debug)]
+pub struct IfMatch(Option<Seen>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    generation: u64,
+    which: String,
+}
+
+impl IfMatch {
+    /// The generation that the use case has to find. `present` is only looked at if there is one.
+    ///
+    /// # Errors
+    /// 412 if the tag is of another resource of that name; whatever reading it fails with.
+    pub async fn generation<T: Whole>(
+        self,
+        present: impl Future<Output = Result<T, app::Error>> + Send,
+    ) -> Result<app::IfMatch, Failure> {
+        let Some(seen) = self.0 else {
+            return Ok(None);
+        };
+        let present = present.await?;
+        if which(present.meta()) == seen.which {
+            return Ok(Some(seen.generation));
+        }
+        let why = "the tag is of another resource, which had this name before";
+        Err(app::Error::new(app::Kind::Changed, why).into())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        let mut values = parts.headers.get_all(IF_MATCH).iter();
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(Self(None)),
+            (Some(value), None) => value.to_str().unwrap_or_default().trim(),
+            (Some(_), Some(_)) => return Err(wrong().into()),
+        };
+        match value {
+            "*" => Ok(Self(None)),
+            tag => Ok(Self(Some(seen(tag).ok_or_else(wrong)?))),
+        }
+    }
+}
+
+/// Reads what [`tag`] writes.
+fn seen(tag: &str) -> Option<Seen> {
+    let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let (generation, which) = inner.split_once('-')?;
+    Some(Seen {
+        generation: generation.parse().ok()?,
+        which: which.to_owned(),
+    })
+}
+
+fn wrong() -> Refused {
+    Refused::Invalid {
+        field: "If-Match".to_owned(),
+        detail: "If-Match has to be * or one ETag as it was answered, with its quotes".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_tag_that_was_answered_is_one() {
+        let read = |text| seen(text).map(|seen| (seen.generation, seen.which));
+        assert_eq!(read("\"7-0a1b\""), Some((7, "0a1b".to_owned())));
+        for wrong in [
+            "",
+            "7-0a1b",
+            "W/\"7-0a1b\"",
+            "\"7\"",
+            "\"x-0a1b\"",
+            "\"7-a\", \"8-a\"x",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

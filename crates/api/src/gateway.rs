@@ -1,0 +1,287 @@
+//! The use cases as the gRPC edge asks for them: translation, and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rhyzome_app::session::{self, Allowed};
+use rhyzome_app::{self as app, Kind, join};
+use rhyzome_model::job::{Job, JobState};
+use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::{ComponentId, Digest, PlacementId};
+use rhyzome_pki::JoinToken;
+use rhyzome_proto::Refusal;
+use rhyzome_proto::enrollment::Join;
+use rhyzome_proto::session::{Hello, JobOutcome, JobProgress};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::grpc::{
+    BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
+    SessionId, SessionStanding, Standing,
+};
+use crate::problem::chain;
+
+/// How often a component says that it lives; a third of the time after which it is taken for gone.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// A core, for its components.
+pub struct Gateway {
+    core: app::Core,
+}
+
+impl Gateway {
+    pub fn new(core: app::Core) -> Self {
+        Self { core }
+    }
+
+    fn authority(&self) -> String {
+        self.core.authority.certificate_pem()
+    }
+
+    /// Why a certificate may not be renewed.
+    async fn refusal(&self, component: ComponentId, serial: &str) -> Refusal {
+        match session::allowed(&self.core, component, serial).await {
+            Ok(Allowed::Revoked) => Refusal::Revoked,
+            Ok(Allowed::Good | Allowed::Expired | Allowed::Unknown) | Err(_) => Refusal::Unknown,
+        }
+    }
+}
+
+#[async_trait]
+impl ComponentGateway for Gateway {
+    async fn join(&self, join: Join) -> Result<Joined, GatewayError> {
+        let token: JoinToken = join.token.parse().map_err(|error| GatewayError::Refused {
+            refusal: Refusal::Token,
+            message: format!("this is no join token: {error}"),
+        })?;
+        let request = join::JoinRequest {
+            token: &token,
+            csr: &join.csr,
+            kind: join.kind,
+            name: join.name,
+            hostname: &join.hostname,
+        };
+        let joined = join::join(&self.core, &request).await.map_err(of_joining)?;
+        Ok(Joined {
+            component: joined.id,
+            name: joined.name,
+            chain: joined.certificate.pem(),
+            authority: self.authority(),
+        })
+    }
+
+    async fn renew(
+        &self,
+        component: ComponentId,
+        serial: &str,
+        csr: &[u8],
+    ) -> Result<Renewed, GatewayError> {
+        match join::renew(&self.core, component, serial, csr).await {
+            Ok(issued) => Ok(Renewed {
+                chain: issued.pem(),
+                authority: self.authority(),
+            }),
+            Err(error) if error.kind() == Kind::Forbidden => Err(GatewayError::Refused {
+                refusal: self.refusal(component, serial).await,
+                message: error.public().to_owned(),
+            }),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn authorize(
+        &self,
+        component: ComponentId,
+        serial: &str,
+    ) -> Result<Standing, GatewayError> {
+        let allowed = session::allowed(&self.core, component, serial)
+            .await
+            .map_err(failed)?;
+        Ok(match allowed {
+            // Expiry is the edge's to see: it has the certificate itself.
+            Allowed::Good | Allowed::Expired => Standing::Allowed,
+            Allowed::Revoked => Standing::Revoked,
+            Allowed::Unknown => Standing::Unknown,
+        })
+    }
+
+    async fn connected(
+        &self,
+        component: ComponentId,
+        hello: Hello,
+    ) -> Result<Session, GatewayError> {
+        let Hello {
+            facts,
+            software_version,
+            ..
+        } = hello;
+        let session = session::connected(&self.core, component, &facts, &software_version);
+        let session = session.await.map_err(failed)?;
+        let mut conn = self.core.store.read().await.map_err(unavailable)?;
+        let found = rhyzome_store::component::by_id(&mut conn, component).await;
+        let found = found.map_err(unavailable)?.ok_or(GatewayError::NotFound)?;
+        Ok(Session {
+            id: SessionId(Uuid::from_u64_pair(0, session.cast_unsigned())),
+            name: found.meta.name,
+            heartbeat_interval: HEARTBEAT,
+            now: self.core.now(),
+        })
+    }
+
+    async fn inventory(
+        &self,
+        component: ComponentId,
+        _session: SessionId,
+        found: Vec<Found>,
+    ) -> Result<(), GatewayError> {
+        session::inventory(&self.core, component, &found)
+            .await
+            .map_err(failed)
+    }
+
+    async fn claim(
+        &self,
+        component: ComponentId,
+        session: SessionId,
+        limit: usize,
+    ) -> Result<Vec<Job>, GatewayError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        session::claim(&self.core, component, number(session), limit)
+            .await
+            .map_err(failed)
+    }
+
+    async fn progress(
+        &self,
+        _component: ComponentId,
+        progress: JobProgress,
+    ) -> Result<(), GatewayError> {
+        let JobProgress {
+            job,
+            fence,
+            step,
+            amount,
+        } = progress;
+        session::progress(&self.core, (job, fence), &step, amount)
+            .await
+            .map_err(failed)
+    }
+
+    async fn outcome(
+        &self,
+        component: ComponentId,
+        outcome: JobOutcome,
+    ) -> Result<OutcomeTaken, GatewayError> {
+        let JobOutcome {
+            job,
+            fence,
+            outcome,
+        } = outcome;
+        let recorded = session::outcome(&self.core, component, (job, fence), &outcome).await;
+        recorded.map_err(failed)?;
+        let mut conn = self.core.store.read().await.map_err(unavailable)?;
+        let row = rhyzome_store::job::by_id(&mut conn, job)
+            .await
+            .map_err(unavailable)?;
+        let again = row.is_some_and(|row| {
+            row.component == component && row.state == JobState::Leased && row.fence != fence
+        });
+        Ok(if again {
+            OutcomeTaken::Stale
+        } else {
+            OutcomeTaken::Recorded
+        })
+    }
+
+    async fn observed(
+        &self,
+        component: ComponentId,
+        placement: PlacementId,
+        generation: u64,
+        observed: Observed,
+    ) -> Result<(), GatewayError> {
+        session::observed(&self.core, component, placement, generation, &observed)
+            .await
+            .map_err(failed)
+    }
+
+    async fn heartbeat(
+        &self,
+        component: ComponentId,
+        session: SessionId,
+        _heartbeat: Heartbeat,
+    ) -> Result<SessionStanding, GatewayError> {
+        let current = session::heartbeat(&self.core, component, number(session)).await;
+        Ok(match current.map_err(failed)? {
+            true => SessionStanding::Current,
+            false => SessionStanding::Replaced,
+        })
+    }
+
+    async fn disconnected(&self, component: ComponentId, session: SessionId) {
+        let ended = session::disconnected(&self.core, component, number(session)).await;
+        if let Err(error) = ended {
+            // Its leases run out by themselves.
+            tracing::warn!(%component, error = chain(&error), "the end of a session is not noted");
+        }
+    }
+
+    async fn blob(
+        &self,
+        component: ComponentId,
+        digest: Digest,
+        offset: u64,
+    ) -> Result<BlobReader, GatewayError> {
+        session::blob(&self.core, component, digest)
+            .await
+            .map_err(failed)?;
+        let file = self.core.blobs.open(digest, offset).await.map_err(failed)?;
+        Ok(BlobReader {
+            bytes: Box::pin(file),
+        })
+    }
+
+    fn wakeups(&self, component: ComponentId) -> Arc<Notify> {
+        self.core.wakeups(component)
+    }
+}
+
+/// The number that the use cases call a session by.
+fn number(session: SessionId) -> i64 {
+    session.0.as_u64_pair().1.cast_signed()
+}
+
+fn of_joining(error: app::Error) -> GatewayError {
+    let refusal = match error.kind() {
+        Kind::Unauthenticated => Refusal::Token,
+        Kind::NameTaken => Refusal::NameTaken,
+        _ => return failed(error),
+    };
+    GatewayError::Refused {
+        refusal,
+        message: error.public().to_owned(),
+    }
+}
+
+fn failed(error: app::Error) -> GatewayError {
+    match error.kind() {
+        Kind::NotFound => GatewayError::NotFound,
+        Kind::Invalid => GatewayError::Invalid(error.public().to_owned()),
+        Kind::NameTaken
+        | Kind::InUse
+        | Kind::NoCapacity
+        | Kind::Changed
+        | Kind::Unauthenticated
+        | Kind::Forbidden
+        | Kind::Unsupported
+        | Kind::Unavailable
+        | Kind::SecretAlreadyShown
+        | Kind::KeyReused
+        | Kind::Internal => GatewayError::Unavailable(Box::new(error)),
+    }
+}
+
+fn unavailable(error: rhyzome_store::Error) -> GatewayError {
+    GatewayError::Unavailable(Box::new(error))
+}

@@ -1,0 +1,131 @@
+//! Listeners and connections: HTTP/1.1 and HTTP/2, over TLS or plain on loopback, until told to stop.
+//!
+//! A connection that sends no request's head in time is closed; handshakes are limited by
+//! [`rhyzome_pki::acceptor`]. Stopping: nothing new is accepted, requests under way are finished within
+//! a bound, the rest is cut off.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming as Received;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rhyzome_pki::acceptor::{Limits, TlsIncoming};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::outermost::Remote;
+
+/// How long a connection may take for a request's head, and rest between two.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// HTTP/2 connections are asked for a sign of life this often.
+const PING: Duration = Duration::from_secs(30);
+/// How long requests under way have to finish.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// How long a pause follows when the system refuses to accept (no descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound port.
+#[derive(Debug)]
+pub enum Listener {
+    Plain(TcpListener),
+    Tls(TlsIncoming),
+}
+
+impl Listener {
+    /// HTTPS on a bound port.
+    ///
+    /// # Errors
+    /// When the listener cannot say its own address.
+    pub fn tls(listener: TcpListener, config: rustls::ServerConfig) -> io::Result<Self> {
+        TlsIncoming::new(listener, Arc::new(config), Limits::default()).map(Self::Tls)
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(listener) => listener.local_addr(),
+            Self::Tls(incoming) => Ok(incoming.local_addr()),
+        }
+    }
+}
+
+/// Serves until `stopping`; returns when the last connection is closed or [`GRACE`] is over.
+pub async fn run(mut listener: Listener, router: Router, stopping: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    loop {
+        tokio::select! {
+            () = accept(&mut listener, &router, &graceful) => {}
+            () = stopping.cancelled() => break,
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("requests were cut off: they did not end in time");
+    }
+}
+
+/// Accepts one connection and serves it in a task of its own.
+async fn accept(listener: &mut Listener, router: &Router, graceful: &GracefulShutdown) {
+    match listener {
+        Listener::Plain(listener) => match listener.accept().await {
+            Ok((stream, remote)) => {
+                tokio::spawn(serve(stream, remote, router.clone(), graceful.watcher()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        },
+        Listener::Tls(incoming) => match incoming.accept().await {
+            Some(connection) => {
+                let (stream, remote) = connection.into_parts();
+                tokio::spawn(serve(stream, remote, router.clone(), graceful.watcher()));
+            }
+            // Only while the runtime ends.
+            None => std::future::pending().await,
+        },
+    }
+}
+
+async fn serve<S>(stream: S, remote: SocketAddr, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(move |request: Request<Received>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Remote(remote));
+        router.clone().oneshot(request)
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_concurrent_streams(100);
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%remote, error, "a connection ended early");
+    }
+}

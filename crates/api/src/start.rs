@@ -1,0 +1,310 @@
+//! From a configuration to a serving core, and to its end.
+//!
+//! In this order: the state folder is locked, the authority and the certificates are loaded or made, the
+//! database is opened and migrated, the administrator's token is there; only then both ports are bound,
+//! and then it is ready. SIGTERM or SIGINT: nothing new is accepted, streams and waits end, requests
+//! under way finish within a bound. Instances, networks and tunnels do not notice.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use rhyzome_app as app;
+use rhyzome_pki::acceptor::{Limits, TlsIncoming};
+use rhyzome_pki::credential::Credential;
+use rhyzome_pki::file::{self, FileError};
+use rhyzome_pki::issue::COMPONENT_VALIDITY;
+use rhyzome_pki::server::{self, ServerCertificate, TlsError};
+use rhyzome_store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::certificate::{self, CertificateError, Origin};
+use crate::configuration::{Configuration, Switch};
+use crate::context::Api;
+use crate::gateway::Gateway;
+use crate::grpc;
+use crate::problem::chain;
+use crate::serve::{self, Listener};
+
+/// How long all that runs has to end: the requests under way, and a little more.
+const GRACE: Duration = serve::GRACE.saturating_add(Duration::from_secs(2));
+
+/// Why the core did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot use the state folder {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("another core is running on the state folder {}", path.display())]
+    Locked { path: PathBuf },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("cannot make a TLS configuration")]
+    Tls { source: TlsError },
+    #[error("cannot use the database")]
+    Store { source: rhyzome_store::Error },
+    #[error("cannot take the site into use")]
+    Core { source: app::Error },
+    #[error("cannot write the administrator's token")]
+    Token { source: FileError },
+    #[error("cannot serve on a bound port")]
+    Serve { source: io::Error },
+    #[error("cannot listen on {bind} ({key})")]
+    Bind {
+        key: &'static str,
+        bind: SocketAddr,
+        source: io::Error,
+    },
+}
+
+/// A core that listens.
+pub struct Started {
+    /// The file with the administrator's token, if a new one was written.
+    pub new_token: Option<PathBuf>,
+    /// Where people and programs connect to.
+    pub http: SocketAddr,
+    /// Where components connect to.
+    pub grpc: SocketAddr,
+    tasks: Tasks,
+    _lock: Flock<File>,
+}
+
+/// Starts a core.
+///
+/// # Errors
+/// [`StartError`]; nothing listens then.
+pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
+    let lock = take_folder(&settings.state_dir)?;
+    let authority = certificate::authority(settings)?;
+    let shown = Shown::obtain(settings, &authority)?;
+    let core = open(settings, authority).await?;
+    let new_token = ensure_admin_token(&core, &settings.state_dir).await?;
+    let http = bind("http_bind", settings.http_bind).await?;
+    let grpc = bind("grpc_bind", settings.grpc_bind).await?;
+    let mut tasks = Tasks {
+        core,
+        set: JoinSet::new(),
+        stopping: CancellationToken::new(),
+    };
+    tasks
+        .set
+        .spawn(housekeeping(tasks.core.clone(), tasks.stopping.clone()));
+    let http = tasks.serve_http(http, shown.http)?;
+    let grpc = tasks.serve_grpc(grpc, shown.grpc)?;
+    tracing::info!(%http, %grpc, version = env!("CARGO_PKG_VERSION"), "ready");
+    Ok(Started {
+        new_token,
+        http,
+        grpc,
+        tasks,
+        _lock: lock,
+    })
+}
+
+impl Started {
+    /// The core that is served.
+    pub fn core(&self) -> &app::Core {
+        &self.tasks.core
+    }
+
+    /// Returns when all that was under way has ended, or its time is over.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        let Tasks {
+            core,
+            mut set,
+            stopping,
+        } = self.tasks;
+        stopping.cancel();
+        let ended = async { while set.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("not everything ended in time; it is cut off");
+            set.shutdown().await;
+        }
+        core.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Makes the folder if need be, and sees to it that no other core uses it.
+fn take_folder(path: &Path) -> Result<Flock<File>, StartError> {
+    let failed = |source| StartError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join("lock"))
+        .map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => StartError::Locked {
+            path: path.to_owned(),
+        },
+        errno => failed(errno.into()),
+    })
+}
+
+async fn open(
+    settings: &Configuration,
+    authority: rhyzome_pki::Authority,
+) -> Result<app::Core, StartError> {
+    let store = Store::open(&settings.db_url()).await;
+    let options = app::CoreOptions {
+        store: store.map_err(|source| StartError::Store { source })?,
+        authority,
+        site: settings.site.settings(),
+        environment: Arc::new(app::SystemEnvironment),
+        blobs: settings.state_dir.join("blobs"),
+        grpc_url: settings.grpc_url(),
+        certificate_validity: COMPONENT_VALIDITY,
+        authorization: settings.authorization == Switch::On,
+    };
+    let failed = |source| StartError::Core { source };
+    let core = app::Core::open(options).await.map_err(failed)?;
+    core.blobs.prepare().await.map_err(failed)?;
+    Ok(core)
+}
+
+/// Sees to it that the file with the administrator's token is there and good. A new one is made where
+/// it is missing or of another database; the one before is good no longer then.
+async fn ensure_admin_token(
+    core: &app::Core,
+    folder: &Path,
+) -> Result<Option<PathBuf>, StartError> {
+    let path = folder.join("admin.token");
+    if let Ok(text) = fs::read_to_string(&path)
+        && app::authenticate(core, Some(text.trim())).await.is_ok()
+    {
+        return Ok(None);
+    }
+    let made = app::authorize::reset_admin_token(core).await;
+    let made = made.map_err(|source| StartError::Core { source })?;
+    let text = format!("{}\n", made.reveal());
+    file::write_atomic(&path, text.as_bytes(), 0o600)
+        .map_err(|source| StartError::Token { source })?;
+    Ok(Some(path))
+}
+
+async fn housekeeping(core: app::Core, stopping: CancellationToken) {
+    stopping
+        .run_until_cancelled(app::housekeeping::run(core))
+        .await;
+}
+
+/// A bound port.
+struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+async fn bind(key: &'static str, bind: SocketAddr) -> Result<Port, StartError> {
+    let failed = |source| StartError::Bind { key, bind, source };
+    let listener = TcpListener::bind(bind).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Port { listener, address })
+}
+
+/// What the core shows at its two ports.
+struct Shown {
+    /// None where the operator switched TLS off.
+    http: Option<(Origin, Credential)>,
+    grpc: (Origin, Credential),
+}
+
+impl Shown {
+    fn obtain(
+        settings: &Configuration,
+        authority: &rhyzome_pki::Authority,
+    ) -> Result<Self, CertificateError> {
+        let with = |origin: Origin| {
+            origin
+                .obtain(authority)
+                .map(|credential| (origin, credential))
+        };
+        let http = match settings.tls.mode {
+            Switch::On => Some(with(Origin::of_http(settings))?),
+            Switch::Off => None,
+        };
+        Ok(Self {
+            http,
+            grpc: with(Origin::Grpc)?,
+        })
+    }
+}
+
+/// What runs until the core stops.
+struct Tasks {
+    core: app::Core,
+    set: JoinSet<()>,
+    stopping: CancellationToken,
+}
+
+impl Tasks {
+    fn serve_http(
+        &mut self,
+        port: Port,
+        shown: Option<(Origin, Credential)>,
+    ) -> Result<SocketAddr, StartError> {
+        let Port { listener, address } = port;
+        let listener = match shown {
+            None => Listener::Plain(listener),
+            Some(shown) => {
+                let config = server::http_config(self.keep(shown));
+                let config = config.map_err(|source| StartError::Tls { source })?;
+                Listener::tls(listener, config).map_err(|source| StartError::Serve { source })?
+            }
+        };
+        let router = crate::router(Api::new(self.core.clone(), self.stopping.clone()));
+        self.set
+            .spawn(serve::run(listener, router, self.stopping.clone()));
+        Ok(address)
+    }
+
+    fn serve_grpc(
+        &mut self,
+        port: Port,
+        shown: (Origin, Credential),
+    ) -> Result<SocketAddr, StartError> {
+        let anchors = [self.core.authority.certificate().clone()];
+        let config = server::grpc_config(&anchors, self.keep(shown));
+        let config = Arc::new(config.map_err(|source| StartError::Tls { source })?);
+        let incoming = TlsIncoming::new(port.listener, config, Limits::default());
+        let incoming = incoming.map_err(|source| StartError::Serve { source })?;
+        let gateway = Arc::new(Gateway::new(self.core.clone()));
+        let serving = grpc::serve(gateway, incoming, self.stopping.clone());
+        self.set.spawn(async {
+            if let Err(error) = serving.await {
+                tracing::error!(error = chain(&error), "components are not served any more");
+            }
+        });
+        Ok(port.address)
+    }
+
+    /// Serves a certificate and keeps it fresh.
+    fn keep(&mut self, (origin, credential): (Origin, Credential)) -> Arc<ServerCertificate> {
+        let served = ServerCertificate::new(&credential);
+        let (core, stopping) = (self.core.clone(), self.stopping.clone());
+        self.set.spawn(certificate::keep(
+            origin,
+            credential,
+            served.clone(),
+            core,
+            stopping,
+        ));
+        served
+    }
+}

@@ -1,0 +1,35 @@
+//! The endpoints, one file a resource. An operation's id is its resource and its verb.
+
+pub mod blob;
+pub mod component;
+pub mod event;
+pub mod image;
+pub mod instance;
+pub mod job;
+pub mod network;
+pub mod peer;
+pub mod project;
+pub mod site;
+pub mod ssh_key;
+pub mod token;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::context::Api;
+
+/// All that only known callers may ask for.
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .merge(site::router())
+        .merge(project::router())
+        .merge(component::router())
+        .merge(token::router())
+        .merge(network::router())
+        .merge(peer::router())
+        .merge(blob::router())
+        .merge(image::router())
+        .merge(instance::router())
+        .merge(ssh_key::router())
+        .merge(job::router())
+        .merge(event::router())
+}
