@@ -1,0 +1,10 @@
+//! The use cases on a real database, with components that the tests play by hand: what they are given
+//! to do, in what order, and what follows from their answers.
+
+mod workflows {
+    pub mod instances;
+    pub mod networks;
+    pub mod peers;
+    pub mod sessions;
+    pub mod site;
+}

@@ -1,0 +1,267 @@
+//! Joining, sessions, leases of jobs, repair.
+
+use rhyzome_app::join::{JoinRequest, join, renew};
+use rhyzome_app::session::{self, Allowed};
+use rhyzome_app::{Kind, component};
+use rhyzome_model::component::{ComponentKind, HostFacts};
+use rhyzome_model::job::Task;
+use rhyzome_model::placement::{Found, Observed, PlacementKind, PlacementRef};
+use rhyzome_model::status::Phase;
+use rhyzome_model::{NetworkId, PlacementId};
+use rhyzome_pki::identity::NewKey;
+use uuid::Uuid;
+
+use super::site::{Site, kinds, name, observed, well_done};
+
+#[tokio::test]
+async fn a_token_lets_one_component_of_its_kind_in_once() {
+    let site = Site::new().await;
+    let csr = NewKey::make().expect("a key").request().expect("a request");
+    let wanted = component::TokenRequest {
+        kind: Some(ComponentKind::Linux),
+        name: None,
+        expires_in: 60,
+    };
+    let minted = component::token_create(&site.core, &site.admin, wanted.clone())
+        .await
+        .expect("a token");
+    let request = |kind| JoinRequest {
+        token: &minted.token,
+        csr: &csr,
+        kind,
+        name: None,
+        hostname: "gate",
+    };
+    let refused = |result: rhyzome_app::Result<rhyzome_app::join::Joined>| {
+        let error = result.err().expect("refused");
+        assert_eq!(error.kind(), Kind::Unauthenticated);
+        error.public().to_owned()
+    };
+    let wrong = join(&site.core, &request(ComponentKind::Libvirt)).await;
+    assert_eq!(
+        refused(wrong),
+        "this join token is for another kind of component"
+    );
+    let joined = join(&site.core, &request(ComponentKind::Linux))
+        .await
+        .expect("joined");
+    assert_eq!(joined.name.as_str(), "gate-linux");
+    let twice = join(&site.core, &request(ComponentKind::Linux)).await;
+    assert_eq!(
+        refused(twice),
+        "this join token was used already; make another one"
+    );
+    let late = component::token_create(&site.core, &site.admin, wanted)
+        .await
+        .expect("a token");
+    site.clock.advance(61_000);
+    let late = JoinRequest {
+        token: &late.token,
+        ..request(ComponentKind::Linux)
+    };
+    assert_eq!(
+        refused(join(&site.core, &late).await),
+        "this join token has expired; make another one"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_certificate_may_be_renewed_and_a_revoked_one_may_nothing() {
+    let site = Site::new().await;
+    let key = NewKey::make().expect("a key");
+    let csr = key.request().expect("a request");
+    let wanted = component::TokenRequest {
+        kind: None,
+        name: Some(name("edge")),
+        expires_in: 60,
+    };
+    let minted = component::token_create(&site.core, &site.admin, wanted)
+        .await
+        .expect("a token");
+    let request = JoinRequest {
+        token: &minted.token,
+        csr: &csr,
+        kind: ComponentKind::Linux,
+        name: None,
+        hostname: "edge",
+    };
+    let joined = join(&site.core, &request).await.expect("joined");
+    let serial = joined.certificate.serial;
+    let core = &site.core;
+    let allowed = |serial: String| async move {
+        session::allowed(core, joined.id, &serial)
+            .await
+            .expect("an answer")
+    };
+    assert_eq!(allowed(serial.clone()).await, Allowed::Good);
+    assert_eq!(allowed("00".to_owned()).await, Allowed::Unknown);
+    site.clock.advance(25 * 3600 * 1000);
+    assert_eq!(allowed(serial.clone()).await, Allowed::Expired);
+    let fresh = renew(&site.core, joined.id, &serial, &csr)
+        .await
+        .expect("renewed");
+    assert_eq!(allowed(fresh.serial.clone()).await, Allowed::Good);
+    component::revoke(&site.core, &site.admin, &name("edge"))
+        .await
+        .expect("revoked");
+    assert_eq!(allowed(fresh.serial.clone()).await, Allowed::Revoked);
+    let refused = renew(&site.core, joined.id, &fresh.serial, &csr).await;
+    assert_eq!(refused.expect_err("revoked").kind(), Kind::Forbidden);
+}
+
+#[tokio::test]
+async fn a_job_whose_component_vanished_is_given_out_again_and_the_old_answer_is_not_believed() {
+    let site = Site::new().await;
+    site.network("lab").await;
+    let old = site.router.claim(&site.core).await;
+    let facts = HostFacts::default();
+    let session = session::connected(&site.core, site.router.id, &facts, "1")
+        .await
+        .expect("a session");
+    assert!(
+        !session::heartbeat(&site.core, site.router.id, site.router.session)
+            .await
+            .expect("an answer")
+    );
+    let again = session::claim(&site.core, site.router.id, session, 10)
+        .await
+        .expect("jobs");
+    assert_eq!(again[0].id, old[0].id);
+    assert!(again[0].fence > old[0].fence);
+    site.router
+        .answer(&site.core, &old[0], &well_done(&old[0]))
+        .await;
+    assert_eq!(site.phase("lab").await, Phase::Pending);
+    site.router
+        .answer(&site.core, &again[0], &well_done(&again[0]))
+        .await;
+    assert_eq!(site.phase("lab").await, Phase::Ready);
+    // The same answer once more changes nothing.
+    site.router
+        .answer(&site.core, &again[0], &well_done(&again[0]))
+        .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_runs_out() {
+    let site = Site::new().await;
+    site.network("lab").await;
+    assert_eq!(site.router.claim(&site.core).await.len(), 1);
+    site.clock.advance(50_000);
+    assert!(
+        session::heartbeat(&site.core, site.router.id, site.router.session)
+            .await
+            .expect("an answer")
+    );
+    site.clock.advance(50_000);
+    assert!(site.router.claim(&site.core).await.is_empty());
+    site.clock.advance(11_000);
+    assert_eq!(site.router.claim(&site.core).await.len(), 1);
+}
+
+#[tokio::test]
+async fn drift_is_repaired_and_what_nobody_wants_is_removed() {
+    let site = Site::new().await;
+    site.network("lab").await;
+    let jobs = site.router.claim(&site.core).await;
+    let Task::Ensure { placement } = &jobs[0].task else {
+        panic!("an ensure")
+    };
+    site.router
+        .answer(&site.core, &jobs[0], &well_done(&jobs[0]))
+        .await;
+    let there = Found {
+        placement: placement.reference(),
+        generation: placement.generation,
+        observed: Some(observed(placement)),
+    };
+    session::inventory(&site.core, site.router.id, std::slice::from_ref(&there))
+        .await
+        .expect("taken");
+    assert!(
+        site.router.claim(&site.core).await.is_empty(),
+        "nothing differs"
+    );
+
+    let orphan = PlacementRef {
+        id: PlacementId(Uuid::now_v7()),
+        kind: PlacementKind::Network,
+        resource: Uuid::now_v7(),
+        network: Some(NetworkId(Uuid::now_v7())),
+    };
+    let stray = Found {
+        placement: orphan.clone(),
+        generation: 4,
+        observed: Some(Observed::Lease),
+    };
+    let broken = Found {
+        observed: None,
+        ..there
+    };
+    session::inventory(&site.core, site.router.id, &[broken, stray])
+        .await
+        .expect("taken");
+    let jobs = site.router.claim(&site.core).await;
+    assert_eq!(jobs.len(), 2);
+    assert!(
+        jobs.iter()
+            .any(|job| matches!(&job.task, Task::Ensure { placement: p } if p.id == placement.id))
+    );
+    assert!(
+        jobs.iter()
+            .any(|job| matches!(&job.task, Task::Remove { target, .. } if *target == orphan))
+    );
+    for job in &jobs {
+        site.router.answer(&site.core, job, &well_done(job)).await;
+    }
+    assert_eq!(site.phase("lab").await, Phase::Ready);
+    let mut conn = site.core.store.read().await.expect("a connection");
+    let left = rhyzome_store::placement::of_component(&mut conn, site.router.id)
+        .await
+        .expect("rows");
+    assert_eq!(left.len(), 1, "the orphan is forgotten");
+}
+
+#[tokio::test]
+async fn what_is_on_a_silent_component_is_unknown_and_never_called_running() {
+    let site = Site::new().await;
+    site.image().await;
+    site.instance("job", &[]).await.expect("an instance");
+    site.settle().await;
+    session::disconnected(&site.core, site.hypervisor.id, site.hypervisor.session)
+        .await
+        .expect("ended");
+    assert_eq!(
+        site.show("job").await.expect("it").status.phase,
+        Phase::Ready,
+        "a moment is no silence"
+    );
+    site.clock.advance(16_000);
+    let shown = site.show("job").await.expect("it");
+    assert_eq!(shown.status.phase, Phase::Unknown);
+    assert!(!shown.status.conditions[0].holds);
+    let story = site.story().await;
+    assert!(
+        story.contains(&"instance job running".to_owned()),
+        "{story:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_component_gets_only_the_bytes_that_it_boots() {
+    let site = Site::new().await;
+    let digest = site.image().await;
+    let refused = session::blob(&site.core, site.hypervisor.id, digest)
+        .await
+        .expect_err("not needed");
+    assert_eq!(refused.kind(), Kind::NotFound);
+    site.instance("job", &[]).await.expect("an instance");
+    session::blob(&site.core, site.hypervisor.id, digest)
+        .await
+        .expect("needed now");
+    let refused = session::blob(&site.core, site.router.id, digest)
+        .await
+        .expect_err("not the router's");
+    assert_eq!(refused.kind(), Kind::NotFound);
+    assert_eq!(kinds(&site.router.claim(&site.core).await), []);
+}
