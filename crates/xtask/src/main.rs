@@ -1,1 +1,41 @@
-fn main() {}
+//! Checks on the repository that no compiler makes, and the files that are made out of the code.
+//!
+//! * `cargo xtask tidy` holds the house's rules: see [`tidy`].
+//! * `cargo xtask drift` compares generated files with what the code makes now: see [`drift`].
+//!   `cargo xtask drift --write` brings them up to date.
+
+mod drift;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask tidy | drift [--write]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["tidy"] => tidy::run(&root()),
+        ["drift"] => drift::check(&root()),
+        ["drift", "--write"] => drift::write(&root()),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root, wherever this was called.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}

@@ -1,0 +1,95 @@
+//! Generated files that are committed: whether they still are what the code makes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+/// A file, and the arguments that make cargo print it.
+struct Generated {
+    path: &'static str,
+    cargo: &'static [&'static str],
+}
+
+const GENERATED: &[Generated] = &[Generated {
+    path: "openapi.json",
+    cargo: &[
+        "run",
+        "--quiet",
+        "--package",
+        "rhyzome-api",
+        "--",
+        "openapi",
+    ],
+}];
+
+/// Whether all are up to date; says which are not.
+pub fn check(root: &Path) -> anyhow::Result<bool> {
+    let mut current = true;
+    for generated in GENERATED {
+        let now = make(root, generated)?;
+        let committed = fs::read_to_string(root.join(generated.path)).unwrap_or_default();
+        if let Some(line) = first_difference(&committed, &now) {
+            println!(
+                "{}:{line}: is not what the code makes; `cargo xtask drift --write` brings it up to date",
+                generated.path
+            );
+            current = false;
+        }
+    }
+    Ok(current)
+}
+
+/// Brings all up to date.
+pub fn write(root: &Path) -> anyhow::Result<bool> {
+    for generated in GENERATED {
+        let path = root.join(generated.path);
+        fs::write(&path, make(root, generated)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(true)
+}
+
+fn make(root: &Path, generated: &Generated) -> anyhow::Result<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(generated.cargo)
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run cargo {}", generated.cargo.join(" ")))?;
+    ensure!(
+        output.status.success(),
+        "cargo {} ended with {}",
+        generated.cargo.join(" "),
+        output.status
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("{} is no text", generated.path))
+}
+
+/// The number of the first line that differs, from 1.
+fn first_difference(committed: &str, now: &str) -> Option<usize> {
+    if committed == now {
+        return None;
+    }
+    let same = committed
+        .lines()
+        .zip(now.lines())
+        .take_while(|(a, b)| a == b)
+        .count();
+    Some(same + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
+        assert_eq!(first_difference("a\nb\n", "a\nc\n"), Some(2));
+        assert_eq!(first_difference("a\n", "a\nb\n"), Some(2));
+        assert_eq!(first_difference("", "a\n"), Some(1));
+        assert_eq!(first_difference("a", "a\n"), Some(2));
+    }
+}
