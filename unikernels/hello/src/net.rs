@@ -6,7 +6,7 @@
 mod dhcp;
 mod random;
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 
 use hello::cmdline::{Network, Settings};
 use hello::page::Mac;
@@ -301,9 +301,4 @@ fn interface(card: &mut Card) -> Interface {
 fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
     let interface = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
     Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(interface))
-}
-
-/// Whether an address says nothing.
-fn is_given(address: Ipv4Addr) -> bool {
-    !address.is_unspecified()
 }

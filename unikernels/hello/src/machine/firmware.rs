@@ -21,7 +21,7 @@ pub fn read(rsdp: u64) -> Option<Firmware> {
     let listing = table(root.address)?;
     let fixed = acpi::entries(listing, root.wide)
         .filter_map(table)
-        .find_map(|table| acpi::fixed(table))?;
+        .find_map(acpi::fixed)?;
     let sleep = table(fixed.dsdt).and_then(acpi::soft_off);
     Some(Firmware { fixed, sleep })
 }

@@ -22,6 +22,10 @@ impl<T> Once<T> {
     }
 
     /// The only reference to the value. Panics when called again.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "only the first caller gets a reference"
+    )]
     pub fn take(&'static self) -> &'static mut T {
         assert!(
             !self.taken.swap(true, Ordering::AcqRel),

@@ -10,7 +10,6 @@ use smoltcp::socket::dhcpv4::{self, Event, RetryConfig};
 use smoltcp::time::Duration;
 use smoltcp::wire::{DhcpOption, Ipv4Cidr};
 
-use super::is_given;
 use crate::machine::once::Once;
 use crate::machine::serial::say;
 
@@ -178,7 +177,7 @@ fn read(config: &dhcpv4::Config<'_>) -> Lease {
 /// The stack's form of a route. A single host on the link is its own next hop; a whole network on the link beside our
 /// own has no such form, and is left out.
 fn route(from: options::Route) -> Option<Route> {
-    let on_link = !is_given(from.router);
+    let on_link = from.router.is_unspecified();
     if on_link && from.prefix != 32 {
         say!(
             "net: left out the on-link route to {}/{}",
