@@ -192,7 +192,9 @@ async fn first_start(options: &CoreOptions) -> Result<Seed> {
         rhyzome_store::project::insert(&mut tx, id, &default, now).await?;
         site::insert(&mut tx, "default_project", default.as_str()).await?;
     }
+    // What a core that was killed left open.
     rhyzome_store::component::disconnect_all(&mut tx).await?;
+    rhyzome_store::idempotency::forget_unanswered(&mut tx).await?;
     tx.commit().await?;
     Ok(Seed(seed))
 }

@@ -89,6 +89,13 @@ pub async fn forget(tx: &mut Tx, caller: &str, key: &str) -> Result<()> {
         .map(drop)
 }
 
+/// Forgets requests that were begun and never answered: their core is gone.
+pub async fn forget_unanswered(tx: &mut Tx) -> Result<u64> {
+    query("DELETE FROM idempotency WHERE status IS NULL")
+        .run(tx, "forget unanswered requests")
+        .await
+}
+
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
     query("DELETE FROM idempotency WHERE created_at < $1")
         .bind(before.as_millis())
