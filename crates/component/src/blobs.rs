@@ -53,15 +53,25 @@ impl Blobs for CoreBlobs {
         let mut fruitless = 0;
         while partial.length < blob.size.as_bytes() {
             let before = partial.length;
-            let Err(error) = self.stream(blob, &mut partial, progress).await else { break };
+            let Err(error) = self.stream(blob, &mut partial, progress).await else {
+                break;
+            };
             if error.kind != rhyzome_model::job::FailureKind::Transient {
                 return Err(error);
             }
-            fruitless = if partial.length > before { 0 } else { fruitless + 1 };
+            fruitless = if partial.length > before {
+                0
+            } else {
+                fruitless + 1
+            };
             if fruitless >= FRUITLESS_TRIES {
                 return Err(error);
             }
-            tracing::info!(error = error.chain(), at = partial.length, "a fetch goes on");
+            tracing::info!(
+                error = error.chain(),
+                at = partial.length,
+                "a fetch goes on"
+            );
             tokio::time::sleep(pause.next()).await;
         }
         partial.finish(blob, &to).await
@@ -78,9 +88,14 @@ impl CoreBlobs {
     ) -> Result<(), DriverError> {
         let link = self.link.connect().await;
         let channel = link.map_err(|error| transient("the image's bytes", error))?;
-        let request =
-            pb::FetchBlobRequest { digest: blob.digest.to_string(), offset: partial.length };
-        let answer = SessionClient::new(channel).fetch_blob(request).await.map_err(refused)?;
+        let request = pb::FetchBlobRequest {
+            digest: blob.digest.to_string(),
+            offset: partial.length,
+        };
+        let answer = SessionClient::new(channel)
+            .fetch_blob(request)
+            .await
+            .map_err(refused)?;
         let mut chunks = answer.into_inner();
         loop {
             let chunk = tokio::time::timeout(SILENCE, chunks.message())
@@ -99,7 +114,9 @@ impl CoreBlobs {
             progress.amount(partial.length, blob.size.as_bytes());
         }
         if partial.length < blob.size.as_bytes() {
-            return Err(DriverError::transient("the core ended the image's bytes too early"));
+            return Err(DriverError::transient(
+                "the core ended the image's bytes too early",
+            ));
         }
         Ok(())
     }
@@ -114,10 +131,7 @@ fn refused(status: Status) -> DriverError {
     }
 }
 
-fn transient(
-    what: &str,
-    source: impl std::error::Error + Send + Sync + 'static,
-) -> DriverError {
+fn transient(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> DriverError {
     DriverError::transient(format!("{what} could not be fetched from the core")).with_source(source)
 }
 
@@ -147,7 +161,9 @@ impl Partial {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(DriverError::transient("these bytes are being fetched already"));
+                return Err(DriverError::transient(
+                    "these bytes are being fetched already",
+                ));
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
@@ -163,11 +179,19 @@ impl Partial {
             hash.update(&buffer[..read]);
             length += read as u64;
         }
-        Ok(Self { path: path.clone(), file, length, hash })
+        Ok(Self {
+            path: path.clone(),
+            file,
+            length,
+            hash,
+        })
     }
 
     async fn append(&mut self, data: &[u8]) -> Result<(), DriverError> {
-        self.file.write_all(data).await.map_err(|source| on_disk(&self.path, source))?;
+        self.file
+            .write_all(data)
+            .await
+            .map_err(|source| on_disk(&self.path, source))?;
         self.hash.update(data);
         self.length += data.len() as u64;
         Ok(())
@@ -177,7 +201,9 @@ impl Partial {
     async fn discard(&mut self) -> Result<(), DriverError> {
         let failed = |source| on_disk(&self.path, source);
         self.file.set_len(0).await.map_err(failed)?;
-        tokio::io::AsyncSeekExt::rewind(&mut self.file).await.map_err(failed)?;
+        tokio::io::AsyncSeekExt::rewind(&mut self.file)
+            .await
+            .map_err(failed)?;
         self.length = 0;
         self.hash = Sha256::new();
         Ok(())
@@ -195,8 +221,13 @@ impl Partial {
                 blob.digest
             )));
         }
-        self.file.sync_all().await.map_err(|source| on_disk(&self.path, source))?;
-        tokio::fs::rename(&self.path, to).await.map_err(|source| on_disk(to, source))?;
+        self.file
+            .sync_all()
+            .await
+            .map_err(|source| on_disk(&self.path, source))?;
+        tokio::fs::rename(&self.path, to)
+            .await
+            .map_err(|source| on_disk(to, source))?;
         let folder = to.parent().unwrap_or(Path::new("/")).to_owned();
         let synced = async { File::open(&folder).await?.sync_all().await };
         synced.await.map_err(|source| on_disk(&folder, source))

@@ -71,7 +71,12 @@ impl Component {
                 reason = one.reason, "an entry of the ledger cannot be read and was set aside"
             );
         }
-        Ok(Self { link, ledger: Arc::new(ledger), setup, _lock: lock })
+        Ok(Self {
+            link,
+            ledger: Arc::new(ledger),
+            setup,
+            _lock: lock,
+        })
     }
 
     /// Where a driver gets the bytes of images from.
@@ -111,12 +116,20 @@ impl Component {
     }
 }
 
-fn lock(state_dir: &Path) -> Result<File, StartError> {
+/// Takes a state for oneself, as long as the file is open.
+pub(crate) fn lock(state_dir: &Path) -> Result<File, StartError> {
     let path = state_dir.join("lock");
-    let failed = |source| StartError::Lock { path: path.clone(), source };
+    let failed = |source| StartError::Lock {
+        path: path.clone(),
+        source,
+    };
     std::fs::create_dir_all(state_dir).map_err(failed)?;
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::Running(state_dir.to_owned())),

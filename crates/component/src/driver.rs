@@ -28,7 +28,11 @@ pub trait Driver: Send + Sync + 'static {
     /// # Errors
     /// *transient* where the next try may succeed; *permanent* where it cannot as asked; *unsupported*
     /// where this driver never can.
-    async fn ensure(&self, placement: &Placement, progress: &Progress) -> Result<Observed, DriverError>;
+    async fn ensure(
+        &self,
+        placement: &Placement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError>;
 
     /// Removes all that a placement made. Fine if there is nothing (any more).
     async fn remove(&self, target: &PlacementRef, progress: &Progress) -> Result<(), DriverError>;
@@ -47,7 +51,9 @@ pub trait Driver: Send + Sync + 'static {
     /// As [`Driver::inventory`].
     async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
         let found = self.inventory(std::slice::from_ref(placement)).await?;
-        let own = found.into_iter().find(|found| found.placement.id == placement.id);
+        let own = found
+            .into_iter()
+            .find(|found| found.placement.id == placement.id);
         Ok(own
             .filter(|found| found.generation == 0 || found.generation == placement.generation)
             .and_then(|found| found.observed))
@@ -63,7 +69,12 @@ pub trait Driver: Send + Sync + 'static {
 pub trait Blobs: Send + Sync + 'static {
     /// Fetches bytes into a new file at `to`, verified against the digest and the size. Nothing is
     /// left at `to` on an error.
-    async fn fetch(&self, blob: BlobPin, to: PathBuf, progress: &Progress) -> Result<(), DriverError>;
+    async fn fetch(
+        &self,
+        blob: BlobPin,
+        to: PathBuf,
+        progress: &Progress,
+    ) -> Result<(), DriverError>;
 }
 
 /// Why a driver could not do what it was asked.
@@ -79,20 +90,35 @@ pub struct DriverError {
 
 impl DriverError {
     pub fn transient(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Transient, message: message.into(), source: None }
+        Self {
+            kind: FailureKind::Transient,
+            message: message.into(),
+            source: None,
+        }
     }
 
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Permanent, message: message.into(), source: None }
+        Self {
+            kind: FailureKind::Permanent,
+            message: message.into(),
+            source: None,
+        }
     }
 
     pub fn unsupported(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unsupported, message: message.into(), source: None }
+        Self {
+            kind: FailureKind::Unsupported,
+            message: message.into(),
+            source: None,
+        }
     }
 
     #[must_use]
     pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { source: Some(Box::new(source)), ..self }
+        Self {
+            source: Some(Box::new(source)),
+            ..self
+        }
     }
 
     /// The message with the messages of all its sources.
@@ -129,7 +155,10 @@ impl Progress {
 
     /// Begins a step.
     pub fn step(&self, name: impl Into<String>) {
-        self.0.send_replace(Step { name: name.into(), amount: None });
+        self.0.send_replace(Step {
+            name: name.into(),
+            amount: None,
+        });
     }
 
     /// Says how much of the step is done, in bytes.

@@ -50,13 +50,19 @@ impl Default for Options {
             mtu: Some(1500),
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         };
-        Self { folder: None, facts, blobs: None }
+        Self {
+            folder: None,
+            facts,
+            blobs: None,
+        }
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +99,14 @@ impl FakeDriver {
         let host = Mutex::new(Host::open(options.folder.clone())?);
         let (tell, told) = mpsc::unbounded_channel();
         let told = tokio::sync::Mutex::new(told);
-        Ok(Arc::new(Self { kind, options, host, faults: Faults::default(), tell, told }))
+        Ok(Arc::new(Self {
+            kind,
+            options,
+            host,
+            faults: Faults::default(),
+            tell,
+            told,
+        }))
     }
 
     /// What goes wrong.
@@ -114,7 +127,9 @@ impl FakeDriver {
     /// Ends an instance as a broken guest would.
     pub fn crash(&self, id: PlacementId) {
         let mut host = self.host();
-        let Some(mut made) = host.get(id).cloned() else { return };
+        let Some(mut made) = host.get(id).cloned() else {
+            return;
+        };
         if let Observed::Instance(instance) = &mut made.observed {
             instance.state = InstanceState::Crashed;
             "the guest panicked".clone_into(&mut instance.reason);
@@ -189,9 +204,11 @@ impl Driver for FakeDriver {
     fn kinds(&self) -> &'static [PlacementKind] {
         match self.kind {
             ComponentKind::Libvirt => &[PlacementKind::Segment, PlacementKind::Instance],
-            ComponentKind::Linux | ComponentKind::Openwrt => {
-                &[PlacementKind::Network, PlacementKind::Lease, PlacementKind::Peer]
-            }
+            ComponentKind::Linux | ComponentKind::Openwrt => &[
+                PlacementKind::Network,
+                PlacementKind::Lease,
+                PlacementKind::Peer,
+            ],
         }
     }
 
@@ -206,7 +223,9 @@ impl Driver for FakeDriver {
     ) -> Result<Observed, DriverError> {
         let kind = placement.spec.kind();
         if !self.kinds().contains(&kind) {
-            return Err(DriverError::unsupported(format!("a {kind} cannot be made here")));
+            return Err(DriverError::unsupported(format!(
+                "a {kind} cannot be made here"
+            )));
         }
         progress.step("preparing");
         self.faults.strike().await?;
@@ -262,8 +281,9 @@ impl Driver for FakeDriver {
         let host = self.host();
         let found = host.all().map(|made| {
             let placement = &made.placement;
-            let as_it_should =
-                accepted.get(&placement.id).is_some_and(|known| made.is_as_it_should(known));
+            let as_it_should = accepted
+                .get(&placement.id)
+                .is_some_and(|known| made.is_as_it_should(known));
             Found {
                 placement: placement.reference(),
                 generation: placement.generation,
@@ -298,3 +318,6 @@ fn state_of(power: Power) -> (InstanceState, &'static str) {
         Power::Stopped => (InstanceState::Stopped, "stopped as asked"),
     }
 }
+
+#[cfg(test)]
+mod tests;

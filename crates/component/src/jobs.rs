@@ -12,8 +12,8 @@
 //! Left out on purpose: how jobs come here and outcomes go ([`crate::session`], [`crate::reports`]).
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rhyzome_model::job::{FailureKind, Job, Outcome};
@@ -46,7 +46,10 @@ pub struct JobsConfig {
 
 impl Default for JobsConfig {
     fn default() -> Self {
-        Self { at_once: 16, round: Duration::from_secs(60) }
+        Self {
+            at_once: 16,
+            round: Duration::from_secs(60),
+        }
     }
 }
 
@@ -81,7 +84,11 @@ impl Jobs {
     ) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let (up_sender, up) = watch::channel(false);
-        let performer = Performer { driver, ledger, reports };
+        let performer = Performer {
+            driver,
+            ledger,
+            reports,
+        };
         let looping = Loop {
             performer: performer.clone(),
             queue: Queue::new(config.at_once.max(1)),
@@ -93,7 +100,12 @@ impl Jobs {
             up: up_sender,
         };
         let task = tokio::spawn(looping.run(received, config.round));
-        Self { commands, performer, up, task: Mutex::new(Some(task)) }
+        Self {
+            commands,
+            performer,
+            up,
+            task: Mutex::new(Some(task)),
+        }
     }
 
     /// Takes a job; what becomes of it is reported.
@@ -120,7 +132,11 @@ impl Jobs {
     /// Begins nothing more and waits for what runs; what is not done within the time is abandoned,
     /// which every driver survives. What is on the host stays as it is.
     pub async fn stop(&self, within: Duration) {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         // Fails only when the loop is over.
         let _ = self.commands.send(Command::Stop { within });
         if let Some(task) = task {
@@ -132,7 +148,11 @@ impl Jobs {
 
 /// What the loop's tasks come back with.
 enum Ended {
-    Work { id: PlacementId, job: Option<JobId>, done: Done },
+    Work {
+        id: PlacementId,
+        job: Option<JobId>,
+        done: Done,
+    },
     Round(Result<Differences, DriverError>),
 }
 
@@ -208,15 +228,23 @@ impl Loop {
             kind: FailureKind::Permanent,
             message: "a newer generation came before this one began".to_owned(),
         };
-        let outcome = JobOutcome { job: job.id, fence: job.fence, outcome };
-        self.performer.reports.outcome(job.task.target().id, outcome);
+        let outcome = JobOutcome {
+            job: job.id,
+            fence: job.fence,
+            outcome,
+        };
+        self.performer
+            .reports
+            .outcome(job.task.target().id, outcome);
     }
 
     fn recorded(&self, job: JobId, fence: u64) {
         if let Some(placement) = self.performer.reports.recorded(job, fence) {
             let ledger = Arc::clone(&self.performer.ledger);
             tokio::task::spawn_blocking(move || {
-                let written = ledger.recorded(placement).and_then(|()| ledger.end_action(job));
+                let written = ledger
+                    .recorded(placement)
+                    .and_then(|()| ledger.end_action(job));
                 if let Err(error) = written {
                     tracing::warn!(%job, error = chain(&error), "an ended job stays in the ledger");
                 }
@@ -239,14 +267,25 @@ impl Loop {
                 self.tasks.spawn(async move {
                     let job_id = job.id;
                     let done = performer.job(*job, fence).await;
-                    Ended::Work { id, job: Some(job_id), done }
+                    Ended::Work {
+                        id,
+                        job: Some(job_id),
+                        done,
+                    }
                 });
             } else {
                 let repair = matches!(work, Work::Repair(_));
                 self.tasks.spawn(async move {
-                    let done =
-                        if repair { performer.repair(id).await } else { performer.look(id).await };
-                    Ended::Work { id, job: None, done }
+                    let done = if repair {
+                        performer.repair(id).await
+                    } else {
+                        performer.look(id).await
+                    };
+                    Ended::Work {
+                        id,
+                        job: None,
+                        done,
+                    }
                 });
             }
         }
@@ -293,7 +332,12 @@ impl Loop {
 
     fn put_due(&mut self) {
         let now = Instant::now();
-        let ids: Vec<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+        let ids: Vec<_> = self
+            .due
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
             self.due.remove(&id);
             self.queue.put(Work::Repair(id));
@@ -317,7 +361,10 @@ impl Loop {
             self.queue.put(Work::Look(*id));
         }
         let phases = differences.repair.into_iter().collect();
-        self.round = Some(Round { phases, current: HashSet::new() });
+        self.round = Some(Round {
+            phases,
+            current: HashSet::new(),
+        });
         self.next_phase();
     }
 
@@ -333,7 +380,11 @@ impl Loop {
     /// Begins the next phase that has something to do; after the last one the round is over.
     fn next_phase(&mut self) {
         let now = Instant::now();
-        while let Some(phase) = self.round.as_mut().and_then(|round| round.phases.pop_front()) {
+        while let Some(phase) = self
+            .round
+            .as_mut()
+            .and_then(|round| round.phases.pop_front())
+        {
             let begins: HashSet<_> = phase
                 .into_iter()
                 .filter(|id| self.queue.idle(*id) && self.pauses.next(*id, now) <= now)
@@ -361,7 +412,10 @@ impl Loop {
             }
         };
         if tokio::time::timeout(within, finish).await.is_err() {
-            tracing::warn!(running, "what was being done is abandoned, to be done again at the next start");
+            tracing::warn!(
+                running,
+                "what was being done is abandoned, to be done again at the next start"
+            );
         }
         self.tasks.shutdown().await;
     }

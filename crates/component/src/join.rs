@@ -40,9 +40,14 @@ pub struct Request<'a> {
 /// What joining came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joining {
-    Joined { component: String, name: String },
+    Joined {
+        component: String,
+        name: String,
+    },
     /// It had joined this same core before, and the token was not spent.
-    Already { component: String },
+    Already {
+        component: String,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +60,16 @@ pub enum JoinError {
         "this component has joined the core at {core} before, as {component}; to join another one, \
          remove {folder} first"
     )]
-    Other { core: String, component: String, folder: PathBuf },
+    Other {
+        core: String,
+        component: String,
+        folder: PathBuf,
+    },
     #[error("the identity in {folder} is not usable; remove it to join anew")]
-    Broken { folder: PathBuf, source: IdentityError },
+    Broken {
+        folder: PathBuf,
+        source: IdentityError,
+    },
     #[error("the identity could not be made")]
     Identity(#[from] IdentityError),
     #[error("TLS could not be set up")]
@@ -95,7 +107,12 @@ pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
     match folder.load() {
         Ok(identity) => return already(&identity, &core, &token, path),
         Err(IdentityError::NotJoined { .. }) => {}
-        Err(source) => return Err(JoinError::Broken { folder: path, source }),
+        Err(source) => {
+            return Err(JoinError::Broken {
+                folder: path,
+                source,
+            });
+        }
     }
     let key = NewKey::make()?;
     let join = Join {
@@ -111,7 +128,10 @@ pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
     check_authority(&answer.authority, token.authority())?;
     let identity = Identity::assemble(key, &answer.chain, &answer.authority, &core.to_string())?;
     folder.save(&identity)?;
-    Ok(Joining::Joined { component: identity.component_id().to_owned(), name: answer.name })
+    Ok(Joining::Joined {
+        component: identity.component_id().to_owned(),
+        name: answer.name,
+    })
 }
 
 fn already(
@@ -125,7 +145,11 @@ fn already(
     if same_authority && identity.core() == core.to_string() {
         return Ok(Joining::Already { component });
     }
-    Err(JoinError::Other { core: identity.core().to_owned(), component, folder })
+    Err(JoinError::Other {
+        core: identity.core().to_owned(),
+        component,
+        folder,
+    })
 }
 
 async fn ask(
@@ -134,9 +158,13 @@ async fn ask(
     join: Join,
 ) -> Result<rhyzome_proto::pb::JoinResponse, JoinError> {
     let config = Arc::new(joining_config(pin)?);
-    let channel =
-        channel(core, config).await.map_err(|error| JoinError::Connect(Box::new(error)))?;
-    match EnrollmentClient::new(channel).join(rhyzome_proto::pb::JoinRequest::from(join)).await {
+    let channel = channel(core, config)
+        .await
+        .map_err(|error| JoinError::Connect(Box::new(error)))?;
+    match EnrollmentClient::new(channel)
+        .join(rhyzome_proto::pb::JoinRequest::from(join))
+        .await
+    {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) => Err(match Refusal::of(&status) {
             Some(Refusal::NameTaken) => JoinError::NameTaken,
@@ -148,7 +176,10 @@ async fn ask(
 
 /// What is trusted from now on is what the token names.
 fn check_authority(pem: &str, pin: Fingerprint) -> Result<(), JoinError> {
-    let named = Named { name: "the core's answer", pem: pem.as_bytes() };
+    let named = Named {
+        name: "the core's answer",
+        pem: pem.as_bytes(),
+    };
     let authorities = chain_from_pem(named).map_err(JoinError::Authority)?;
     match pinned(&authorities, pin) {
         Some(_) => Ok(()),
@@ -158,5 +189,7 @@ fn check_authority(pem: &str, pin: Fingerprint) -> Result<(), JoinError> {
 
 /// The host's name, or nothing where it has none.
 pub(crate) fn hostname() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }

@@ -113,7 +113,13 @@ impl Ledger {
             }
         }
         let folder = folder.to_owned();
-        Ok((Self { folder, entries: Mutex::new(entries) }, corrupt))
+        Ok((
+            Self {
+                folder,
+                entries: Mutex::new(entries),
+            },
+            corrupt,
+        ))
     }
 
     /// Writes down that a placement is to be ensured.
@@ -136,7 +142,9 @@ impl Ledger {
             target: placement.reference(),
             generation: placement.generation,
             changed: now,
-            state: State::Accepted { placement: placement.clone() },
+            state: State::Accepted {
+                placement: placement.clone(),
+            },
         })
     }
 
@@ -152,14 +160,22 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let unknown = LedgerError::Unknown { generation };
-        let Some(entry) = self.get(id) else { return Err(unknown) };
+        let Some(entry) = self.get(id) else {
+            return Err(unknown);
+        };
         if entry.generation != generation {
             return Err(unknown);
         }
         match entry.state {
-            State::Ensured { observed: ref before, .. } if before == observed => Ok(()),
+            State::Ensured {
+                observed: ref before,
+                ..
+            } if before == observed => Ok(()),
             State::Accepted { placement } | State::Ensured { placement, .. } => self.put(Entry {
-                state: State::Ensured { placement, observed: observed.clone() },
+                state: State::Ensured {
+                    placement,
+                    observed: observed.clone(),
+                },
                 changed: now,
                 ..entry
             }),
@@ -180,7 +196,10 @@ impl Ledger {
         if let Some(entry) = self.get(target.id)
             && generation < entry.generation
         {
-            return Err(LedgerError::Older { offered: generation, accepted: entry.generation });
+            return Err(LedgerError::Older {
+                offered: generation,
+                accepted: entry.generation,
+            });
         }
         self.put(Entry {
             target: target.clone(),
@@ -201,7 +220,9 @@ impl Ledger {
                 changed: now,
                 ..entry
             }),
-            Some(entry) => Err(LedgerError::Unknown { generation: entry.generation }),
+            Some(entry) => Err(LedgerError::Unknown {
+                generation: entry.generation,
+            }),
             None => Err(LedgerError::Unknown { generation: 0 }),
         }
     }
@@ -213,7 +234,10 @@ impl Ledger {
     pub fn recorded(&self, id: PlacementId) -> Result<(), LedgerError> {
         match self.get(id) {
             Some(entry) if matches!(entry.state, State::Removed { recorded: false }) => {
-                self.put(Entry { state: State::Removed { recorded: true }, ..entry })
+                self.put(Entry {
+                    state: State::Removed { recorded: true },
+                    ..entry
+                })
             }
             _ => Ok(()),
         }
@@ -233,7 +257,12 @@ impl Ledger {
             }
             State::Accepted { .. } | State::Ensured { .. } | State::Removing => false,
         };
-        let ids: Vec<_> = self.lock().values().filter(|e| old(e)).map(|e| e.target.id).collect();
+        let ids: Vec<_> = self
+            .lock()
+            .values()
+            .filter(|e| old(e))
+            .map(|e| e.target.id)
+            .collect();
         for id in ids {
             remove_file(&self.path(id))?;
             self.lock().remove(&id);
@@ -273,7 +302,11 @@ impl Ledger {
 
     /// All that is to be on the host.
     pub fn placements(&self) -> Vec<Placement> {
-        self.lock().values().filter_map(Entry::placement).cloned().collect()
+        self.lock()
+            .values()
+            .filter_map(Entry::placement)
+            .cloned()
+            .collect()
     }
 
     pub fn counts(&self) -> LedgerCounts {
@@ -317,9 +350,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
 
 fn remove_file(path: &Path) -> Result<(), LedgerError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(LedgerError::Remove { path: path.to_owned(), source: error })
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::Remove {
+            path: path.to_owned(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }
@@ -330,7 +364,11 @@ fn set_aside(folder: &Path, path: &Path, reason: String) -> io::Result<Corrupt> 
     let name = path.file_name().unwrap_or(path.as_os_str());
     let moved_to = corrupt.join(name);
     fs::rename(path, &moved_to)?;
-    Ok(Corrupt { path: path.to_owned(), moved_to, reason })
+    Ok(Corrupt {
+        path: path.to_owned(),
+        moved_to,
+        reason,
+    })
 }
 
 #[cfg(test)]

@@ -6,13 +6,17 @@
 pub mod blobs;
 mod clock;
 pub mod component;
+pub mod contract;
 pub mod driver;
 pub mod fake;
 pub mod jobs;
 pub mod join;
 pub mod ledger;
 pub mod link;
+pub mod program;
 pub mod reports;
+#[cfg(test)]
+mod samples;
 pub mod session;
 
 pub use component::{Component, Setup, StartError};

@@ -12,6 +12,7 @@ use rhyzome_pki::server::TlsError;
 use rhyzome_pki::{CORE_SERVER_NAME, Identity, IdentityFolder, NewKey};
 use rhyzome_proto::pb;
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
+use serde::{Deserialize, Serialize};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -24,7 +25,8 @@ const RENEW_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a core listens for components: `https://HOST:PORT`. The host is an address and nothing
 /// else: the core's certificate carries one fixed name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct CoreUrl {
     /// `HOST:PORT`.
     authority: String,
@@ -44,19 +46,23 @@ impl FromStr for CoreUrl {
     type Err = InvalidCoreUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidCoreUrl> {
-        let rest =
-            text.strip_prefix("https://").ok_or_else(|| InvalidCoreUrl::Scheme(text.to_owned()))?;
+        let rest = text
+            .strip_prefix("https://")
+            .ok_or_else(|| InvalidCoreUrl::Scheme(text.to_owned()))?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#', '@']) {
             return Err(InvalidCoreUrl::Rest(text.to_owned()));
         }
-        let (host, port) =
-            authority.rsplit_once(':').ok_or_else(|| InvalidCoreUrl::Port(text.to_owned()))?;
+        let (host, port) = authority
+            .rsplit_once(':')
+            .ok_or_else(|| InvalidCoreUrl::Port(text.to_owned()))?;
         let bracketed = host.starts_with('[') && host.ends_with(']');
         if host.is_empty() || (host.contains(':') && !bracketed) || port.parse::<u16>().is_err() {
             return Err(InvalidCoreUrl::Port(text.to_owned()));
         }
-        Ok(Self { authority: authority.to_owned() })
+        Ok(Self {
+            authority: authority.to_owned(),
+        })
     }
 }
 
@@ -65,6 +71,12 @@ impl TryFrom<String> for CoreUrl {
 
     fn try_from(text: String) -> Result<Self, InvalidCoreUrl> {
         text.parse()
+    }
+}
+
+impl From<CoreUrl> for String {
+    fn from(core: CoreUrl) -> Self {
+        core.to_string()
     }
 }
 
@@ -97,7 +109,10 @@ pub enum LinkError {
     #[error("TLS could not be set up")]
     Tls(#[from] TlsError),
     #[error("the core at {core} could not be reached")]
-    Connect { core: String, source: tonic::transport::Error },
+    Connect {
+        core: String,
+        source: tonic::transport::Error,
+    },
     #[error("the core refused to renew the certificate: {}", .0.message())]
     Renew(Box<Status>),
     #[error("the core did not answer within {}", humane(*.0))]
@@ -119,7 +134,11 @@ impl Link {
             Some(core) => core,
             None => identity.core().parse()?,
         };
-        Ok(Self { core, folder, identity: Mutex::new(identity) })
+        Ok(Self {
+            core,
+            folder,
+            identity: Mutex::new(identity),
+        })
     }
 
     pub fn core(&self) -> &CoreUrl {
@@ -148,7 +167,10 @@ impl Link {
     pub async fn connect(&self) -> Result<Channel, LinkError> {
         let config = {
             let identity = self.identity();
-            component_config(identity.authorities(), ClientCertificate::new(identity.credential()))?
+            component_config(
+                identity.authorities(),
+                ClientCertificate::new(identity.credential()),
+            )?
         };
         channel(&self.core, Arc::new(config)).await
     }
@@ -169,7 +191,9 @@ impl Link {
             .await
             .map_err(|_| LinkError::Slow(RENEW_WITHIN))??
             .into_inner();
-        let renewed = self.identity().renewed(key, &answer.chain, &answer.authority)?;
+        let renewed = self
+            .identity()
+            .renewed(key, &answer.chain, &answer.authority)?;
         self.folder.save(&renewed)?;
         *self.identity() = renewed;
         Ok(())
@@ -183,7 +207,9 @@ impl Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("core", &self.core).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("core", &self.core)
+            .finish_non_exhaustive()
     }
 }
 
@@ -210,7 +236,10 @@ pub(crate) async fn channel(
         .keep_alive_while_idle(true)
         .connect_with_connector(connect)
         .await
-        .map_err(|source| LinkError::Connect { core: core.to_string(), source })
+        .map_err(|source| LinkError::Connect {
+            core: core.to_string(),
+            source,
+        })
 }
 
 #[cfg(test)]
@@ -219,7 +248,10 @@ mod tests {
 
     fn check(text: &str, expect: Result<&str, &str>) {
         let got = text.parse::<CoreUrl>();
-        let got = got.as_ref().map(CoreUrl::authority).map_err(ToString::to_string);
+        let got = got
+            .as_ref()
+            .map(CoreUrl::authority)
+            .map_err(ToString::to_string);
         assert_eq!(got, expect.map_err(str::to_owned), "{text}");
     }
 
@@ -228,11 +260,20 @@ mod tests {
         check("https://core.example:7443", Ok("core.example:7443"));
         check("https://192.0.2.1:7443/", Ok("192.0.2.1:7443"));
         check("https://[2001:db8::1]:7443", Ok("[2001:db8::1]:7443"));
-        check("http://core:7443", Err("\"http://core:7443\" does not begin with https://"));
+        check(
+            "http://core:7443",
+            Err("\"http://core:7443\" does not begin with https://"),
+        );
         let port = " does not name a port, as in https://core.example:7443";
         check("https://core", Err(&format!("\"https://core\"{port}")));
-        check("https://2001:db8::1", Err(&format!("\"https://2001:db8::1\"{port}")));
+        check(
+            "https://2001:db8::1",
+            Err(&format!("\"https://2001:db8::1\"{port}")),
+        );
         check("https://core:x", Err(&format!("\"https://core:x\"{port}")));
-        check("https://core:1/v1", Err("\"https://core:1/v1\" has something after the port"));
+        check(
+            "https://core:1/v1",
+            Err("\"https://core:1/v1\" has something after the port"),
+        );
     }
 }

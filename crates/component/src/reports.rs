@@ -50,11 +50,21 @@ impl Reports {
         let number = pending.next_number;
         pending.next_number += 1;
         pending.progress.remove(&job);
-        pending.outcomes.insert(job, Held { outcome, placement, number });
+        pending.outcomes.insert(
+            job,
+            Held {
+                outcome,
+                placement,
+                number,
+            },
+        );
         pending.unsent.insert(job);
         if pending.outcomes.len() > MOST_OUTCOMES
-            && let Some(oldest) =
-                pending.outcomes.iter().min_by_key(|(_, held)| held.number).map(|(job, _)| *job)
+            && let Some(oldest) = pending
+                .outcomes
+                .iter()
+                .min_by_key(|(_, held)| held.number)
+                .map(|(job, _)| *job)
         {
             pending.outcomes.remove(&oldest);
             pending.unsent.remove(&oldest);
@@ -67,7 +77,9 @@ impl Reports {
     /// fence. A failure is not an answer to a new try.
     pub(crate) fn answer_again(&self, job: JobId, fence: u64) -> bool {
         let mut pending = self.lock();
-        let Some(held) = pending.outcomes.get_mut(&job) else { return false };
+        let Some(held) = pending.outcomes.get_mut(&job) else {
+            return false;
+        };
         if matches!(held.outcome.outcome, Outcome::Failed { .. }) {
             pending.outcomes.remove(&job);
             pending.unsent.remove(&job);
@@ -95,7 +107,9 @@ impl Reports {
     }
 
     pub(crate) fn changed(&self, placement: PlacementId, generation: u64, observed: Observed) {
-        self.lock().changes.insert(placement, (generation, observed));
+        self.lock()
+            .changes
+            .insert(placement, (generation, observed));
         self.wake.notify_one();
     }
 
@@ -133,7 +147,10 @@ impl Reports {
     /// Takes the newest progress of each job; asked for now and then.
     pub(crate) fn take_progress(&self) -> Vec<FromComponent> {
         let progress = std::mem::take(&mut self.lock().progress);
-        progress.into_values().map(FromComponent::Progress).collect()
+        progress
+            .into_values()
+            .map(FromComponent::Progress)
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -148,7 +165,11 @@ mod tests {
     use uuid::Uuid;
 
     fn outcome(job: JobId, fence: u64, outcome: Outcome) -> JobOutcome {
-        JobOutcome { job, fence, outcome }
+        JobOutcome {
+            job,
+            fence,
+            outcome,
+        }
     }
 
     #[test]
@@ -160,7 +181,11 @@ mod tests {
         assert_eq!(reports.take().len(), 0);
         reports.begin_session();
         assert_eq!(reports.take().len(), 1);
-        assert_eq!(reports.recorded(job, 2), None, "an older fence was recorded");
+        assert_eq!(
+            reports.recorded(job, 2),
+            None,
+            "an older fence was recorded"
+        );
         assert_eq!(reports.recorded(job, 3), Some(placement));
         reports.begin_session();
         assert_eq!(reports.take().len(), 0);
@@ -177,7 +202,10 @@ mod tests {
             [FromComponent::Outcome(outcome(job, 2, Outcome::Removed))]
         );
         let kind = rhyzome_model::job::FailureKind::Transient;
-        let failed = Outcome::Failed { kind, message: String::new() };
+        let failed = Outcome::Failed {
+            kind,
+            message: String::new(),
+        };
         reports.outcome(placement, outcome(job, 2, failed));
         assert!(!reports.answer_again(job, 3));
     }

@@ -103,7 +103,9 @@ impl Said {
             }
             GoodbyeReason::Revoked => "ask the operator; to join anew, remove the identity first",
             GoodbyeReason::Expired => "renewing the certificate",
-            GoodbyeReason::Unsupported => "core and component are too far apart: upgrade one of them",
+            GoodbyeReason::Unsupported => {
+                "core and component are too far apart: upgrade one of them"
+            }
             GoodbyeReason::Malformed => "this is a mistake in core or component; trying again",
         };
         self.say(&format!("the core ended the session: {message}"), advice);

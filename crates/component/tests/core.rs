@@ -6,13 +6,13 @@ mod edge {
 }
 use edge::grpc;
 
+#[path = "core/blobs.rs"]
+mod blobs;
+#[path = "core/jobs.rs"]
+mod jobs;
 #[path = "core/memory.rs"]
 mod memory;
 #[path = "core/site.rs"]
 mod site;
-#[path = "core/jobs.rs"]
-mod jobs;
 #[path = "core/trust.rs"]
 mod trust;
-#[path = "core/blobs.rs"]
-mod blobs;

@@ -78,7 +78,11 @@ impl Faults {
         }
         match fault {
             None => Ok(()),
-            Some(Fault::Fail(kind, message)) => Err(DriverError { kind, message, source: None }),
+            Some(Fault::Fail(kind, message)) => Err(DriverError {
+                kind,
+                message,
+                source: None,
+            }),
             Some(Fault::Panic) => panic!("a fault was asked for"),
         }
     }

@@ -26,8 +26,10 @@ pub(super) struct Made {
 impl Made {
     /// What a placement becomes, given what it was.
     pub fn of(placement: &Placement, before: Option<&Self>, now: Timestamp) -> Self {
-        let observed = match (&placement.spec, before.map(|made| (&made.placement, &made.observed)))
-        {
+        let observed = match (
+            &placement.spec,
+            before.map(|made| (&made.placement, &made.observed)),
+        ) {
             (PlacementSpec::Network(_), Some((_, Observed::Network(network)))) => {
                 Observed::Network(network.clone())
             }
@@ -44,7 +46,10 @@ impl Made {
             }
             (PlacementSpec::Instance(instance), _) => Observed::Instance(started(instance, now)),
         };
-        Self { placement: placement.clone(), observed }
+        Self {
+            placement: placement.clone(),
+            observed,
+        }
     }
 
     /// Whether it needs no repair.
@@ -80,7 +85,10 @@ fn changed(
 ) -> InstanceObserved {
     let restarts = if same_spec { before.restarts } else { 0 };
     if same_spec && to_be_started(spec, before) {
-        return InstanceObserved { restarts: restarts + 1, ..started(spec, now) };
+        return InstanceObserved {
+            restarts: restarts + 1,
+            ..started(spec, now)
+        };
     }
     let runs = before.state == InstanceState::Running;
     match spec.power {
@@ -97,7 +105,8 @@ fn changed(
 fn needs_restart(spec: &InstancePlacement, was: &Placement) -> bool {
     match &was.spec {
         PlacementSpec::Instance(was) => {
-            (was.cpus, was.memory, &was.command_line) != (spec.cpus, spec.memory, &spec.command_line)
+            (was.cpus, was.memory, &was.command_line)
+                != (spec.cpus, spec.memory, &spec.command_line)
         }
         _ => false,
     }
@@ -167,7 +176,9 @@ impl Host {
     }
 
     fn path(&self, id: PlacementId) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join("made").join(format!("{id}.json")))
+        self.folder
+            .as_ref()
+            .map(|folder| folder.join("made").join(format!("{id}.json")))
     }
 }
 

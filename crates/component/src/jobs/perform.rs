@@ -79,18 +79,27 @@ impl Performer {
             Outcome::Ensured { .. } | Outcome::Removed | Outcome::Acted { .. } => Done::Well,
         };
         let fence = fence.load(Ordering::Relaxed);
-        self.reports.outcome(target.id, JobOutcome { job: id, fence, outcome });
+        self.reports.outcome(
+            target.id,
+            JobOutcome {
+                job: id,
+                fence,
+                outcome,
+            },
+        );
         done
     }
 
     async fn task(&self, job: Job, progress: Progress) -> Outcome {
         let done = match job.task {
-            Task::Ensure { placement } => {
-                self.ensure(placement, &progress).await.map(|observed| Outcome::Ensured { observed })
-            }
-            Task::Remove { target, generation } => {
-                self.remove(target, generation, &progress).await.map(|()| Outcome::Removed)
-            }
+            Task::Ensure { placement } => self
+                .ensure(placement, &progress)
+                .await
+                .map(|observed| Outcome::Ensured { observed }),
+            Task::Remove { target, generation } => self
+                .remove(target, generation, &progress)
+                .await
+                .map(|()| Outcome::Removed),
             Task::Act { target, action } => {
                 if !repeatable(&action) {
                     match self.write(move |ledger| ledger.begin_action(job.id)).await {
@@ -112,7 +121,8 @@ impl Performer {
         progress: &Progress,
     ) -> Result<Observed, DriverError> {
         let accepted = placement.clone();
-        self.write(move |ledger| ledger.accept(&accepted, clock::now())).await?;
+        self.write(move |ledger| ledger.accept(&accepted, clock::now()))
+            .await?;
         self.ensure_accepted(placement, progress).await
     }
 
@@ -124,7 +134,8 @@ impl Performer {
         let observed = self.driver.ensure(&placement, progress).await?;
         let seen = observed.clone();
         let (id, generation) = (placement.id, placement.generation);
-        self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now())).await?;
+        self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now()))
+            .await?;
         Ok(observed)
     }
 
@@ -135,7 +146,8 @@ impl Performer {
         progress: &Progress,
     ) -> Result<(), DriverError> {
         let going = target.clone();
-        self.write(move |ledger| ledger.removing(&going, generation, clock::now())).await?;
+        self.write(move |ledger| ledger.removing(&going, generation, clock::now()))
+            .await?;
         self.remove_accepted(&target, progress).await
     }
 
@@ -146,12 +158,16 @@ impl Performer {
     ) -> Result<(), DriverError> {
         self.driver.remove(target, progress).await?;
         let id = target.id;
-        self.write(move |ledger| ledger.removed(id, clock::now())).await
+        self.write(move |ledger| ledger.removed(id, clock::now()))
+            .await
     }
 
     /// Brings a placement back to what the ledger says of it now.
     pub async fn repair(&self, id: PlacementId) -> Done {
-        match caught(self.try_repair(id)).await.unwrap_or_else(|panic| Err(panicked(&panic))) {
+        match caught(self.try_repair(id))
+            .await
+            .unwrap_or_else(|panic| Err(panicked(&panic)))
+        {
             Ok(done) => done,
             Err(error) => {
                 tracing::warn!(placement = %id, error = error.chain(), "a repair failed");
@@ -161,7 +177,9 @@ impl Performer {
     }
 
     async fn try_repair(&self, id: PlacementId) -> Result<Done, DriverError> {
-        let Some(entry) = self.ledger.get(id) else { return Ok(Done::Well) };
+        let Some(entry) = self.ledger.get(id) else {
+            return Ok(Done::Well);
+        };
         let (progress, _) = Progress::new();
         let before = entry.observed().cloned();
         match entry.state {
@@ -181,7 +199,10 @@ impl Performer {
 
     /// Looks at a placement that has changed by itself.
     pub async fn look(&self, id: PlacementId) -> Done {
-        match caught(self.try_look(id)).await.unwrap_or_else(|panic| Err(panicked(&panic))) {
+        match caught(self.try_look(id))
+            .await
+            .unwrap_or_else(|panic| Err(panicked(&panic)))
+        {
             Ok(done) => done,
             Err(error) => {
                 tracing::warn!(placement = %id, error = error.chain(), "a placement cannot be looked at");
@@ -191,8 +212,14 @@ impl Performer {
     }
 
     async fn try_look(&self, id: PlacementId) -> Result<Done, DriverError> {
-        let Some(entry) = self.ledger.get(id) else { return Ok(Done::Well) };
-        let State::Ensured { placement, observed: before } = entry.state else {
+        let Some(entry) = self.ledger.get(id) else {
+            return Ok(Done::Well);
+        };
+        let State::Ensured {
+            placement,
+            observed: before,
+        } = entry.state
+        else {
             return Ok(Done::Well);
         };
         let Some(now) = self.driver.look(&placement).await? else {
@@ -201,7 +228,8 @@ impl Performer {
         if now != before {
             let seen = now.clone();
             let generation = placement.generation;
-            self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now())).await?;
+            self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now()))
+                .await?;
             self.reports.changed(id, generation, now);
         }
         Ok(Done::Well)
@@ -241,7 +269,9 @@ impl Performer {
                 | LedgerError::Write { .. }
                 | LedgerError::Remove { .. } => DriverError::transient(chain(&error)),
             }),
-            Err(error) => Err(DriverError::transient("the ledger's thread failed").with_source(error)),
+            Err(error) => {
+                Err(DriverError::transient("the ledger's thread failed").with_source(error))
+            }
         }
     }
 }
@@ -265,12 +295,18 @@ fn panicked(panic: &str) -> DriverError {
 }
 
 fn failed(error: &DriverError) -> Outcome {
-    Outcome::Failed { kind: error.kind, message: error.chain() }
+    Outcome::Failed {
+        kind: error.kind,
+        message: error.chain(),
+    }
 }
 
 /// Runs a future and turns its panic into the panic's text.
 pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| text(panic.as_ref()))
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .map_err(|panic| text(panic.as_ref()))
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {

@@ -58,7 +58,12 @@ pub(super) enum Put {
 
 impl Queue {
     pub fn new(limit: usize) -> Self {
-        Self { limit, slots: HashMap::new(), ready: VecDeque::new(), running: 0 }
+        Self {
+            limit,
+            slots: HashMap::new(),
+            ready: VecDeque::new(),
+            running: 0,
+        }
     }
 
     /// Adds a job.
@@ -68,7 +73,8 @@ impl Queue {
         if slot.running == Some(Some(job.id)) {
             return Put::Runs;
         }
-        slot.waiting.retain(|work| !matches!(work, Work::Job(other) if other.id == job.id));
+        slot.waiting
+            .retain(|work| !matches!(work, Work::Job(other) if other.id == job.id));
         let mut replaced = Vec::new();
         if let Some(generation) = generation(&job.task) {
             let newest = slot.waiting.iter().filter_map(waiting_generation).max();
@@ -86,7 +92,11 @@ impl Queue {
             });
         }
         self.push(Work::Job(Box::new(job)));
-        if replaced.is_empty() { Put::Waits } else { Put::Replaces(replaced) }
+        if replaced.is_empty() {
+            Put::Waits
+        } else {
+            Put::Replaces(replaced)
+        }
     }
 
     /// Adds work of our own, unless there is some waiting for that placement.

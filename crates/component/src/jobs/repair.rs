@@ -27,8 +27,10 @@ pub(super) struct Differences {
 /// Compares the ledger with an inventory. What is on the host and not in the ledger is the core's to
 /// decide about.
 pub(super) fn differences(entries: &[Entry], found: &[Found]) -> Differences {
-    let on_host: HashMap<PlacementId, &Found> =
-        found.iter().map(|found| (found.placement.id, found)).collect();
+    let on_host: HashMap<PlacementId, &Found> = found
+        .iter()
+        .map(|found| (found.placement.id, found))
+        .collect();
     let mut differences = Differences::default();
     for entry in entries {
         let id = entry.target.id;
@@ -37,10 +39,14 @@ pub(super) fn differences(entries: &[Entry], found: &[Found]) -> Differences {
             .filter(|found| found.generation == entry.generation || found.generation == 0)
             .and_then(|found| found.observed.as_ref());
         let wanted = match &entry.state {
-            State::Ensured { observed: before, .. } => match observed {
+            State::Ensured {
+                observed: before, ..
+            } => match observed {
                 Some(now) if now == before => false,
                 Some(now) => {
-                    differences.changed.push((id, entry.generation, now.clone()));
+                    differences
+                        .changed
+                        .push((id, entry.generation, now.clone()));
                     false
                 }
                 None => true,
@@ -84,8 +90,12 @@ impl Pauses {
     }
 
     pub fn tried(&mut self, id: PlacementId, now: Instant) {
-        self.0.retain(|_, tries| now.saturating_duration_since(tries.last) < FORGOTTEN_AFTER);
-        let tries = self.0.entry(id).or_insert(Tries { count: 0, last: now });
+        self.0
+            .retain(|_, tries| now.saturating_duration_since(tries.last) < FORGOTTEN_AFTER);
+        let tries = self.0.entry(id).or_insert(Tries {
+            count: 0,
+            last: now,
+        });
         tries.count = tries.count.saturating_add(1);
         tries.last = now;
     }

@@ -9,9 +9,7 @@ const FOLDER: &str = "/etc/systemd/system";
 
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
-    #[error(
-        "systemd does not run this machine; start `{program} run` with what does"
-    )]
+    #[error("systemd does not run this machine; start `{program} run` with what does")]
     NoSystemd { program: String },
     #[error("{path} could not be written")]
     Write { path: PathBuf, source: io::Error },
@@ -28,7 +26,9 @@ pub enum UnitError {
 pub fn install(program: &str, executable: &Path, config: Option<&Path>) -> Result<(), UnitError> {
     // sd_booted(3).
     if !Path::new("/run/systemd/system").is_dir() {
-        return Err(UnitError::NoSystemd { program: program.to_owned() });
+        return Err(UnitError::NoSystemd {
+            program: program.to_owned(),
+        });
     }
     let path = Path::new(FOLDER).join(format!("{program}.service"));
     std::fs::write(&path, text(program, executable, config))
@@ -45,13 +45,18 @@ fn systemctl(args: &[&str]) -> Result<(), UnitError> {
             args: joined,
             output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         }),
-        Err(source) => Err(UnitError::Run { args: joined, source }),
+        Err(source) => Err(UnitError::Run {
+            args: joined,
+            source,
+        }),
     }
 }
 
 /// `KillMode=process`: what a component has started (an endpoint, a DHCP server) outlives it.
 fn text(program: &str, executable: &Path, config: Option<&Path>) -> String {
-    let config = config.map(|path| format!(" --config {}", quoted(path))).unwrap_or_default();
+    let config = config
+        .map(|path| format!(" --config {}", quoted(path)))
+        .unwrap_or_default();
     format!(
         "[Unit]\n\
          Description=Rhyzome component ({program})\n\
@@ -92,8 +97,15 @@ mod tests {
     #[test]
     fn a_unit_starts_the_program_with_its_configuration_and_leaves_its_children_alone() {
         let executable = Path::new("/opt/my \"100%\" tools/rhyzome-linux");
-        let text = text("rhyzome-linux", executable, Some(Path::new("/etc/rhyzome/linux.toml")));
-        let start = text.lines().find(|line| line.starts_with("ExecStart=")).expect("a start");
+        let text = text(
+            "rhyzome-linux",
+            executable,
+            Some(Path::new("/etc/rhyzome/linux.toml")),
+        );
+        let start = text
+            .lines()
+            .find(|line| line.starts_with("ExecStart="))
+            .expect("a start");
         assert_eq!(
             start,
             "ExecStart=\"/opt/my \\\"100%%\\\" tools/rhyzome-linux\" --config \

@@ -23,7 +23,10 @@ pub enum State {
     /// To be made.
     Accepted { placement: Placement },
     /// Made; what it was when it was last looked at.
-    Ensured { placement: Placement, observed: Observed },
+    Ensured {
+        placement: Placement,
+        observed: Observed,
+    },
     /// To be removed.
     Removing,
     /// Gone. Kept so that an older job is refused.

@@ -13,7 +13,11 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first }
+        Self {
+            first,
+            longest,
+            next: first,
+        }
     }
 
     /// Half of the pause is certain, half is chance.

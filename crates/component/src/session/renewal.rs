@@ -29,7 +29,11 @@ pub async fn run(link: Arc<Link>, renewed: Arc<Notify>) {
             }
             Err(error) => {
                 let expired = link.expired(SystemTime::now());
-                tracing::warn!(error = chain(&error), expired, "the certificate was not renewed");
+                tracing::warn!(
+                    error = chain(&error),
+                    expired,
+                    "the certificate was not renewed"
+                );
                 tokio::time::sleep(pause.next()).await;
             }
         }

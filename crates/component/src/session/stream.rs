@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rhyzome_model::placement::Found;
-use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, Welcome};
 use rhyzome_proto::pb::session_client::SessionClient;
+use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, Welcome};
 use rhyzome_proto::{Invalid, Refusal, Version, pb};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
@@ -34,7 +34,10 @@ pub(super) enum End {
     Stopped,
     /// There is a new certificate to show.
     Renewed,
-    Goodbye { reason: GoodbyeReason, message: String },
+    Goodbye {
+        reason: GoodbyeReason,
+        message: String,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +132,9 @@ fn heartbeat_interval(welcome: &Welcome) -> Duration {
 
 fn welcomed(welcome: &Welcome) {
     tracing::info!(component = %welcome.component, name = %welcome.name, "connected to the core");
-    let apart = clock::now().as_millis().saturating_sub(welcome.time.as_millis());
+    let apart = clock::now()
+        .as_millis()
+        .saturating_sub(welcome.time.as_millis());
     if apart.abs() > CLOCKS {
         tracing::warn!(
             milliseconds = apart,
@@ -147,7 +152,9 @@ impl Mouth {
     }
 
     fn say_all(&self, messages: Vec<FromComponent>) -> Result<(), SessionError> {
-        messages.into_iter().try_for_each(|message| self.say(message))
+        messages
+            .into_iter()
+            .try_for_each(|message| self.say(message))
     }
 
     fn say_inventory(&self, mut found: Vec<Found>) -> Result<(), SessionError> {
@@ -212,7 +219,10 @@ async fn inventory(context: &Context) -> Vec<Found> {
         match context.jobs.inventory().await {
             Ok(found) => return found,
             Err(error) => {
-                tracing::warn!(error = error.chain(), "there is no inventory for the core yet");
+                tracing::warn!(
+                    error = error.chain(),
+                    "there is no inventory for the core yet"
+                );
                 tokio::time::sleep(INVENTORY_PAUSE).await;
             }
         }

@@ -26,14 +26,25 @@ impl Fetching {
         site.join(folder.path(), ComponentKind::Libvirt).await;
         let component = Component::open(setup(folder.path())).expect("opened");
         let blobs = CoreBlobs::new(Arc::clone(&component.link()));
-        Self { site, folder, blobs }
+        Self {
+            site,
+            folder,
+            blobs,
+        }
     }
 
     /// Lets the core have some bytes.
     fn put(&self, bytes: &[u8]) -> BlobPin {
         let digest = Digest::of(bytes);
-        self.site.gateway.state().blobs.insert(digest, bytes.to_vec());
-        BlobPin { digest, size: Size::bytes(bytes.len() as u64) }
+        self.site
+            .gateway
+            .state()
+            .blobs
+            .insert(digest, bytes.to_vec());
+        BlobPin {
+            digest,
+            size: Size::bytes(bytes.len() as u64),
+        }
     }
 
     async fn fetch(&self, blob: BlobPin) -> Result<Vec<u8>, DriverError> {
@@ -41,13 +52,19 @@ impl Fetching {
         let to = self.folder.path().join("image");
         let _ = std::fs::remove_file(&to);
         let fetched = self.blobs.fetch(blob, to.clone(), &progress).await;
-        assert_eq!(to.exists(), fetched.is_ok(), "a file is there exactly where it was fetched");
+        assert_eq!(
+            to.exists(),
+            fetched.is_ok(),
+            "a file is there exactly where it was fetched"
+        );
         fetched.map(|()| std::fs::read(to).expect("the file"))
     }
 }
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|index| (index * index % 251) as u8).collect()
+    (0..count)
+        .map(|index| (index * index % 251) as u8)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,21 +96,42 @@ async fn a_fetch_that_was_given_up_goes_on_at_the_next_try() {
 async fn other_bytes_than_were_asked_for_are_not_kept() {
     let fetching = Fetching::start().await;
     let blob = fetching.put(&bytes(1000));
-    fetching.site.gateway.state().blobs.insert(blob.digest, vec![7; 1000]);
+    fetching
+        .site
+        .gateway
+        .state()
+        .blobs
+        .insert(blob.digest, vec![7; 1000]);
     let error = fetching.fetch(blob).await.expect_err("another digest");
     assert_eq!(error.kind, FailureKind::Transient);
-    assert!(error.message.contains("1000 bytes with the digest"), "{error}");
-    fetching.site.gateway.state().blobs.insert(blob.digest, vec![7; 2000]);
+    assert!(
+        error.message.contains("1000 bytes with the digest"),
+        "{error}"
+    );
+    fetching
+        .site
+        .gateway
+        .state()
+        .blobs
+        .insert(blob.digest, vec![7; 2000]);
     fetching.fetch(blob).await.expect_err("another size");
     let right = bytes(1000);
-    fetching.site.gateway.state().blobs.insert(blob.digest, right.clone());
+    fetching
+        .site
+        .gateway
+        .state()
+        .blobs
+        .insert(blob.digest, right.clone());
     assert_eq!(fetching.fetch(blob).await.expect("fetched"), right);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_there_and_empty_ones_have_their_answers() {
     let fetching = Fetching::start().await;
-    let absent = BlobPin { digest: Digest::of(b"absent"), size: Size::bytes(6) };
+    let absent = BlobPin {
+        digest: Digest::of(b"absent"),
+        size: Size::bytes(6),
+    };
     let error = fetching.fetch(absent).await.expect_err("not there");
     assert_eq!(error.kind, FailureKind::Permanent);
     let empty = fetching.put(b"");

@@ -22,7 +22,15 @@ async fn a_component_joins_does_its_jobs_and_reports_their_outcomes() {
     let placement = network(1);
     let job = site.gateway.put(component.id, ensure(&placement));
     let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(job)).await;
-    assert!(matches!(outcome, Outcome::Ensured { observed: Observed::Network(_) }), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Ensured {
+                observed: Observed::Network(_)
+            }
+        ),
+        "{outcome:?}"
+    );
     assert_eq!(driver.generation(placement.id), Some(1));
 
     let wrong = site.gateway.put(component.id, ensure(&segment(2)));
@@ -34,7 +42,10 @@ async fn a_component_joins_does_its_jobs_and_reports_their_outcomes() {
     assert_eq!(outcome, unsupported);
 
     driver.faults().next(Fault::Panic);
-    let remove = Task::Remove { target: placement.reference(), generation: 2 };
+    let remove = Task::Remove {
+        target: placement.reference(),
+        generation: 2,
+    };
     let panics = site.gateway.put(component.id, remove.clone());
     let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(panics)).await;
     let transient = Outcome::Failed {
@@ -51,7 +62,13 @@ async fn a_component_joins_does_its_jobs_and_reports_their_outcomes() {
     let late = site.gateway.put(component.id, ensure(&placement));
     let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(late)).await;
     assert!(
-        matches!(outcome, Outcome::Failed { kind: FailureKind::Permanent, .. }),
+        matches!(
+            outcome,
+            Outcome::Failed {
+                kind: FailureKind::Permanent,
+                ..
+            }
+        ),
         "an older generation was made again: {outcome:?}"
     );
     assert_eq!(driver.count(), 0);
@@ -71,7 +88,11 @@ async fn an_outcome_that_the_core_lost_is_said_again() {
     let component = site.component(ComponentKind::Linux, driver.clone()).await;
     let job = site.gateway.put(component.id, ensure(&network(1)));
     wait_for("the outcome", || site.gateway.outcome_of(job)).await;
-    assert_eq!(driver.faults().calls(), 1, "the job was done more than once");
+    assert_eq!(
+        driver.faults().calls(),
+        1,
+        "the job was done more than once"
+    );
     assert_eq!(site.gateway.state().sessions.len(), 3);
     component.stop().await;
 }
@@ -90,7 +111,11 @@ async fn a_job_goes_on_while_the_core_is_away_and_is_answered_after() {
     assert_eq!(gateway.outcome_of(job), None);
     let site = Site::start_with(gateway, address).await;
     wait_for("the outcome", || site.gateway.outcome_of(job)).await;
-    assert_eq!(driver.faults().calls(), 1, "the job was done more than once");
+    assert_eq!(
+        driver.faults().calls(),
+        1,
+        "the job was done more than once"
+    );
     component.stop().await;
 }
 
@@ -123,8 +148,10 @@ async fn what_vanishes_is_brought_back_and_the_change_is_reported() {
     let job = site.gateway.put(component.id, ensure(&placement));
     wait_for("the outcome", || site.gateway.outcome_of(job)).await;
     driver.vanish(placement.id);
-    let (observed, took) =
-        wait_for("the change", || site.gateway.state().observed.first().cloned()).await;
+    let (observed, took) = wait_for("the change", || {
+        site.gateway.state().observed.first().cloned()
+    })
+    .await;
     assert_eq!((observed.0, observed.1), (placement.id, 1));
     assert_eq!(driver.count(), 1);
     assert!(took < Duration::from_secs(5), "it took {took:?}");
@@ -136,19 +163,29 @@ async fn each_session_begins_with_an_inventory_and_goes_on_with_heartbeats() {
     let site = Site::start().await;
     let driver = linux();
     let component = site.component(ComponentKind::Linux, driver.clone()).await;
-    let jobs: Vec<_> =
-        (1..=700).map(|number| site.gateway.put(component.id, ensure(&network(number)))).collect();
+    let jobs: Vec<_> = (1..=700)
+        .map(|number| site.gateway.put(component.id, ensure(&network(number))))
+        .collect();
     for job in jobs {
         wait_for("the outcome", || site.gateway.outcome_of(job)).await;
     }
     let id = component.id;
     let folder = component.stop().await;
     let component = Running::start(id, folder, driver);
-    let (found, _) =
-        wait_for("the second inventory", || site.gateway.state().inventories.get(1).cloned()).await;
+    let (found, _) = wait_for("the second inventory", || {
+        site.gateway.state().inventories.get(1).cloned()
+    })
+    .await;
     assert_eq!(found.len(), 700);
-    assert!(found.iter().all(|found| found.generation == 1 && found.observed.is_some()));
+    assert!(
+        found
+            .iter()
+            .all(|found| found.generation == 1 && found.observed.is_some())
+    );
     let before = site.gateway.state().heartbeats;
-    wait_for("heartbeats", || (site.gateway.state().heartbeats > before + 1).then_some(())).await;
+    wait_for("heartbeats", || {
+        (site.gateway.state().heartbeats > before + 1).then_some(())
+    })
+    .await;
     component.stop().await;
 }

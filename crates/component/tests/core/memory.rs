@@ -88,24 +88,43 @@ impl Memory {
     pub fn put(&self, component: ComponentId, task: Task) -> JobId {
         let id = JobId(Uuid::new_v4());
         let job = Job { id, fence: 0, task };
-        self.state().jobs.push(Row { component, job, leased: None, outcome: None });
+        self.state().jobs.push(Row {
+            component,
+            job,
+            leased: None,
+            outcome: None,
+        });
         self.wake.notify_one();
         id
     }
 
     pub fn outcome_of(&self, job: JobId) -> Option<Outcome> {
-        self.state().jobs.iter().find(|row| row.job.id == job)?.outcome.clone()
+        self.state()
+            .jobs
+            .iter()
+            .find(|row| row.job.id == job)?
+            .outcome
+            .clone()
     }
 
     fn certify(&self, component: ComponentId, csr: &[u8]) -> Result<String, GatewayError> {
         let validity = self.state().validity.unwrap_or(COMPONENT_VALIDITY);
         let id = component.to_string();
-        let request = ComponentRequest { csr, component_id: &id, validity };
+        let request = ComponentRequest {
+            csr,
+            component_id: &id,
+            validity,
+        };
         let issued = self
             .authority
             .issue_component(request, SystemTime::now(), &mut rand::rng())
             .map_err(|error| GatewayError::Invalid(error.to_string()))?;
-        self.state().components.entry(component).or_default().serials.insert(issued.serial.clone());
+        self.state()
+            .components
+            .entry(component)
+            .or_default()
+            .serials
+            .insert(issued.serial.clone());
         Ok(issued.pem())
     }
 }
@@ -113,16 +132,23 @@ impl Memory {
 #[async_trait]
 impl ComponentGateway for Memory {
     async fn join(&self, join: Join) -> Result<Joined, GatewayError> {
-        let token: JoinToken =
-            join.token.parse().map_err(|_| GatewayError::Invalid("no token".to_owned()))?;
+        let token: JoinToken = join
+            .token
+            .parse()
+            .map_err(|_| GatewayError::Invalid("no token".to_owned()))?;
         if !self.state().tokens.remove(&token.secret_hash().to_string()) {
             let message = "the token is unknown or used".to_owned();
-            return Err(GatewayError::Refused { refusal: Refusal::Token, message });
+            return Err(GatewayError::Refused {
+                refusal: Refusal::Token,
+                message,
+            });
         }
         let component = ComponentId(Uuid::new_v4());
         Ok(Joined {
             component,
-            name: join.name.unwrap_or_else(|| "unnamed".parse().expect("a name")),
+            name: join
+                .name
+                .unwrap_or_else(|| "unnamed".parse().expect("a name")),
             chain: self.certify(component, &join.csr)?,
             authority: self.authority.certificate_pem(),
         })
@@ -138,11 +164,17 @@ impl ComponentGateway for Memory {
             Standing::Allowed => {}
             Standing::Revoked | Standing::Unknown => {
                 let message = "it was revoked".to_owned();
-                return Err(GatewayError::Refused { refusal: Refusal::Revoked, message });
+                return Err(GatewayError::Refused {
+                    refusal: Refusal::Revoked,
+                    message,
+                });
             }
         }
         let chain = self.certify(component, csr)?;
-        Ok(Renewed { chain, authority: self.authority.certificate_pem() })
+        Ok(Renewed {
+            chain,
+            authority: self.authority.certificate_pem(),
+        })
     }
 
     async fn authorize(
@@ -161,8 +193,12 @@ impl ComponentGateway for Memory {
         let id = SessionId(Uuid::new_v4());
         let mut state = self.state();
         state.sessions.push(id);
-        let heartbeat_interval = state.heartbeat_interval.unwrap_or(Duration::from_millis(500));
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let heartbeat_interval = state
+            .heartbeat_interval
+            .unwrap_or(Duration::from_millis(500));
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .expect("after 1970");
         Ok(Session {
             id,
             name: "unnamed".parse().expect("a name"),
@@ -235,7 +271,9 @@ impl ComponentGateway for Memory {
         generation: u64,
         observed: Observed,
     ) -> Result<(), GatewayError> {
-        self.state().observed.push((placement, generation, observed));
+        self.state()
+            .observed
+            .push((placement, generation, observed));
         Ok(())
     }
 
@@ -261,10 +299,20 @@ impl ComponentGateway for Memory {
     ) -> Result<BlobReader, GatewayError> {
         let mut state = self.state();
         state.offsets.push(offset);
-        let bytes = state.blobs.get(&digest).cloned().ok_or(GatewayError::NotFound)?;
+        let bytes = state
+            .blobs
+            .get(&digest)
+            .cloned()
+            .ok_or(GatewayError::NotFound)?;
         let rest = bytes[offset as usize..].to_vec();
-        let left = if state.breaks.is_empty() { usize::MAX } else { state.breaks.remove(0) };
-        Ok(BlobReader { bytes: Box::pin(Breaking { rest, left }) })
+        let left = if state.breaks.is_empty() {
+            usize::MAX
+        } else {
+            state.breaks.remove(0)
+        };
+        Ok(BlobReader {
+            bytes: Box::pin(Breaking { rest, left }),
+        })
     }
 
     fn wakeups(&self, _: ComponentId) -> Arc<Notify> {
@@ -287,7 +335,12 @@ impl AsyncRead for Breaking {
         if self.left == 0 && !self.rest.is_empty() {
             return Poll::Ready(Err(io::Error::other("broken")));
         }
-        let count = self.rest.len().min(buffer.remaining()).min(self.left).min(64 * 1024);
+        let count = self
+            .rest
+            .len()
+            .min(buffer.remaining())
+            .min(self.left)
+            .min(64 * 1024);
         buffer.put_slice(&self.rest.drain(..count).collect::<Vec<_>>());
         self.left -= count;
         Poll::Ready(Ok(()))

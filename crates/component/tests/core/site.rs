@@ -45,8 +45,9 @@ impl Site {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let authority = &gateway.authority;
         let day = Duration::from_secs(24 * 3600);
-        let credential =
-            authority.issue_core_server(day, SystemTime::now(), &mut rand::rng()).expect("issued");
+        let credential = authority
+            .issue_core_server(day, SystemTime::now(), &mut rand::rng())
+            .expect("issued");
         let anchors = [authority.certificate().clone()];
         let config = grpc_config(&anchors, ServerCertificate::new(&credential)).expect("TLS");
         let incoming =
@@ -57,7 +58,12 @@ impl Site {
             let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
             async move { grpc::serve(gateway, incoming, stop).await.expect("served") }
         });
-        Self { gateway, address, stop, serving }
+        Self {
+            gateway,
+            address,
+            stop,
+            serving,
+        }
     }
 
     /// Ends the core in good order.
@@ -73,8 +79,13 @@ impl Site {
 
     pub async fn join(&self, state_dir: &Path, kind: ComponentKind) -> ComponentId {
         let token = self.gateway.token();
-        let request =
-            join::Request { core: &self.url(), token: &token, state_dir, kind, name: None };
+        let request = join::Request {
+            core: &self.url(),
+            token: &token,
+            state_dir,
+            kind,
+            name: None,
+        };
         match join::join(request).await.expect("joined") {
             Joining::Joined { component, .. } => component.parse().expect("an id"),
             Joining::Already { .. } => panic!("it had joined before"),
@@ -101,7 +112,12 @@ impl Running {
         let component = Component::open(setup(folder.path())).expect("opened");
         let stop = CancellationToken::new();
         let running = tokio::spawn(component.run(driver, stop.clone()));
-        Self { id, folder, stop, running }
+        Self {
+            id,
+            folder,
+            stop,
+            running,
+        }
     }
 
     pub async fn stop(self) -> TempDir {
@@ -123,7 +139,10 @@ pub fn setup(state_dir: &Path) -> Setup {
         state_dir: state_dir.to_owned(),
         core: None,
         software_version: "test".to_owned(),
-        jobs: JobsConfig { at_once: 16, round: Duration::from_secs(60) },
+        jobs: JobsConfig {
+            at_once: 16,
+            round: Duration::from_secs(60),
+        },
     }
 }
 
@@ -167,9 +186,15 @@ pub fn segment(number: u128) -> Placement {
 }
 
 pub fn placement(number: u128, generation: u64, spec: PlacementSpec) -> Placement {
-    Placement { id: PlacementId(Uuid::from_u128(number << 64)), generation, spec }
+    Placement {
+        id: PlacementId(Uuid::from_u128(number << 64)),
+        generation,
+        spec,
+    }
 }
 
 pub fn ensure(placement: &Placement) -> Task {
-    Task::Ensure { placement: placement.clone() }
+    Task::Ensure {
+        placement: placement.clone(),
+    }
 }

@@ -30,16 +30,25 @@ async fn channel(site: &Site, config: rustls::ClientConfig) -> Channel {
         let (address, config) = (address.clone(), Arc::clone(&config));
         async move { dial(&address, config).await.map(TokioIo::new) }
     });
-    Endpoint::from_static("http://core").connect_with_connector(connect).await.expect("connected")
+    Endpoint::from_static("http://core")
+        .connect_with_connector(connect)
+        .await
+        .expect("connected")
 }
 
 fn identity(state_dir: &Path) -> Identity {
-    IdentityFolder::new(identity_folder(state_dir)).load().expect("an identity")
+    IdentityFolder::new(identity_folder(state_dir))
+        .load()
+        .expect("an identity")
 }
 
 async fn as_component(site: &Site, identity: &Identity) -> Channel {
     let certificate = ClientCertificate::new(identity.credential());
-    channel(site, component_config(identity.authorities(), certificate).expect("TLS")).await
+    channel(
+        site,
+        component_config(identity.authorities(), certificate).expect("TLS"),
+    )
+    .await
 }
 
 fn hello(protocol: Version) -> FromComponent {
@@ -57,10 +66,20 @@ fn hello(protocol: Version) -> FromComponent {
 async fn open(
     channel: Channel,
     protocol: Version,
-) -> Result<(mpsc::UnboundedSender<pb::FromComponent>, Streaming<pb::FromCore>), Status> {
+) -> Result<
+    (
+        mpsc::UnboundedSender<pb::FromComponent>,
+        Streaming<pb::FromCore>,
+    ),
+    Status,
+> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    sender.send(hello(protocol).into()).expect("the receiver lives");
-    let stream = SessionClient::new(channel).open(UnboundedReceiverStream::new(receiver)).await?;
+    sender
+        .send(hello(protocol).into())
+        .expect("the receiver lives");
+    let stream = SessionClient::new(channel)
+        .open(UnboundedReceiverStream::new(receiver))
+        .await?;
     Ok((sender, stream.into_inner()))
 }
 
@@ -69,9 +88,17 @@ async fn goodbye(stream: &mut Streaming<pb::FromCore>) -> (GoodbyeReason, String
     let began = std::time::Instant::now();
     loop {
         let message = tokio::time::timeout(Duration::from_secs(20), stream.message());
-        let message = message.await.expect("in time").expect("a stream").expect("a goodbye");
+        let message = message
+            .await
+            .expect("in time")
+            .expect("a stream")
+            .expect("a goodbye");
         if let FromCore::Goodbye { reason, message } = message.try_into().expect("a message") {
-            assert_eq!(stream.message().await.expect("a stream"), None, "the stream goes on");
+            assert_eq!(
+                stream.message().await.expect("a stream"),
+                None,
+                "the stream goes on"
+            );
             return (reason, message, began.elapsed());
         }
     }
@@ -88,10 +115,20 @@ async fn a_revoked_components_open_stream_ends_within_two_seconds() {
     let folder = tempfile::tempdir().expect("a folder");
     let id = site.join(folder.path(), ComponentKind::Linux).await;
     let me = identity(folder.path());
-    let (_sender, mut stream) =
-        open(as_component(&site, &me).await, Version::CURRENT).await.expect("opened");
-    stream.message().await.expect("a stream").expect("a welcome");
-    site.gateway.state().components.get_mut(&id).expect("known").revoked = true;
+    let (_sender, mut stream) = open(as_component(&site, &me).await, Version::CURRENT)
+        .await
+        .expect("opened");
+    stream
+        .message()
+        .await
+        .expect("a stream")
+        .expect("a welcome");
+    site.gateway
+        .state()
+        .components
+        .get_mut(&id)
+        .expect("known")
+        .revoked = true;
     let (reason, _, took) = goodbye(&mut stream).await;
     assert_eq!(reason, GoodbyeReason::Revoked);
     assert!(took < Duration::from_secs(2), "it took {took:?}");
@@ -111,17 +148,28 @@ async fn an_expired_certificate_ends_its_stream_and_may_renew_and_nothing_else()
     let folder = tempfile::tempdir().expect("a folder");
     site.join(folder.path(), ComponentKind::Linux).await;
     let me = identity(folder.path());
-    let (_sender, mut stream) =
-        open(as_component(&site, &me).await, Version::CURRENT).await.expect("opened");
+    let (_sender, mut stream) = open(as_component(&site, &me).await, Version::CURRENT)
+        .await
+        .expect("opened");
     let (reason, _, _) = goodbye(&mut stream).await;
     assert_eq!(reason, GoodbyeReason::Expired);
-    let late = SystemTime::now().duration_since(me.certificate().not_after).expect("expired");
-    assert!(late < Duration::from_secs(2), "{late:?} after the certificate's end");
+    let late = SystemTime::now()
+        .duration_since(me.certificate().not_after)
+        .expect("expired");
+    assert!(
+        late < Duration::from_secs(2),
+        "{late:?} after the certificate's end"
+    );
 
     let again = open(as_component(&site, &me).await, Version::CURRENT).await;
     assert_eq!(refused(again), Some(Refusal::Expired));
-    let blob = pb::FetchBlobRequest { digest: "0".repeat(64), offset: 0 };
-    let blob = { SessionClient::new(as_component(&site, &me).await) }.fetch_blob(blob).await;
+    let blob = pb::FetchBlobRequest {
+        digest: "0".repeat(64),
+        offset: 0,
+    };
+    let blob = { SessionClient::new(as_component(&site, &me).await) }
+        .fetch_blob(blob)
+        .await;
     assert_eq!(refused(blob), Some(Refusal::Expired));
 
     // A component that slept through its certificate's time finds back by itself.
@@ -145,23 +193,34 @@ async fn a_certificate_is_renewed_in_time_without_disturbing_a_running_job() {
     let job = site.gateway.put(component.id, ensure(&network(1)));
     wait_for("the job", || (driver.faults().calls() == 1).then_some(())).await;
     site.gateway.state().validity = None;
-    wait_for("the second session", || (site.gateway.state().sessions.len() == 2).then_some(()))
-        .await;
+    wait_for("the second session", || {
+        (site.gateway.state().sessions.len() == 2).then_some(())
+    })
+    .await;
     let renewed = identity(component.folder.path());
     assert_ne!(renewed.certificate().serial, first.certificate().serial);
-    assert!(SystemTime::now() < first.certificate().not_after, "only after it had expired");
+    assert!(
+        SystemTime::now() < first.certificate().not_after,
+        "only after it had expired"
+    );
     driver.faults().let_through(1);
     let (outcome, _) = wait_for("the outcome", || site.gateway.outcome_of(job)).await;
     assert!(matches!(outcome, Outcome::Ensured { .. }), "{outcome:?}");
-    assert_eq!(driver.faults().calls(), 1, "the job was done more than once");
+    assert_eq!(
+        driver.faults().calls(),
+        1,
+        "the job was done more than once"
+    );
     component.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_another_authority_none_and_one_that_is_not_known_are_refused() {
     let (site, other) = (Site::start().await, Site::start().await);
-    let (folder, foreign) =
-        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (folder, foreign) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let id = site.join(folder.path(), ComponentKind::Linux).await;
     other.join(foreign.path(), ComponentKind::Linux).await;
     let me = identity(folder.path());
@@ -188,10 +247,20 @@ async fn a_second_session_of_a_component_replaces_the_first() {
     site.join(folder.path(), ComponentKind::Linux).await;
     let me = identity(folder.path());
     let channel = as_component(&site, &me).await;
-    let (_first, mut stream) = open(channel.clone(), Version::CURRENT).await.expect("opened");
-    stream.message().await.expect("a stream").expect("a welcome");
+    let (_first, mut stream) = open(channel.clone(), Version::CURRENT)
+        .await
+        .expect("opened");
+    stream
+        .message()
+        .await
+        .expect("a stream")
+        .expect("a welcome");
     let (_second, mut second) = open(channel, Version::CURRENT).await.expect("opened");
-    second.message().await.expect("a stream").expect("a welcome");
+    second
+        .message()
+        .await
+        .expect("a stream")
+        .expect("a welcome");
     let (reason, _, _) = goodbye(&mut stream).await;
     assert_eq!(reason, GoodbyeReason::Replaced);
     wait_for("the end of the first", || {
@@ -208,16 +277,29 @@ async fn a_component_that_is_too_new_or_silent_or_speaks_nonsense_is_sent_away()
     site.join(folder.path(), ComponentKind::Linux).await;
     let channel = as_component(&site, &identity(folder.path())).await;
 
-    let newer = Version { minor: Version::CURRENT.minor + 1, ..Version::CURRENT };
+    let newer = Version {
+        minor: Version::CURRENT.minor + 1,
+        ..Version::CURRENT
+    };
     let (_sender, mut stream) = open(channel.clone(), newer).await.expect("opened");
     let (reason, message, _) = goodbye(&mut stream).await;
     assert_eq!(reason, GoodbyeReason::Unsupported);
-    assert!(message.contains("protocol 1.0, and the component 1.1"), "{message}");
+    assert!(
+        message.contains("protocol 1.0, and the component 1.1"),
+        "{message}"
+    );
 
-    let (sender, mut stream) = open(channel.clone(), Version::CURRENT).await.expect("opened");
-    sender.send(pb::FromComponent { message: None }).expect("open");
+    let (sender, mut stream) = open(channel.clone(), Version::CURRENT)
+        .await
+        .expect("opened");
+    sender
+        .send(pb::FromComponent { message: None })
+        .expect("open");
     let (reason, message, _) = goodbye(&mut stream).await;
-    assert_eq!((reason, message.as_str()), (GoodbyeReason::Malformed, "message: is missing"));
+    assert_eq!(
+        (reason, message.as_str()),
+        (GoodbyeReason::Malformed, "message: is missing")
+    );
 
     let (_sender, mut stream) = open(channel, Version::CURRENT).await.expect("opened");
     let (reason, message, _) = goodbye(&mut stream).await;
@@ -234,23 +316,57 @@ async fn joining_twice_spends_one_token_and_joining_elsewhere_is_refused() {
     let state_dir = folder.path();
     let (here, there) = (site.gateway.token(), other.gateway.token());
 
-    let again = join::Request { core: &site.url(), token: &here, state_dir, kind, name: None };
+    let again = join::Request {
+        core: &site.url(),
+        token: &here,
+        state_dir,
+        kind,
+        name: None,
+    };
     let again = join::join(again).await.expect("joined");
-    assert_eq!(again, Joining::Already { component: id.to_string() });
+    assert_eq!(
+        again,
+        Joining::Already {
+            component: id.to_string()
+        }
+    );
 
     let other_url = other.url();
-    let elsewhere = join::Request { core: &other_url, token: &there, state_dir, kind, name: None };
+    let elsewhere = join::Request {
+        core: &other_url,
+        token: &there,
+        state_dir,
+        kind,
+        name: None,
+    };
     let refused = join::join(elsewhere).await.expect_err("it has joined");
     assert!(matches!(refused, JoinError::Other { .. }), "{refused}");
 
     let fresh = tempfile::tempdir().expect("a folder");
     let state_dir = fresh.path();
-    let wrong = join::Request { core: &other_url, token: &here, state_dir, kind, name: None };
-    let refused = join::join(wrong).await.expect_err("the token is another core's");
+    let wrong = join::Request {
+        core: &other_url,
+        token: &here,
+        state_dir,
+        kind,
+        name: None,
+    };
+    let refused = join::join(wrong)
+        .await
+        .expect_err("the token is another core's");
     assert!(matches!(refused, JoinError::Connect(_)), "{refused}");
     // None of these has spent it.
-    let first = join::Request { core: &site.url(), token: &here, state_dir, kind, name: None };
-    assert!(matches!(join::join(first).await, Ok(Joining::Joined { .. })));
+    let first = join::Request {
+        core: &site.url(),
+        token: &here,
+        state_dir,
+        kind,
+        name: None,
+    };
+    assert!(matches!(
+        join::join(first).await,
+        Ok(Joining::Joined { .. })
+    ));
     let third = tempfile::tempdir().expect("a folder");
     let spent = join::Request {
         core: &site.url(),

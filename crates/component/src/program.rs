@@ -1,0 +1,238 @@
+//! What the `main` of every component is: arguments, configuration, log, signals.
+//!
+//! ```text
+//! rhyzome-KIND [--config FILE] [--set KEY=VALUE]… [--check-config] [--log-json] COMMAND
+//!   run                                      serves the core until SIGTERM or SIGINT
+//!   join CORE [TOKEN] [--name N] [--install] becomes a component of a core
+//!   down [--purge]                           stops, or removes, all that is ours on the host
+//! ```
+//!
+//! How much is logged is said in `RHYZOME_LOG` (`info`, `rhyzome_component=debug`, …). The
+//! configuration itself is never logged.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use rhyzome_model::component::ComponentKind;
+use rhyzome_settings::Settings;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{Component, Setup, lock};
+use crate::driver::{Blobs, Driver};
+use crate::jobs::JobsConfig;
+use crate::join::{self, Joining, identity_folder, unit};
+use crate::ledger::Ledger;
+
+mod arguments;
+mod log;
+mod settings;
+
+use arguments::{Arguments, Command};
+pub use arguments::{NoCommand, parse_token};
+pub use settings::ComponentSettings;
+
+/// One component's program.
+#[async_trait]
+pub trait Program: 'static {
+    /// As in `rhyzome-libvirt`.
+    const NAME: &'static str;
+    const KIND: ComponentKind;
+    /// Usually `env!("CARGO_PKG_VERSION")`.
+    const VERSION: &'static str;
+
+    /// The whole configuration, with [`ComponentSettings`] somewhere in it.
+    type Settings: Settings + Send + Sync;
+    /// Further commands, hidden or not; [`NoCommand`] where there are none.
+    type Command: clap::Subcommand + Send;
+
+    /// What every component has in its configuration.
+    fn component(settings: &Self::Settings) -> &ComponentSettings;
+
+    /// Makes the driver, after the configuration was checked.
+    async fn driver(settings: Self::Settings, context: Context) -> anyhow::Result<Arc<dyn Driver>>;
+
+    /// Stops all that is ours on the host; with `purge`, removes it, data too.
+    async fn down(settings: Self::Settings, purge: bool) -> anyhow::Result<()>;
+
+    /// Runs a further command, before there is a configuration, a log or a runtime.
+    fn command(command: Self::Command) -> anyhow::Result<()>;
+}
+
+/// What a driver gets from around it.
+#[derive(Clone)]
+pub struct Context {
+    /// Where the bytes of images come from.
+    pub blobs: Arc<dyn Blobs>,
+    /// What the component has accepted, for services that answer from it.
+    pub ledger: Arc<Ledger>,
+    /// The component's state; `identity`, `ledger` and `lock` in it are not the driver's.
+    pub state_dir: PathBuf,
+    /// The id that the core gave the component.
+    pub component: String,
+    /// Cancelled when the component is to stop.
+    pub stop: CancellationToken,
+}
+
+/// The whole of a component's `main`.
+pub fn main<P: Program>() -> ExitCode {
+    let arguments = Arguments::<P::Command>::of_process(P::NAME, P::VERSION);
+    match start::<P>(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error:#}", P::NAME);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
+    let check_config = arguments.check_config;
+    let command = match arguments.command {
+        Some(Command::Own(command)) if !check_config => return P::command(command),
+        command => command,
+    };
+    let config = arguments.config.clone();
+    let loaded = settings::load::<P::Settings>(P::NAME, arguments.config, arguments.set)?;
+    if check_config {
+        println!("{loaded}");
+        return Ok(());
+    }
+    log::start(arguments.log_json)?;
+    let runtime = tokio::runtime::Runtime::new().context("the runtime could not be started")?;
+    let ended = runtime.block_on(async {
+        match command {
+            Some(Command::Run) => run::<P>(loaded.settings).await,
+            Some(Command::Join {
+                core,
+                token,
+                name,
+                install,
+            }) => {
+                let state_dir = &P::component(&loaded.settings).state_dir;
+                let name = name
+                    .as_ref()
+                    .or(P::component(&loaded.settings).name.as_ref());
+                let token = parse_token(token)?;
+                let kind = P::KIND;
+                let request = join::Request {
+                    core: &core,
+                    token: &token,
+                    state_dir,
+                    kind,
+                    name,
+                };
+                join_core(P::NAME, request, install, config.as_deref()).await
+            }
+            Some(Command::Down { purge }) => down::<P>(loaded.settings, purge).await,
+            Some(Command::Own(_)) => unreachable!("it has been run before"),
+            None => anyhow::bail!("a command is needed: run, join or down; --help says more"),
+        }
+    });
+    // A thread that is blocked in a foreign library is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended
+}
+
+async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
+    let own = P::component(&settings);
+    let setup = Setup {
+        state_dir: own.state_dir.clone(),
+        core: own.core.clone(),
+        software_version: P::VERSION.to_owned(),
+        jobs: JobsConfig::default(),
+    };
+    let state_dir = setup.state_dir.clone();
+    let component = Component::open(setup).with_context(|| {
+        format!(
+            "not ready to run; `{} join CORE TOKEN` makes it a core's component",
+            P::NAME
+        )
+    })?;
+    let stop = CancellationToken::new();
+    let context = Context {
+        blobs: component.blobs(),
+        ledger: component.ledger(),
+        state_dir,
+        component: component.link().component_id(),
+        stop: stop.clone(),
+    };
+    tracing::info!(version = P::VERSION, core = %component.link().core(), "{} starts", P::NAME);
+    let stopping = tokio::spawn(stop_on_signal(stop.clone()));
+    let driver = P::driver(settings, context)
+        .await
+        .context("the driver could not be started")?;
+    component.run(driver, stop).await;
+    stopping.abort();
+    tracing::info!("{} has stopped; what is on the host goes on", P::NAME);
+    Ok(())
+}
+
+/// The first signal stops in good order, a second one at once.
+async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        tracing::error!("signals cannot be waited for; SIGTERM will end this at once");
+        return;
+    };
+    for _ in 0..2 {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if stop.is_cancelled() {
+            std::process::exit(130);
+        }
+        tracing::info!("stopping; a second signal stops at once");
+        stop.cancel();
+    }
+}
+
+async fn join_core(
+    program: &str,
+    request: join::Request<'_>,
+    install: bool,
+    config: Option<&Path>,
+) -> anyhow::Result<()> {
+    let core = request.core.to_owned();
+    match join::join(request).await? {
+        Joining::Joined { component, name } => {
+            println!("joined {core} as {name} ({component})");
+        }
+        Joining::Already { component } => {
+            println!("had joined {core} before, as {component}; the token was not used");
+        }
+    }
+    if install {
+        let executable = std::env::current_exe().context("this program's own path is not known")?;
+        let config = config.map(std::path::absolute).transpose()?;
+        unit::install(program, &executable, config.as_deref())?;
+        println!("{program} runs now, and at each start of the machine");
+    }
+    Ok(())
+}
+
+async fn down<P: Program>(settings: P::Settings, purge: bool) -> anyhow::Result<()> {
+    let state_dir = P::component(&settings).state_dir.clone();
+    let _lock = lock(&state_dir)?;
+    P::down(settings, purge).await?;
+    if purge {
+        // The identity last: until then, `down --purge` can be repeated.
+        for folder in [state_dir.join("ledger"), identity_folder(&state_dir)] {
+            match std::fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error)
+                        .with_context(|| format!("{} could not be removed", folder.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
