@@ -77,10 +77,13 @@ fn print(cx: &Cx, event: &Event) -> Result<(), Failure> {
                 .output
                 .paint(&Cell::new(format!("{:<9}", event.what)).tone(tone));
             let (kind, name) = (&event.resource_kind, printable(&event.resource_name));
-            let message = printable(&event.message);
+            let message = match event.message.as_str() {
+                "" => String::new(),
+                message => format!(": {}", printable(message)),
+            };
             let id = event.id;
             cx.output.line(&format!(
-                "{id:>6}  {}  {what}  {kind} {name}: {message}",
+                "{id:>6}  {}  {what}  {kind} {name}{message}",
                 event.time
             ))
         }

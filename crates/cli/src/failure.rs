@@ -42,7 +42,7 @@ pub enum Failure {
     NoKey { what: String, path: PathBuf },
     #[error("the peer {name} exists already, and its private key is on this device")]
     PeerHere { name: Name },
-    #[error("the peer {name} exists already, with another key than the one on this device")]
+    #[error("the peer {name} exists already, and its private key is not on this device")]
     PeerElsewhere { name: Name },
     #[error("{} is not a private key", .path.display())]
     BadKey {
@@ -142,32 +142,28 @@ fn look(kind: &str, name: &str) -> String {
 fn client_message(error: &rhyzome_client::Error) -> String {
     match error.problem() {
         Some(problem) => match problem.field.as_deref().map(flag) {
-            Some(flag) if !problem.detail.is_empty() => format!("{flag}: {}", problem.detail),
+            Some(Some(flag)) if !problem.detail.is_empty() => format!("{flag}: {}", problem.detail),
+            Some(None) if !problem.detail.is_empty() => problem.detail.clone(),
             _ => error.to_string(),
         },
         None => error.to_string(),
     }
 }
 
-/// A field of a request as people gave it.
-fn flag(field: &str) -> String {
+/// A field of a request as people gave it; none for what they did not give by itself.
+fn flag(field: &str) -> Option<String> {
     let field = field.split('[').next().unwrap_or(field);
-    match field.strip_prefix("spec.").unwrap_or(field) {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    Some(match field.strip_prefix("spec.").unwrap_or(field) {
         "name" => "NAME".to_owned(),
         "networks" => "--network".to_owned(),
         "labels" => "--label".to_owned(),
         "power" => "--stopped".to_owned(),
         "expires_in" => "--expires".to_owned(),
-        "digest" | "public_key" => field.to_owned(),
-        plain
-            if plain
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') =>
-        {
-            format!("--{}", plain.replace('_', "-"))
-        }
+        "digest" | "public_key" => return None,
+        known if known.bytes().all(plain) => format!("--{}", known.replace('_', "-")),
         _ => field.to_owned(),
-    }
+    })
 }
 
 fn client_advice(error: &rhyzome_client::Error) -> Option<String> {
@@ -216,7 +212,7 @@ fn render(failure: &Failure, colour: bool) -> String {
     };
     while let Some(cause) = source {
         let text = cause.to_string();
-        if !message.ends_with(&text) {
+        if !message.ends_with(&text) && !says_nothing(&text) {
             message = format!("{message}: {text}");
         }
         source = cause.source();
@@ -226,6 +222,14 @@ fn render(failure: &Failure, colour: bool) -> String {
         text.push_str(&format!("  {advice}\n"));
     }
     text
+}
+
+/// What the HTTP library's errors say of themselves before they come to the cause.
+fn says_nothing(text: &str) -> bool {
+    matches!(
+        text,
+        "error sending request" | "client error (Connect)" | "client error (SendRequest)"
+    )
 }
 
 #[cfg(test)]
@@ -259,7 +263,8 @@ mod tests {
         check(invalid("spec.command_line"), 4, "error: --command-line: no");
         check(invalid("spec.networks[1]"), 4, "error: --network: no");
         check(invalid("name"), 4, "error: NAME: no");
-        check(invalid("spec.public_key"), 4, "error: spec.public_key: no");
+        check(invalid("spec.digest"), 4, "error: no");
+        check(invalid("spec.odd.one"), 4, "error: spec.odd.one: no");
     }
 
     #[test]

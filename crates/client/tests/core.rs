@@ -1,5 +1,7 @@
 //! The client against small servers that behave as the contract says, and against some that do not.
 
+#![expect(clippy::unwrap_used, reason = "what the tests share are tests, too")]
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
