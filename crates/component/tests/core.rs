@@ -1,5 +1,6 @@
 //! A component and the core's edge, over real TLS on loopback.
 
+/// The edge's own files, compiled into the test: neither crate may depend on the other.
 #[path = "../../api/src"]
 mod edge {
     pub mod grpc;

@@ -58,14 +58,18 @@ impl Refusal {
             Self::NameTaken => Code::AlreadyExists,
         };
         let mut status = Status::new(code, message);
-        status.metadata_mut().insert(REASON, MetadataValue::from_static(self.as_str()));
+        status
+            .metadata_mut()
+            .insert(REASON, MetadataValue::from_static(self.as_str()));
         status
     }
 
     /// The word beside a status, if there is one that is known here.
     pub fn of(status: &Status) -> Option<Self> {
         let word = status.metadata().get(REASON)?.to_str().ok()?;
-        Self::ALL.into_iter().find(|refusal| refusal.as_str() == word)
+        Self::ALL
+            .into_iter()
+            .find(|refusal| refusal.as_str() == word)
     }
 }
 

@@ -43,6 +43,8 @@ pub struct State {
     pub sessions: Vec<SessionId>,
     pub disconnected: Vec<SessionId>,
     pub heartbeats: usize,
+    /// Whether another core has the component's session.
+    pub elsewhere: bool,
     pub heartbeat_interval: Option<Duration>,
     /// So many outcomes are not taken.
     pub lose_outcomes: usize,
@@ -283,8 +285,13 @@ impl ComponentGateway for Memory {
         _: SessionId,
         _: Heartbeat,
     ) -> Result<SessionStanding, GatewayError> {
-        self.state().heartbeats += 1;
-        Ok(SessionStanding::Current)
+        let mut state = self.state();
+        state.heartbeats += 1;
+        Ok(if state.elsewhere {
+            SessionStanding::Replaced
+        } else {
+            SessionStanding::Current
+        })
     }
 
     async fn disconnected(&self, _: ComponentId, session: SessionId) {

@@ -271,6 +271,33 @@ async fn a_second_session_of_a_component_replaces_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_began_on_another_core_ends_the_one_here() {
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    site.join(folder.path(), ComponentKind::Linux).await;
+    let channel = as_component(&site, &identity(folder.path())).await;
+    let (sender, mut stream) = open(channel, Version::CURRENT).await.expect("opened");
+    stream
+        .message()
+        .await
+        .expect("a stream")
+        .expect("a welcome");
+    site.gateway.state().elsewhere = true;
+    let heartbeat = pb::Heartbeat {
+        time: 0,
+        ledger: None,
+    };
+    let heartbeat = pb::from_component::Message::Heartbeat(heartbeat);
+    sender
+        .send(pb::FromComponent {
+            message: Some(heartbeat),
+        })
+        .expect("open");
+    let (reason, _, _) = goodbye(&mut stream).await;
+    assert_eq!(reason, GoodbyeReason::Replaced);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_is_too_new_or_silent_or_speaks_nonsense_is_sent_away() {
     let site = Site::start().await;
     let folder = tempfile::tempdir().expect("a folder");
