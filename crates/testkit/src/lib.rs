@@ -1,1 +1,18 @@
-//! (being written)
+//! What tests of the core stand on: a whole core in the test's process on a database of its own, people
+//! and programs that speak real HTTP to it, and simulated components that speak real gRPC over mutual
+//! TLS to it.
+//!
+//! Everything listens on loopback on ports that the system chose, keeps its state in a folder that goes
+//! with the test, and ends with it.
+
+mod actor;
+mod core;
+mod events;
+mod simulated;
+mod wait;
+
+pub use actor::{Actor, Answer, Call};
+pub use core::TestCore;
+pub use events::{EventStream, Told};
+pub use simulated::Simulated;
+pub use wait::{BOUND, wait_for};

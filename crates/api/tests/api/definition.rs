@@ -1,0 +1,42 @@
+use rhyzome_testkit::TestCore;
+
+#[test]
+fn the_committed_definition_is_the_one_that_is_served() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.json");
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    let current = rhyzome_api::openapi::text();
+    let first = committed
+        .lines()
+        .zip(current.lines())
+        .enumerate()
+        .find(|(_, (a, b))| a != b);
+    assert!(
+        committed == current,
+        "openapi.json is not what the code says (first at {first:?}); run \
+         `cargo run -p rhyzome-api -- openapi > openapi.json`"
+    );
+}
+
+#[tokio::test]
+async fn definition_and_documentation_are_for_everybody() {
+    let core = TestCore::start().await;
+    let definition = core.anonymous().get("/openapi.json").await;
+    assert_eq!(
+        definition.status(200).header("content-type"),
+        Some("application/json")
+    );
+    assert_eq!(
+        definition.json()["info"]["license"]["identifier"],
+        "CC-BY-SA-4.0"
+    );
+    let page = core.anonymous().get("/docs").await;
+    assert_eq!(
+        page.status(200).header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(
+        page.header("content-security-policy")
+            .is_some_and(|p| p.starts_with("default-src 'none'"))
+    );
+    assert!(page.text().contains("instance_create"));
+}

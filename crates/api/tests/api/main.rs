@@ -1,0 +1,72 @@
+//! The core through real HTTP, seen by the administrator, by somebody without a token and by a
+//! stranger with somebody else's; with simulated components at the other end.
+
+mod definition;
+mod events;
+mod idempotency;
+mod images;
+mod instances;
+mod life;
+mod manners;
+mod pages;
+mod peers;
+mod site;
+mod strangers;
+mod tags;
+mod waiting;
+
+use rhyzome_testkit::{Simulated, TestCore};
+use serde_json::{Value, json};
+
+/// Where the resources of the tests are.
+const DEFAULT: &str = "/v1/projects/default";
+
+/// A site with a hypervisor and a router.
+struct Site {
+    core: TestCore,
+    hypervisor: Simulated,
+    router: Simulated,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let core = TestCore::start().await;
+        let router = core.router("router").await;
+        let hypervisor = core.hypervisor("host").await;
+        Self {
+            core,
+            hypervisor,
+            router,
+        }
+    }
+
+    /// Creates a network and waits until it is ready.
+    async fn network(&self, name: &str) -> Value {
+        let body = json!({"name": name, "spec": {}});
+        let path = format!("{DEFAULT}/networks?wait=30s");
+        let made = self.core.admin().post(&path).json(&body).await.good();
+        assert_eq!(made["status"]["phase"], "ready", "{made}");
+        made
+    }
+
+    /// Uploads a kernel and names it.
+    async fn image(&self, name: &str) {
+        let admin = self.core.admin();
+        let digest = images::upload(&admin, &images::kernel()).await;
+        let body = json!({"name": name, "spec": {"digest": digest}});
+        admin
+            .post(&format!("{DEFAULT}/images"))
+            .json(&body)
+            .await
+            .good();
+    }
+
+    /// Creates an instance in a network and waits until it is ready.
+    async fn instance(&self, name: &str, network: &str) -> Value {
+        let body = json!({"name": name, "spec": {"image": "hello", "networks": [network]}});
+        let path = format!("{DEFAULT}/instances?wait=30s");
+        let made = self.core.admin().post(&path).json(&body).await.good();
+        assert_eq!(made["status"]["phase"], "ready", "{made}");
+        made
+    }
+}

@@ -1,0 +1,135 @@
+//! A core in the test's process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use rhyzome_api::configuration::{Configuration, Switch};
+use rhyzome_api::start::{self, Started};
+use rhyzome_app as app;
+use rhyzome_model::component::ComponentKind;
+use tempfile::TempDir;
+
+use crate::{Actor, Simulated};
+
+/// A core as `rhyzome-api` starts it, but for the signals.
+pub struct TestCore {
+    configuration: Configuration,
+    started: Started,
+    admin: Actor,
+    folder: Arc<TempDir>,
+}
+
+impl TestCore {
+    /// A core with plain HTTP and an empty site.
+    pub async fn start() -> Self {
+        Self::start_with(|configuration| configuration.tls.mode = Switch::Off).await
+    }
+
+    /// A core with a configuration that is changed in something.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(change: impl FnOnce(&mut Configuration)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut configuration = Configuration {
+            http_bind: any,
+            grpc_bind: any,
+            state_dir: folder.path().join("core"),
+            ..Configuration::default()
+        };
+        change(&mut configuration);
+        Self::start_on(configuration, folder).await
+    }
+
+    async fn start_on(configuration: Configuration, folder: Arc<TempDir>) -> Self {
+        let started = start::start(&configuration).await.expect("the core starts");
+        let scheme = match configuration.tls.mode {
+            Switch::On => "https",
+            Switch::Off => "http",
+        };
+        let authority = std::fs::read_to_string(configuration.state_dir.join("authority.cert"))
+            .expect("the authority's certificate");
+        let token = std::fs::read_to_string(configuration.state_dir.join("admin.token"))
+            .expect("the administrator's token");
+        let url = format!("{scheme}://{}", started.http);
+        let admin = Actor::new(&url, &authority).with_token(token.trim());
+        Self {
+            configuration,
+            started,
+            admin,
+            folder,
+        }
+    }
+
+    /// Stops it as SIGTERM does.
+    pub async fn stop(self) {
+        self.started.stop().await;
+    }
+
+    /// Stops it as SIGTERM does, and starts it again on the same state and the same ports.
+    #[must_use]
+    pub async fn restart(self) -> Self {
+        let Self {
+            mut configuration,
+            started,
+            folder,
+            ..
+        } = self;
+        configuration.http_bind = started.http;
+        configuration.grpc_bind = started.grpc;
+        started.stop().await;
+        Self::start_on(configuration, folder).await
+    }
+
+    /// The administrator.
+    pub fn admin(&self) -> Actor {
+        self.admin.clone()
+    }
+
+    /// Somebody without a token.
+    pub fn anonymous(&self) -> Actor {
+        self.admin.without_token()
+    }
+
+    /// Somebody with a token that is well-formed and of another site.
+    pub fn stranger(&self) -> Actor {
+        self.admin.with_token(&format!("rz_{}", "0".repeat(43)))
+    }
+
+    /// The core behind the HTTP face.
+    pub fn core(&self) -> &app::Core {
+        self.started.core()
+    }
+
+    /// Where people and programs connect to.
+    pub fn http(&self) -> SocketAddr {
+        self.started.http
+    }
+
+    /// Where components connect to.
+    pub fn grpc_url(&self) -> String {
+        format!("https://{}", self.started.grpc)
+    }
+
+    /// The folder of the core's state.
+    pub fn state_dir(&self) -> &Path {
+        &self.configuration.state_dir
+    }
+
+    /// A simulated hypervisor, joined and connected.
+    pub async fn hypervisor(&self, name: &str) -> Simulated {
+        self.simulated(ComponentKind::Libvirt, name).await
+    }
+
+    /// A simulated router, joined and connected.
+    pub async fn router(&self, name: &str) -> Simulated {
+        self.simulated(ComponentKind::Linux, name).await
+    }
+
+    async fn simulated(&self, kind: ComponentKind, name: &str) -> Simulated {
+        let folder = self.folder.path().join(name);
+        Simulated::join(&self.admin, &self.grpc_url(), kind, name, folder).await
+    }
+}
