@@ -197,7 +197,7 @@ impl Inner {
 fn settle(connection: &Connect) -> Result<(), virt::error::Error> {
     for domain in connection.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)? {
         if unless_gone(see(&domain))?.flatten().is_some() {
-            unless_gone(domain.qemu_monitor_command(r#"{"execute":"query-status"}"#, 0))?;
+            unless_gone(domain.memory_stats(0))?;
         }
     }
     Ok(())

@@ -1,4 +1,24 @@
-//! (being written)
+//! The component of a hypervisor: instances through libvirt, segments and port rules through the kernel.
+//!
+//! [`LibvirtDriver`] keeps placements; [`down`](down::down) takes all of it off the host without a core.
+//! Neither stops a guest by ending: guests are QEMU processes of their own, and are taken up again.
+//! What is left out: deciding what should run where, which the core does, and disks, which instances do
+//! not have yet.
+
 pub mod accelerator;
+mod cache;
+mod console;
 pub mod domain;
+pub mod down;
+mod driver;
+pub mod embed;
+mod ending;
+pub mod host;
 pub mod hypervisor;
+mod instances;
+mod record;
+mod restart;
+pub mod settings;
+
+pub use driver::LibvirtDriver;
+pub use settings::{Libvirt, Settings};

@@ -52,6 +52,8 @@ pub enum Stopped {
 pub fn start_loop() -> Result<(), HypervisorError> {
     static STARTED: OnceLock<Result<(), virt::error::Error>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
+        // Errors come back from each call; libvirt need not write them to the standard error stream too.
+        virt::error::clear_error_callback();
         virt::event::event_register_default_impl()?;
         std::thread::spawn(|| {
             loop {

@@ -1,0 +1,149 @@
+//! Images on this host, by digest: fetched once, verified, shared by all instances.
+//!
+//! A file is verified when it is fetched and once more before its first use by this process, so that
+//! what decayed on disk is fetched anew. QEMU's user reads them: they are open to all, as their folder
+//! is for those who know a digest.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rhyzome_component::driver::Blobs;
+use rhyzome_component::{DriverError, Progress};
+use rhyzome_model::instance::BlobPin;
+use rhyzome_model::{Digest, Size};
+use sha2::Digest as _;
+
+/// Unused for so long, an image is removed even where there is room.
+const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+
+pub struct Cache {
+    folder: PathBuf,
+    bound: Size,
+    blobs: Arc<dyn Blobs>,
+    /// What this process has found to be whole.
+    verified: Mutex<HashSet<Digest>>,
+    /// One fetch at a time for each digest.
+    fetches: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Cache {
+    /// Opens the folder, and removes what an interrupted fetch left.
+    pub fn open(folder: PathBuf, bound: Size, blobs: Arc<dyn Blobs>) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "part") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(Self {
+            folder,
+            bound,
+            blobs,
+            verified: Mutex::default(),
+            fetches: Mutex::default(),
+        })
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(digest.to_string())
+    }
+
+    /// The path of an image's bytes, fetched where they are not here or not whole.
+    ///
+    /// # Errors
+    /// The fetch's own, or *transient* where the folder cannot be read or written.
+    pub async fn get(&self, pin: BlobPin, progress: &Progress) -> Result<PathBuf, DriverError> {
+        let lock = {
+            let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+            fetches.entry(pin.digest).or_default().clone()
+        };
+        let _one = lock.lock().await;
+        let path = self.path(pin.digest);
+        if !self.is_whole(pin).await {
+            progress.step("fetching the image");
+            let part = path.with_extension("part");
+            let failed = |what: &str, error: io::Error| {
+                DriverError::transient(format!("{what} {} failed", part.display())).with_source(error)
+            };
+            match fs::remove_file(&part) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", error)),
+                _ => {}
+            }
+            self.blobs.fetch(pin, part.clone(), progress).await?;
+            fs::set_permissions(&part, fs::Permissions::from_mode(0o644))
+                .map_err(|error| failed("opening to QEMU", error))?;
+            fs::rename(&part, &path).map_err(|error| failed("renaming", error))?;
+            self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(pin.digest);
+        }
+        // When it was last used, for whoever makes room.
+        let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Ok(path)
+    }
+
+    async fn is_whole(&self, pin: BlobPin) -> bool {
+        let path = self.path(pin.digest);
+        if !path.exists() {
+            return false;
+        }
+        let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&pin.digest);
+        let size = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == pin.size.as_bytes());
+        if known || !size {
+            return size;
+        }
+        let read = tokio::task::spawn_blocking(move || digest_of(&path)).await;
+        let whole = matches!(read, Ok(Ok(digest)) if digest == pin.digest);
+        if whole {
+            self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(pin.digest);
+        } else {
+            tracing::warn!(digest = %pin.digest, "an image was damaged on disk and is fetched again");
+        }
+        whole
+    }
+
+    /// Removes images that nobody uses: the old ones, and the oldest ones as long as all together take
+    /// more than the bound.
+    pub fn make_room(&self, used: &HashSet<Digest>, now: SystemTime) -> io::Result<()> {
+        let mut unused = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let digest: Option<Digest> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let metadata = entry.metadata()?;
+            if let Some(digest) = digest.filter(|digest| !used.contains(digest)) {
+                unused.push((metadata.modified()?, metadata.len(), digest));
+            }
+        }
+        unused.sort();
+        let mut total: u64 = unused.iter().map(|(_, size, _)| size).sum();
+        for (modified, size, digest) in unused {
+            let old = now.duration_since(modified).is_ok_and(|age| age > OLD);
+            if old || total > self.bound.as_bytes() {
+                fs::remove_file(self.path(digest))?;
+                self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                total -= size;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest::from_bytes(hash.finalize().into())),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

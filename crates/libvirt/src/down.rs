@@ -1,0 +1,147 @@
+//! Taking all that a component made off its host, without a core: for an operator who stops or removes
+//! a site. Works whatever state a kill left, because it goes by marks and not by records alone.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rhyzome_hostnet::{Holder, PortError, Ports, Role, SegmentError, segment};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
+use crate::instances::now;
+use crate::record::{Phase, Record};
+use crate::settings::{Libvirt, Settings};
+
+/// How long a guest without a record is asked to stop.
+const ASKED: Duration = Duration::from_secs(20);
+const FORCED: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Debug, thiserror::Error)]
+pub enum DownError {
+    #[error("{0}")]
+    Open(String),
+    #[error("libvirt did not do it")]
+    Libvirt(#[source] HypervisorError),
+    #[error("{0} guests are still there after they were forced to end")]
+    StillThere(usize),
+    #[error("the process {0} of this state directory's QEMU cannot be ended")]
+    Process(i32, #[source] nix::Error),
+    #[error("the port rules could not be removed")]
+    Ports(#[source] PortError),
+    #[error("the segments could not be removed")]
+    Segments(#[source] SegmentError),
+    #[error("{path} could not be written or removed")]
+    Files { path: PathBuf, source: io::Error },
+}
+
+/// Stops all guests (asks, then forces), removes taps, rules and bridges of this component. With
+/// `purge` the records, consoles and images too; without it the next ensure starts what was running.
+///
+/// The component must not run at the same time: it would start again what this stops.
+///
+/// # Errors
+/// At the first step that failed; what was done stays done, and it may be run again.
+pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
+    let never_ran = settings.libvirt == Libvirt::Embedded && !settings.embed_root().join("lib").exists();
+    if !never_ran {
+        let (events, _inbox) = tokio::sync::mpsc::unbounded_channel();
+        let hypervisor = Hypervisor::open(&settings.uri(), events)
+            .await
+            .map_err(|error| DownError::Open(crate::host::hint(&error)))?;
+        stop_all(settings, &hypervisor).await?;
+    }
+    if settings.libvirt == Libvirt::Embedded {
+        end_leftovers(&settings.embed_root())?;
+    }
+    let mark = settings.mark();
+    Ports::of(mark).remove_all().await.map_err(DownError::Ports)?;
+    let holder = Holder { role: Role::Hypervisor, mark };
+    segment::remove_all(holder).await.map_err(DownError::Segments)?;
+    if purge {
+        for path in [settings.instances(), settings.blobs(), settings.embed_root(), settings.state.join("no-kvm")] {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), DownError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DownError::Files { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn stop_all(settings: &Settings, hypervisor: &Hypervisor) -> Result<(), DownError> {
+    let component = settings.mark().to_string();
+    let list = || async { hypervisor.list(component.clone()).await.map_err(DownError::Libvirt) };
+    let began = Instant::now();
+    let mut limits = HashMap::new();
+    for seen in list().await? {
+        limits.insert(seen.uuid, began + note_stop(settings, &seen)?);
+        hypervisor.press_power_button(seen.uuid).await.map_err(DownError::Libvirt)?;
+    }
+    let mut forced: HashMap<Uuid, Instant> = HashMap::new();
+    loop {
+        let left = list().await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        for seen in &left {
+            let over = limits.get(&seen.uuid).is_none_or(|limit| *limit <= Instant::now());
+            if over && !forced.contains_key(&seen.uuid) {
+                hypervisor.destroy(seen.uuid).await.map_err(DownError::Libvirt)?;
+                forced.insert(seen.uuid, Instant::now());
+            }
+        }
+        if left.iter().any(|seen| forced.get(&seen.uuid).is_some_and(|since| since.elapsed() > FORCED)) {
+            return Err(DownError::StillThere(left.len()));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Writes down that a guest is stopped on purpose, and says how long it may take.
+fn note_stop(settings: &Settings, seen: &Seen) -> Result<Duration, DownError> {
+    let folder = settings.instances().join(seen.uuid.to_string());
+    let Some(mut record) = Record::read(&folder) else { return Ok(ASKED) };
+    record.enter(Phase::Stopped, "the host's site was taken down", now());
+    record.write(&folder).map_err(|source| DownError::Files { path: folder, source })?;
+    Ok(Duration::from_secs(record.wanted.stop_timeout.into()))
+}
+
+/// Ends QEMU processes that libvirt lost, by the process ids that it wrote: only those whose command
+/// line names this state directory.
+fn end_leftovers(root: &Path) -> Result<(), DownError> {
+    let Ok(entries) = fs::read_dir(root.join("run/qemu")) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|ending| ending != "pid") {
+            continue;
+        }
+        let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
+        let Some(pid) = pid.filter(|pid| is_qemu_of(*pid, root)) else { continue };
+        tracing::warn!(pid, "ending a QEMU process that libvirt does not know any more");
+        let process = nix::unistd::Pid::from_raw(pid);
+        match nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+            Err(error) => return Err(DownError::Process(pid, error)),
+        }
+    }
+    Ok(())
+}
+
+fn is_qemu_of(pid: i32, root: &Path) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let line = String::from_utf8_lossy(&line).into_owned();
+    let program = line.split('\0').next().unwrap_or_default();
+    let inside = format!("{}/", root.display());
+    program.contains("qemu") && line.split('\0').any(|argument| argument.contains(&inside))
+}

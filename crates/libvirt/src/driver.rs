@@ -1,0 +1,281 @@
+//! The driver: segments and instances on one hypervisor.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use rhyzome_component::driver::{Blobs, Driver};
+use rhyzome_component::{DriverError, Progress};
+use rhyzome_hostnet::{Holder, Port, Ports, Role, SegmentError, segment};
+use rhyzome_model::component::HostFacts;
+use rhyzome_model::instance::{InstancePlacement, Power};
+use rhyzome_model::job::Action;
+use rhyzome_model::network::SegmentPlacement;
+use rhyzome_model::placement::{Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec};
+use rhyzome_model::{InstanceId, NetworkId};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use crate::cache::Cache;
+use crate::host;
+use crate::hypervisor::Hypervisor;
+use crate::instances::{self, Instances, Slot, from_disk, from_libvirt, ports_of};
+use crate::record::{Phase, Record, boot_id};
+use crate::settings::Settings;
+
+/// The most of a console that an action returns.
+const MOST_CONSOLE: u32 = 1 << 20;
+
+/// Segments and instances through libvirt and the kernel's bridges.
+pub struct LibvirtDriver {
+    settings: Settings,
+    instances: Arc<Instances>,
+    holder: Holder,
+    changes: tokio::sync::Mutex<UnboundedReceiver<PlacementRef>>,
+    supervisor: JoinHandle<()>,
+}
+
+impl Drop for LibvirtDriver {
+    fn drop(&mut self) {
+        self.supervisor.abort();
+    }
+}
+
+impl LibvirtDriver {
+    /// Connects to libvirt and takes up what runs. [`embed::prepare`](crate::embed::prepare) comes
+    /// before it.
+    ///
+    /// # Errors
+    /// *transient* where libvirt or the state directory cannot be used now.
+    pub async fn open(settings: Settings, blobs: Arc<dyn Blobs>) -> Result<Self, DriverError> {
+        let (events, inbox) = unbounded_channel();
+        let hypervisor = Hypervisor::open(&settings.uri(), events)
+            .await
+            .map_err(|error| DriverError::transient(host::hint(&error)))?;
+        let accelerator =
+            host::choose_accelerator(&settings, &hypervisor).await.map_err(from_libvirt)?;
+        tracing::info!(accelerator = accelerator.accelerator.as_str(), why = accelerator.why, "guests run on");
+        let cache = Cache::open(settings.blobs(), settings.image_cache, blobs)
+            .map_err(|error| from_disk("the folder of images could not be opened", error))?;
+        let mark = settings.mark();
+        let (changes, changed) = unbounded_channel();
+        let instances = Arc::new(Instances {
+            hypervisor,
+            cache,
+            ports: Ports::of(mark),
+            accelerator,
+            component: mark.to_string(),
+            folder: settings.instances(),
+            boot: boot_id(),
+            changes,
+            slots: Mutex::default(),
+        });
+        instances.load()?;
+        let supervisor = tokio::spawn(instances::supervise(instances.clone(), inbox));
+        Ok(Self {
+            settings,
+            instances,
+            holder: Holder { role: Role::Hypervisor, mark },
+            changes: tokio::sync::Mutex::new(changed),
+            supervisor,
+        })
+    }
+
+    async fn instance_found(&self, slot: &Slot, record: &Record, accepted: Option<&Placement>, ports: &[Port]) -> Result<Found, DriverError> {
+        let spec = accepted.and_then(|placement| match &placement.spec {
+            PlacementSpec::Instance(spec) if placement.id == record.placement => Some((placement, spec)),
+            _ => None,
+        });
+        let as_accepted = match spec {
+            Some((placement, spec)) => {
+                placement.generation == record.generation
+                    && **spec == record.wanted
+                    && self.is_as_recorded(slot, record, ports).await?
+            }
+            None => false,
+        };
+        let observed = record.observed(self.instances.accelerator.accelerator);
+        Ok(Found {
+            placement: record.reference(),
+            generation: record.generation,
+            observed: as_accepted.then_some(Observed::Instance(observed)),
+        })
+    }
+
+    /// Whether reality is what the record says, and that is what was asked for.
+    async fn is_as_recorded(&self, slot: &Slot, record: &Record, ports: &[Port]) -> Result<bool, DriverError> {
+        if !slot.is_idle() {
+            // A workflow is at it, and reports by itself.
+            return Ok(true);
+        }
+        let runs = self.instances.hypervisor.find(slot.uuid()).await.map_err(from_libvirt)?.is_some();
+        let phase = match record.phase {
+            Phase::Running => runs && record.wanted.power == Power::Running,
+            Phase::Ended { .. } | Phase::Waiting { .. } => !runs && record.wanted.power == Power::Running,
+            Phase::Stopped => !runs && record.wanted.power == Power::Stopped,
+            Phase::Starting | Phase::Stopping | Phase::Rebooting => false,
+        };
+        let rules = !runs || ports_of(&record.wanted).iter().all(|port| ports.contains(port));
+        Ok(phase && rules)
+    }
+
+    async fn ports(&self) -> Result<Vec<Port>, DriverError> {
+        let failed = |error| DriverError::transient("the port rules could not be read").with_source(error);
+        // Where the rules themselves were changed, no port is as it should be.
+        match self.instances.ports.check().await.map_err(failed)? {
+            Some(why) => {
+                tracing::warn!(why, "the port rules are not as they should be");
+                Ok(Vec::new())
+            }
+            None => self.instances.ports.list().await.map_err(failed),
+        }
+    }
+
+    /// Accounts for a guest that ended a moment ago, so that a report does not show it running.
+    async fn settle(&self, slot: &Slot) -> Option<Record> {
+        if let Err(error) = self.instances.settle(slot).await {
+            tracing::warn!(instance = %slot.id, error = error.chain(), "an instance could not be looked after");
+        }
+        slot.record()
+    }
+
+    async fn segments(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
+        let mut found = Vec::new();
+        for held in segment::list(self.holder).await.map_err(from_segment)? {
+            let spec = accepted.iter().find_map(|placement| match &placement.spec {
+                PlacementSpec::Segment(spec) if placement.id == held.placement => Some((placement.generation, spec)),
+                _ => None,
+            });
+            let difference = match spec {
+                Some((_, spec)) => segment::check(held.network, spec.mtu, self.holder).await.map_err(from_segment)?,
+                None => Some(String::new()),
+            };
+            found.push(Found {
+                placement: PlacementRef {
+                    id: held.placement,
+                    kind: PlacementKind::Segment,
+                    resource: held.network.0,
+                    network: Some(held.network),
+                },
+                generation: spec.map_or(0, |(generation, _)| generation),
+                observed: difference.is_none().then_some(Observed::Segment),
+            });
+        }
+        Ok(found)
+    }
+
+    async fn ensure_segment(&self, placement: &Placement, spec: &SegmentPlacement, progress: &Progress) -> Result<Observed, DriverError> {
+        progress.step("making the segment's bridge");
+        segment::ensure(spec.network, placement.id, spec.mtu, self.holder).await.map_err(from_segment)?;
+        Ok(Observed::Segment)
+    }
+
+    async fn ensure_instance(&self, placement: &Placement, spec: &InstancePlacement, progress: &Progress) -> Result<Observed, DriverError> {
+        let observed = self.instances.ensure(placement.id, placement.generation, spec, progress).await?;
+        Ok(Observed::Instance(observed))
+    }
+}
+
+fn from_segment(error: SegmentError) -> DriverError {
+    let make = if error.is_permanent() { DriverError::permanent } else { DriverError::transient };
+    make("the segment is not as it should be").with_source(error)
+}
+
+fn unsupported(kind: PlacementKind) -> DriverError {
+    DriverError::unsupported(format!("a hypervisor makes segments and instances, no {kind}"))
+}
+
+#[async_trait]
+impl Driver for LibvirtDriver {
+    fn kinds(&self) -> &'static [PlacementKind] {
+        &[PlacementKind::Segment, PlacementKind::Instance]
+    }
+
+    async fn facts(&self) -> Result<HostFacts, DriverError> {
+        let instances = &self.instances;
+        host::facts(&self.settings, &instances.hypervisor, &instances.accelerator).await.map_err(from_libvirt)
+    }
+
+    async fn ensure(&self, placement: &Placement, progress: &Progress) -> Result<Observed, DriverError> {
+        match &placement.spec {
+            PlacementSpec::Segment(spec) => self.ensure_segment(placement, spec, progress).await,
+            PlacementSpec::Instance(spec) => self.ensure_instance(placement, spec, progress).await,
+            other => Err(unsupported(other.kind())),
+        }
+    }
+
+    async fn remove(&self, target: &PlacementRef, progress: &Progress) -> Result<(), DriverError> {
+        match target.kind {
+            PlacementKind::Segment => {
+                progress.step("letting go of the segment's bridge");
+                segment::remove(NetworkId(target.resource), self.holder).await.map_err(from_segment)
+            }
+            PlacementKind::Instance => self.instances.remove(InstanceId(target.resource), progress).await,
+            other => Err(unsupported(other)),
+        }
+    }
+
+    async fn act(&self, target: &PlacementRef, action: &Action) -> Result<Vec<u8>, DriverError> {
+        if target.kind != PlacementKind::Instance {
+            return Err(unsupported(target.kind));
+        }
+        let slot = self.instances.known(InstanceId(target.resource))?;
+        match action {
+            Action::Reboot => self.instances.reboot(&slot).await.map(|()| Vec::new()),
+            Action::ConsoleLog { bytes } => {
+                self.instances.console(&slot, (*bytes).min(MOST_CONSOLE) as usize).await
+            }
+        }
+    }
+
+    async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
+        let mut found = self.segments(accepted).await?;
+        let ports = self.ports().await?;
+        for slot in self.instances.all() {
+            if let Some(record) = self.settle(&slot).await {
+                let accepted = accepted.iter().find(|placement| placement.id == record.placement);
+                found.push(self.instance_found(&slot, &record, accepted, &ports).await?);
+            }
+        }
+        let component = self.instances.component.clone();
+        for seen in self.instances.hypervisor.list(component).await.map_err(from_libvirt)? {
+            if found.iter().all(|found| found.placement.resource != seen.uuid) {
+                found.push(Found {
+                    placement: PlacementRef {
+                        id: seen.mark.placement,
+                        kind: PlacementKind::Instance,
+                        resource: seen.uuid,
+                        network: None,
+                    },
+                    generation: seen.mark.generation,
+                    observed: None,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+        match &placement.spec {
+            PlacementSpec::Segment(spec) => {
+                let difference = segment::check(spec.network, spec.mtu, self.holder).await.map_err(from_segment)?;
+                Ok(difference.is_none().then_some(Observed::Segment))
+            }
+            PlacementSpec::Instance(spec) => {
+                let Ok(slot) = self.instances.known(spec.instance) else { return Ok(None) };
+                let Some(record) = self.settle(&slot).await else { return Ok(None) };
+                let ports = self.ports().await?;
+                Ok(self.instance_found(&slot, &record, Some(placement), &ports).await?.observed)
+            }
+            other => Err(unsupported(other.kind())),
+        }
+    }
+
+    async fn changed(&self) -> PlacementRef {
+        let next = self.changes.lock().await.recv().await;
+        match next {
+            Some(changed) => changed,
+            // Whoever sends is held by this driver.
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What an embedded libvirt needs of its host and of this process before it is opened.
+//!
+//! **A `/dev/kvm` that guests cannot use is hidden from it.** libvirt probes QEMU with rights that its
+//! guests do not have; where only root may open the device, it takes its own findings for outdated and
+//! probes anew at every call, some ten seconds each. So where guests do not run on KVM, this process
+//! gets a mount namespace of its own, in which the device is an empty file that nobody may open.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::accelerator::{self, Accelerator, Evidence};
+use crate::settings::{Libvirt, Settings};
+
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    #[error("preparing {path} failed")]
+    Folder { path: std::path::PathBuf, source: io::Error },
+    #[error("a mount namespace of its own, which hides /dev/kvm from libvirt, could not be made: root is needed")]
+    Hide(#[source] nix::Error),
+}
+
+/// Prepares folders, libvirt's configuration and this process. Call it **before any thread is started**:
+/// a thread that was there before would see the host's `/dev/kvm` still.
+///
+/// # Errors
+/// Where the state directory cannot be written, or this is not root.
+pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
+    let folder = |path: &Path| {
+        let failed = |source| EmbedError::Folder { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(failed)
+    };
+    folder(&settings.state)?;
+    if settings.libvirt != Libvirt::Embedded {
+        return Ok(());
+    }
+    let root = settings.embed_root();
+    folder(&root)?;
+    folder(&root.join("etc"))?;
+    let hide = without_libvirt(settings) == Accelerator::Qemu && Path::new("/dev/kvm").exists();
+    let path = root.join("etc/qemu.conf");
+    configure(&path, hide).map_err(|source| EmbedError::Folder { path, source })?;
+    if hide { hide_kvm(&settings.state.join("no-kvm")) } else { Ok(()) }
+}
+
+/// What will be chosen, as far as it can be known before libvirt is asked.
+fn without_libvirt(settings: &Settings) -> Accelerator {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let evidence = Evidence {
+        device: accelerator::device(),
+        processor_flag: accelerator::processor_flag(&cpuinfo),
+        libvirt: Ok(()),
+    };
+    accelerator::choose(settings.accelerator, &evidence).accelerator
+}
+
+/// There is no virtlogd to write logs through, and consoles are not written by QEMU but read by us.
+/// libvirt's own mount namespaces for guests cannot take along a file in the place of a device.
+fn configure(path: &Path, hidden: bool) -> io::Result<()> {
+    let mut text = String::from("# Written by rhyzome-libvirt at each start.\nstdio_handler = \"file\"\n");
+    if hidden {
+        text.push_str("namespaces = []\n");
+    }
+    let new = path.with_extension("new");
+    fs::File::create(&new)?.write_all(text.as_bytes())?;
+    fs::rename(new, path)
+}
+
+fn hide_kvm(empty: &Path) -> Result<(), EmbedError> {
+    let failed = |source| EmbedError::Folder { path: empty.to_owned(), source };
+    fs::File::create(empty).map_err(failed)?;
+    fs::set_permissions(empty, fs::Permissions::from_mode(0o000)).map_err(failed)?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(EmbedError::Hide)?;
+    let none = None::<&str>;
+    // What is mounted on the host later is still seen here, and nothing from here on the host.
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(EmbedError::Hide)?;
+    mount(Some(empty), "/dev/kvm", none, MsFlags::MS_BIND, none).map_err(EmbedError::Hide)
+}

@@ -1,0 +1,206 @@
+//! The instances of this host: what is remembered of each, what runs, and who works on it.
+//!
+//! One workflow at a time works on an instance, under its lock ([`Slot::busy`]); what it knows is
+//! published for readers, so that a report never waits for a guest that takes its time to stop. Events
+//! only leave signs and wake whoever waits: they decide nothing by themselves.
+
+mod end;
+mod ensure;
+mod remove;
+mod start;
+mod stop;
+mod supervise;
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rhyzome_component::DriverError;
+use rhyzome_hostnet::Ports;
+use rhyzome_model::placement::PlacementRef;
+use rhyzome_model::{Digest, InstanceId, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{MutexGuard as BusyGuard, Notify};
+use uuid::Uuid;
+
+use crate::accelerator::Choice;
+use crate::cache::Cache;
+use crate::console::Recorder;
+use crate::ending::Signs;
+use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
+use crate::record::Record;
+
+pub use start::ports_of;
+pub use supervise::supervise;
+
+/// All instances of a component, with what they share.
+pub struct Instances {
+    pub hypervisor: Hypervisor,
+    pub cache: Cache,
+    pub ports: Ports,
+    pub accelerator: Choice,
+    /// The component's mark.
+    pub component: String,
+    pub folder: PathBuf,
+    pub boot: String,
+    /// Where changes go that nobody asked for.
+    pub changes: UnboundedSender<PlacementRef>,
+    pub slots: Mutex<HashMap<InstanceId, Arc<Slot>>>,
+}
+
+/// One instance.
+pub struct Slot {
+    pub id: InstanceId,
+    pub folder: PathBuf,
+    busy: tokio::sync::Mutex<()>,
+    record: Mutex<Option<Record>>,
+    recorder: Mutex<Option<Arc<Recorder>>>,
+    signs: Mutex<Signs>,
+    /// Woken by each sign.
+    woken: Notify,
+}
+
+pub fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A failure of libvirt's is worth another try.
+pub fn from_libvirt(error: HypervisorError) -> DriverError {
+    DriverError::transient("libvirt did not do it").with_source(error)
+}
+
+pub fn from_disk(what: &str, error: std::io::Error) -> DriverError {
+    DriverError::transient(what).with_source(error)
+}
+
+impl Slot {
+    fn new(id: InstanceId, folder: PathBuf) -> Self {
+        Self {
+            id,
+            record: Mutex::new(Record::read(&folder)),
+            folder,
+            busy: tokio::sync::Mutex::default(),
+            recorder: Mutex::default(),
+            signs: Mutex::default(),
+            woken: Notify::new(),
+        }
+    }
+
+    pub fn uuid(&self) -> Uuid {
+        self.id.0
+    }
+
+    /// What is known of it; none where it was never ensured, or was removed.
+    pub fn record(&self) -> Option<Record> {
+        lock(&self.record).clone()
+    }
+
+    pub async fn work(&self) -> BusyGuard<'_, ()> {
+        self.busy.lock().await
+    }
+
+    /// Whether nobody works on it.
+    pub fn is_idle(&self) -> bool {
+        self.busy.try_lock().is_ok()
+    }
+
+    /// Writes what is known from now on, and then publishes it.
+    fn keep(&self, record: &Record) -> Result<(), DriverError> {
+        let failed = |error| from_disk("the instance's record could not be written", error);
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        // QEMU's user passes through to the console's pipes.
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o711)).map_err(failed)?;
+        record.write(&self.folder).map_err(failed)?;
+        *lock(&self.record) = Some(record.clone());
+        Ok(())
+    }
+
+    /// Records the console from now on, where it is not yet.
+    pub fn record_console(&self) -> Result<Arc<Recorder>, DriverError> {
+        let mut recorder = lock(&self.recorder);
+        if let Some(recorder) = &*recorder {
+            return Ok(recorder.clone());
+        }
+        let started = Recorder::start(&self.folder)
+            .map_err(|error| from_disk("the instance's console could not be opened", error))?;
+        Ok(recorder.insert(Arc::new(started)).clone())
+    }
+}
+
+impl Instances {
+    /// Takes up what is remembered, and goes on recording consoles.
+    pub fn load(&self) -> Result<(), DriverError> {
+        let failed = |error| from_disk("the instances' records could not be read", error);
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o711)).map_err(failed)?;
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            let slot = self.slot(id);
+            if slot.record().is_some() {
+                slot.record_console()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slot of an instance, made where there is none.
+    pub fn slot(&self, id: InstanceId) -> Arc<Slot> {
+        let make = || Arc::new(Slot::new(id, self.folder.join(id.to_string())));
+        lock(&self.slots).entry(id).or_insert_with(make).clone()
+    }
+
+    /// The slot of an instance that is known here.
+    ///
+    /// # Errors
+    /// *permanent* where it is not.
+    pub fn known(&self, id: InstanceId) -> Result<Arc<Slot>, DriverError> {
+        let slot = lock(&self.slots).get(&id).cloned();
+        slot.filter(|slot| slot.record().is_some())
+            .ok_or_else(|| DriverError::permanent(format!("there is no instance {id} here")))
+    }
+
+    /// Accounts for a guest that ended by itself, unless somebody works on it, who will.
+    pub async fn settle(&self, slot: &Slot) -> Result<(), DriverError> {
+        match slot.busy.try_lock() {
+            Ok(_working) => self.look_after(slot).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub fn all(&self) -> Vec<Arc<Slot>> {
+        lock(&self.slots).values().cloned().collect()
+    }
+
+    /// The images that instances are made of.
+    pub fn used_images(&self) -> HashSet<Digest> {
+        let blobs = |record: Record| {
+            let initrd = record.wanted.initrd.map(|blob| blob.digest);
+            [Some(record.wanted.image.blob.digest), initrd]
+        };
+        let records = self.all().into_iter().filter_map(|slot| slot.record());
+        records.flat_map(blobs).flatten().collect()
+    }
+
+    /// The domain of an instance, if it has one.
+    ///
+    /// # Errors
+    /// *permanent* where somebody else has a domain with its id.
+    async fn domain(&self, slot: &Slot) -> Result<Option<Seen>, DriverError> {
+        match self.hypervisor.find(slot.uuid()).await.map_err(from_libvirt)? {
+            Some(seen) if seen.mark.component != self.component => {
+                Err(DriverError::permanent(format!(
+                    "libvirt has a domain {} that another component made",
+                    slot.uuid()
+                )))
+            }
+            seen => Ok(seen),
+        }
+    }
+}

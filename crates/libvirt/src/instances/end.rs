@@ -1,0 +1,112 @@
+//! Accounting for a guest that is gone though nobody asked: how it ended, and what follows.
+
+use std::time::Duration;
+
+use rhyzome_component::{DriverError, Progress};
+use rhyzome_model::instance::Power;
+
+use super::{Instances, Slot, lock, now};
+use crate::record::{Phase, Record};
+use crate::{console, ending, restart};
+
+/// How much of the console is read for its last lines.
+const LAST: usize = 16 << 10;
+/// How long libvirt's event of a guest's end may take after the guest is gone.
+const EVENT: Duration = Duration::from_secs(3);
+
+impl Instances {
+    /// Looks at an instance that nobody works on, and does what follows from what happened by itself:
+    /// accounts for its end, or starts it again when its pause is over. The caller has its lock.
+    pub(super) async fn look_after(&self, slot: &Slot) -> Result<(), DriverError> {
+        let Some(record) = slot.record() else { return Ok(()) };
+        match record.phase {
+            Phase::Running if self.is_of_this_boot(&record) => {
+                if self.domain(slot).await?.is_none() {
+                    let record = self.account(slot, record).await?;
+                    let _ = self.changes.send(record.reference());
+                }
+            }
+            Phase::Waiting { until, .. } if until <= now() && record.wanted.power == Power::Running => {
+                self.start_again(slot, record).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the last guest can still be there, or can have ended by itself.
+    pub(super) fn is_of_this_boot(&self, record: &Record) -> bool {
+        record.started.as_ref().is_some_and(|started| started.boot == self.boot)
+    }
+
+    /// Writes down how a guest ended, and whether it is started again.
+    pub(super) async fn account(&self, slot: &Slot, mut record: Record) -> Result<Record, DriverError> {
+        self.wait_for_event(slot).await;
+        let signs = lock(&slot.signs).clone();
+        let recorder = slot.record_console()?;
+        let tail = recorder.tail(LAST).await.unwrap_or_default();
+        let lines = console::last_lines(console::last_boot(&tail));
+        let ending = ending::judge(&signs, &record.wanted.image.format, &lines);
+        let reason = ending::sentence(&ending.why, &lines);
+        let since = record.started.as_ref().map_or(record.since, |started| started.at);
+        let ran = now().as_millis().saturating_sub(since.as_millis());
+        let ended = restart::Ended {
+            policy: record.wanted.restart,
+            crashed: ending.crashed,
+            attempts: record.attempts,
+            ran: Duration::from_millis(u64::try_from(ran).unwrap_or(0)),
+        };
+        let crashed = ending.crashed;
+        let phase = match restart::pause(ended, rand::random()) {
+            Some((attempts, pause)) => {
+                record.attempts = attempts;
+                Phase::Waiting { crashed, until: now().plus_millis(pause.as_millis() as i64) }
+            }
+            None => Phase::Ended { crashed },
+        };
+        record.enter(phase, reason, now());
+        slot.keep(&record)?;
+        tracing::info!(instance = %slot.id, reason = record.reason, "an instance ended by itself");
+        Ok(record)
+    }
+
+    /// The domain may be gone a moment before its event arrives here.
+    async fn wait_for_event(&self, slot: &Slot) {
+        let limit = tokio::time::Instant::now() + EVENT;
+        loop {
+            let woken = slot.woken.notified();
+            if lock(&slot.signs).stopped.is_some() || tokio::time::timeout_at(limit, woken).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn start_again(&self, slot: &Slot, mut record: Record) -> Result<(), DriverError> {
+        let before = record.clone();
+        record.restarts += 1;
+        let why = format!("it was started again, for the {}. time since its spec changed; before that {}",
+            record.restarts, record.reason);
+        match self.start(slot, record, &why, &Progress::new().0).await {
+            Ok(record) => drop(self.changes.send(record.reference())),
+            Err(error) => {
+                let pause = restart::pause(
+                    restart::Ended {
+                        policy: before.wanted.restart,
+                        crashed: true,
+                        attempts: before.attempts,
+                        ran: Duration::ZERO,
+                    },
+                    rand::random(),
+                );
+                let (attempts, pause) = pause.unwrap_or((before.attempts, EVENT));
+                let mut record = before;
+                record.attempts = attempts;
+                let until = now().plus_millis(pause.as_millis() as i64);
+                let reason = format!("starting it again failed: {}", error.chain());
+                record.enter(Phase::Waiting { crashed: true, until }, reason, now());
+                slot.keep(&record)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Starting a guest: image, console, port rules, and only then the domain.
+
+use rhyzome_component::{DriverError, Progress};
+use rhyzome_hostnet::Port;
+use rhyzome_model::instance::InstancePlacement;
+use rhyzome_model::network::tap_name;
+
+use super::{Instances, Slot, from_libvirt, lock, now};
+use crate::console;
+use crate::domain::{Domain, DomainMark, Files, spec_hash};
+use crate::ending::Signs;
+use crate::record::{Phase, Record, Started};
+
+/// The ports that an instance's interfaces are.
+pub fn ports_of(spec: &InstancePlacement) -> Vec<Port> {
+    let port = |(index, interface): (usize, &rhyzome_model::instance::Interface)| Port {
+        tap: tap_name(spec.instance.0, index),
+        mac: interface.mac,
+        ipv4: interface.ipv4,
+        ipv6: interface.ipv6,
+    };
+    spec.interfaces.iter().enumerate().map(port).collect()
+}
+
+impl Instances {
+    /// Starts the guest that the record wants. `why` is the reason that is reported from then on.
+    pub(super) async fn start(
+        &self,
+        slot: &Slot,
+        mut record: Record,
+        why: &str,
+        progress: &Progress,
+    ) -> Result<Record, DriverError> {
+        let spec = record.wanted.clone();
+        let kernel = self.cache.get(spec.image.blob, progress).await?;
+        let initrd = match spec.initrd {
+            Some(initrd) => Some(self.cache.get(initrd, progress).await?),
+            None => None,
+        };
+        let mark = self.mark(&record);
+        let files = Files { kernel, initrd, console: console::pipes(&slot.folder) };
+        let domain = Domain::new(&spec, files, self.accelerator.accelerator, mark)
+            .map_err(|error| DriverError::permanent("the instance cannot be made so").with_source(error))?;
+
+        progress.step("setting port rules");
+        self.ensure_ports(&spec).await?;
+
+        progress.step("starting the guest");
+        record.started = Some(Started {
+            spec: spec_hash(&spec),
+            at: now(),
+            boot: self.boot.clone(),
+            accelerator: self.accelerator.accelerator,
+        });
+        record.enter(Phase::Starting, "it is being started", now());
+        slot.keep(&record)?;
+        slot.record_console()?.starts(now()).await;
+        *lock(&slot.signs) = Signs::default();
+        if let Err(error) = self.hypervisor.start(domain.to_xml()).await
+            && self.domain(slot).await?.is_none()
+        {
+            return Err(DriverError::transient("the guest could not be started").with_source(error));
+        }
+        record.enter(Phase::Running, why, now());
+        slot.keep(&record)?;
+        Ok(record)
+    }
+
+    pub(super) fn mark(&self, record: &Record) -> DomainMark {
+        DomainMark {
+            component: self.component.clone(),
+            placement: record.placement,
+            generation: record.generation,
+            spec: record.started.as_ref().map_or_else(|| spec_hash(&record.wanted), |started| started.spec),
+        }
+    }
+
+    pub(super) async fn ensure_ports(&self, spec: &InstancePlacement) -> Result<(), DriverError> {
+        for port in ports_of(spec) {
+            self.ports.ensure(&port).await.map_err(|error| {
+                DriverError::transient(format!("the port rules of {} could not be set", port.tap))
+                    .with_source(error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes up a guest that runs already: its rules, its mark, its console.
+    pub(super) async fn take_up(&self, slot: &Slot, mut record: Record) -> Result<Record, DriverError> {
+        self.ensure_ports(&record.wanted).await?;
+        slot.record_console()?;
+        if record.phase != Phase::Running {
+            record.enter(Phase::Running, "it was found running", now());
+        }
+        slot.keep(&record)?;
+        let mark = self.mark(&record);
+        self.hypervisor.set_mark(slot.uuid(), &mark).await.map_err(from_libvirt)?;
+        Ok(record)
+    }
+}

@@ -1,0 +1,87 @@
+//! The task that watches over all instances: events leave their signs, and whoever ended is looked
+//! after. A tick is the net under lost events and the clock of restarts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhyzome_model::InstanceId;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::MissedTickBehavior;
+
+use super::{Instances, Slot, lock, now};
+use crate::hypervisor::event::{Event, What};
+use crate::record::Phase;
+
+const TICK: Duration = Duration::from_millis(250);
+/// Every so many ticks libvirt is asked what runs.
+const NET: u32 = 20;
+
+/// Runs until the events end, which is when the hypervisor's handle is dropped.
+pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<Event>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0;
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => sign(&instances, event),
+                None => return,
+            },
+            _ = tick.tick() => {
+                ticks += 1;
+                for slot in instances.all() {
+                    if is_due(&slot) {
+                        look_after(&instances, slot);
+                    }
+                }
+                if ticks % NET == 0 {
+                    look_for_ended(&instances).await;
+                }
+            }
+        }
+    }
+}
+
+fn sign(instances: &Arc<Instances>, event: Event) {
+    let slot = lock(&instances.slots).get(&InstanceId(event.uuid)).cloned();
+    let Some(slot) = slot else { return };
+    let stopped = matches!(event.what, What::Stopped(_));
+    lock(&slot.signs).add(event.what);
+    slot.woken.notify_waiters();
+    if stopped {
+        look_after(instances, slot);
+    }
+}
+
+fn is_due(slot: &Slot) -> bool {
+    let phase = lock(&slot.record).as_ref().map(|record| record.phase);
+    matches!(phase, Some(Phase::Waiting { until, .. }) if until <= now())
+}
+
+/// Looks after an instance in a task of its own; whoever works on it already sees for himself.
+fn look_after(instances: &Arc<Instances>, slot: Arc<Slot>) {
+    let instances = instances.clone();
+    tokio::spawn(async move {
+        let Ok(_working) = slot.busy.try_lock() else { return };
+        if let Err(error) = instances.look_after(&slot).await {
+            tracing::warn!(instance = %slot.id, error = error.chain(), "an instance could not be looked after");
+        }
+    });
+}
+
+async fn look_for_ended(instances: &Arc<Instances>) {
+    let running = match instances.hypervisor.list(instances.component.clone()).await {
+        Ok(running) => running,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "libvirt could not be asked");
+            return;
+        }
+    };
+    for slot in instances.all() {
+        let is_running = running.iter().any(|seen| seen.uuid == slot.uuid());
+        let phase = lock(&slot.record).as_ref().map(|record| record.phase);
+        if phase == Some(Phase::Running) && !is_running {
+            look_after(instances, slot);
+        }
+    }
+}

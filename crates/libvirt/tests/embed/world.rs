@@ -1,0 +1,282 @@
+//! A host for one test: a process, a network namespace and a state directory of its own, taken down
+//! with the component's own program whatever became of the test.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use nix::sched::{CloneFlags, unshare};
+use rhyzome_component::driver::{Blobs, Driver};
+use rhyzome_component::{DriverError, Progress};
+use rhyzome_hostnet::{Port, Ports};
+use rhyzome_libvirt::{LibvirtDriver, Settings, embed};
+use rhyzome_model::image::ImageFormat;
+use rhyzome_model::image::recognise::recognise;
+use rhyzome_model::instance::{
+    BlobPin, ImagePin, InstanceObserved, InstancePlacement, Interface, Power, RestartPolicy,
+};
+use rhyzome_model::job::Action;
+use rhyzome_model::network::{SegmentPlacement, tap_name};
+use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
+use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId, Size};
+use uuid::Uuid;
+
+use crate::guest::{self, End};
+
+/// The state directory of the test whose child this process is.
+const STATE: &str = "RHYZOME_TEST_STATE";
+/// Set in the process that a test makes to kill it.
+const SECOND: &str = "RHYZOME_TEST_SECOND";
+
+pub struct World {
+    pub settings: Settings,
+    test: &'static str,
+    hello: PathBuf,
+}
+
+/// Runs a test in a process of its own, and takes its host down afterwards.
+pub fn isolated<F: Future<Output = ()>>(test: &'static str, body: fn(World) -> F) {
+    if let Ok(state) = std::env::var(STATE) {
+        return inside(test, Path::new(&state), body);
+    }
+    let folder = tempfile::Builder::new().prefix("rzl").tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let state = folder.path().join("s");
+    build_hello(&folder.path().join("hello.elf"));
+    let passed = again(test, &state).status().unwrap().success();
+    let down = Command::new(env!("CARGO_BIN_EXE_rhyzome-libvirt"))
+        .args(["down", "--purge", "--state-dir"])
+        .arg(&state)
+        .status()
+        .unwrap();
+    assert!(passed, "the test failed in its own process; see above");
+    assert!(down.success(), "taking the test's host down failed");
+    assert_eq!(processes(&state), Vec::<i32>::new());
+    for left in ["instances", "images", "libvirt"] {
+        assert!(!state.join(left).exists(), "{left} is left after a purge");
+    }
+}
+
+/// This program again, for one test.
+fn again(test: &str, state: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(STATE, state);
+    command
+}
+
+fn inside<F: Future<Output = ()>>(test: &'static str, state: &Path, body: fn(World) -> F) {
+    // The second process of a test is in the first one's namespace already.
+    if std::env::var_os(SECOND).is_none() {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    }
+    let settings = Settings::new(state);
+    embed::prepare(&settings).unwrap();
+    let hello = state.with_file_name("hello.elf");
+    let world = World { settings, test, hello };
+    // Its threads come from this one, and are in its namespaces.
+    tokio::runtime::Runtime::new().unwrap().block_on(body(world));
+}
+
+fn build_hello(to: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../unikernels/hello/build");
+    let output = Command::new(script).arg(to).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Waits with a bound until something is there.
+pub async fn wait_for<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + bound;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < limit, "waited {bound:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The QEMU processes of a state directory.
+fn processes(state: &Path) -> Vec<i32> {
+    let own = format!("{}/", state.display());
+    let is_guest = |line: &str| line.contains("qemu-system") && line.contains(&own) && line.contains("-name");
+    let mut found: Vec<i32> = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            is_guest(&String::from_utf8_lossy(&line)).then_some(pid)
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// Guests' images: the unikernel of the project, and tiny ones made on the spot.
+struct Images(PathBuf);
+
+#[async_trait]
+impl Blobs for Images {
+    async fn fetch(&self, blob: BlobPin, to: PathBuf, _: &Progress) -> Result<(), DriverError> {
+        let tiny = [End::Never, End::PowerOff, End::Panic, End::TripleFault].map(guest::build);
+        let mut all = tiny.into_iter().chain(fs::read(&self.0));
+        let bytes = all.find(|bytes| Digest::of(bytes) == blob.digest).expect("an image of the test");
+        fs::write(to, bytes).map_err(|error| DriverError::transient("writing").with_source(error))
+    }
+}
+
+impl World {
+    pub async fn open(&self) -> LibvirtDriver {
+        LibvirtDriver::open(self.settings.clone(), Arc::new(Images(self.hello.clone()))).await.unwrap()
+    }
+
+    /// The one network of the test.
+    fn network() -> NetworkId {
+        NetworkId(Uuid::from_u128(0x77))
+    }
+
+    pub async fn segment(&self, driver: &LibvirtDriver) {
+        let spec = SegmentPlacement {
+            network: Self::network(),
+            project: "default".parse().unwrap(),
+            name: "lan".parse().unwrap(),
+            mtu: 1420,
+        };
+        let placement = Placement {
+            id: PlacementId(Uuid::from_u128(0x78)),
+            generation: 1,
+            spec: PlacementSpec::Segment(spec),
+        };
+        assert_eq!(driver.ensure(&placement, &Progress::new().0).await.unwrap(), Observed::Segment);
+        assert_eq!(driver.look(&placement).await.unwrap(), Some(Observed::Segment));
+    }
+
+    fn placement(&self, name: &str, number: u128, image: &[u8], interfaces: Vec<Interface>) -> Placement {
+        let blob = BlobPin { digest: Digest::of(image), size: Size::bytes(image.len() as u64) };
+        let format = recognise(image).unwrap();
+        assert_eq!(format, ImageFormat::Pvh);
+        let spec = InstancePlacement {
+            instance: InstanceId(Uuid::from_u128(number)),
+            project: "default".parse().unwrap(),
+            name: name.parse().unwrap(),
+            cpus: 1,
+            memory: Size::mib(64),
+            image: ImagePin { blob, format },
+            initrd: None,
+            command_line: "one <two> & \"three\"".to_owned(),
+            interfaces,
+            power: Power::Running,
+            restart: RestartPolicy::OnFailure,
+            stop_timeout: 20,
+        };
+        Placement {
+            id: PlacementId(Uuid::from_u128(number + 1000)),
+            generation: 1,
+            spec: PlacementSpec::Instance(Box::new(spec)),
+        }
+    }
+
+    pub fn hello(&self) -> Placement {
+        let interface = Interface {
+            network: Self::network(),
+            mac: "52:54:00:12:34:56".parse().unwrap(),
+            ipv4: "10.77.0.2".parse().unwrap(),
+            ipv6: "fd77::2".parse().unwrap(),
+            mtu: 1420,
+        };
+        self.placement("hello", 0xa1, &fs::read(&self.hello).unwrap(), vec![interface])
+    }
+
+    pub fn tiny(&self, end: End, restart: RestartPolicy) -> Placement {
+        let mut placement = self.placement("tiny", 0xb0 + end as u128, &guest::build(end), Vec::new());
+        let PlacementSpec::Instance(spec) = &mut placement.spec else { panic!("an instance") };
+        spec.restart = restart;
+        placement
+    }
+
+    /// The next generation of an instance.
+    pub fn change(&self, placement: &mut Placement, change: impl FnOnce(&mut InstancePlacement)) {
+        let PlacementSpec::Instance(spec) = &mut placement.spec else { panic!("an instance") };
+        change(spec);
+        placement.generation += 1;
+    }
+
+    pub async fn ensure(&self, driver: &LibvirtDriver, placement: &Placement) -> InstanceObserved {
+        match driver.ensure(placement, &Progress::new().0).await {
+            Ok(Observed::Instance(observed)) => observed,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => panic!("{}", error.chain()),
+        }
+    }
+
+    pub async fn observed(&self, driver: &LibvirtDriver, placement: &Placement) -> Option<InstanceObserved> {
+        let found = driver.inventory(std::slice::from_ref(placement)).await.unwrap();
+        let found = found.into_iter().find(|found| found.placement == placement.reference())?;
+        assert_eq!(found.generation, placement.generation);
+        match found.observed {
+            Some(Observed::Instance(observed)) => Some(observed),
+            _ => None,
+        }
+    }
+
+    pub async fn console_says(&self, driver: &LibvirtDriver, placement: &Placement, text: &str) {
+        let action = Action::ConsoleLog { bytes: 4096 };
+        wait_for(text, Duration::from_secs(20), async || {
+            let said = driver.act(&placement.reference(), &action).await.unwrap();
+            String::from_utf8_lossy(&said).contains(text).then_some(())
+        })
+        .await;
+    }
+
+    pub fn tap(&self, placement: &Placement) -> String {
+        tap_name(placement.spec.resource(), 0)
+    }
+
+    fn links(&self, prefix: &str) -> Vec<String> {
+        // The namespace of this thread, which /sys is not always of.
+        let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+        let names = table.lines().filter_map(|line| line.split_once(':'));
+        names.map(|(name, _)| name.trim().to_owned()).filter(|name| name.starts_with(prefix)).collect()
+    }
+
+    pub fn taps(&self) -> Vec<String> {
+        self.links("rt")
+    }
+
+    pub fn bridges(&self) -> Vec<String> {
+        self.links("rz")
+    }
+
+    pub async fn rules(&self) -> Vec<Port> {
+        Ports::of(self.settings.mark()).list().await.unwrap()
+    }
+
+    pub fn processes(&self) -> Vec<i32> {
+        processes(&self.settings.state)
+    }
+
+    pub fn is_second(&self) -> bool {
+        std::env::var_os(SECOND).is_some()
+    }
+
+    /// The same test in another process, which shares namespace and state.
+    pub fn second(&self) -> Child {
+        again(self.test, &self.settings.state).env(SECOND, "yes").spawn().unwrap()
+    }
+
+    fn word(&self, word: &str) -> PathBuf {
+        self.settings.state.with_file_name(word)
+    }
+
+    pub fn say(&self, word: &str) {
+        fs::write(self.word(word), "").unwrap();
+    }
+
+    pub fn said(&self, word: &str) -> Option<()> {
+        self.word(word).exists().then_some(())
+    }
+}
