@@ -64,6 +64,8 @@ pub struct Link {
     pub mtu: u32,
     /// The index of the bridge that it is a port of.
     pub controller: Option<u32>,
+    /// The index of the other end of a pair, in that end's namespace.
+    pub peer: Option<u32>,
     /// The free text that goes with it (IFLA_IFALIAS).
     pub alias: Option<String>,
     pub altnames: Vec<String>,
@@ -268,6 +270,7 @@ fn parse(message: LinkMessage) -> Link {
         up: message.header.flags.contains(LinkFlags::Up),
         mtu: 0,
         controller: None,
+        peer: None,
         alias: None,
         altnames: Vec::new(),
         kind: None,
@@ -278,6 +281,7 @@ fn parse(message: LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(index) => link.controller = Some(index),
+            LinkAttribute::Link(index) => link.peer = Some(index),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Address(octets) => link.mac = octets.try_into().ok(),
             LinkAttribute::PropList(props) => {

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,17 +26,32 @@ pub enum LockError {
 }
 
 /// Held until it is dropped, or its process ends.
-pub struct Lock(#[expect(dead_code, reason = "unlocks when dropped")] Flock<File>);
+pub struct Lock {
+    path: PathBuf,
+    #[expect(dead_code, reason = "unlocks when dropped")]
+    file: Flock<File>,
+}
+
+impl Drop for Lock {
+    /// Takes the file away while it is still locked: who waits for it sees that, and makes another.
+    fn drop(&mut self) {
+        // A file that stays is no harm: the next one to take the lock uses it.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_dir(DIRECTORY);
+    }
+}
 
 /// Takes the lock of a name, waiting for who has it.
 pub async fn take(name: &str) -> Result<Lock, LockError> {
     let path = Path::new(DIRECTORY).join(format!("{name}.lock"));
-    let mut file = open(&path).map_err(|e| LockError::Open(path.clone(), e))?;
     let started = std::time::Instant::now();
     loop {
+        let file = open(&path).map_err(|e| LockError::Open(path.clone(), e))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => return Ok(Lock(held)),
-            Err((back, Errno::EWOULDBLOCK)) if started.elapsed() < PATIENCE => file = back,
+            Ok(file) if is_at(&file, &path) => return Ok(Lock { path, file }),
+            // Taken away by who had it before.
+            Ok(_) => continue,
+            Err((_, Errno::EWOULDBLOCK)) if started.elapsed() < PATIENCE => {}
             Err((_, Errno::EWOULDBLOCK)) => return Err(LockError::Busy(path)),
             Err((_, errno)) => return Err(LockError::Take(path, errno)),
         }
@@ -44,15 +59,27 @@ pub async fn take(name: &str) -> Result<Lock, LockError> {
     }
 }
 
+fn is_at(file: &File, path: &Path) -> bool {
+    let there = std::fs::metadata(path).map(|there| (there.dev(), there.ino()));
+    matches!((file.metadata(), there), (Ok(own), Ok(there)) if (own.dev(), own.ino()) == there)
+}
+
+/// The folder may be taken away by another process between making it and opening a file in it.
 fn open(path: &Path) -> io::Result<File> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(DIRECTORY)?;
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
+    loop {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(DIRECTORY)?;
+        match OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+        {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+    }
 }

@@ -77,6 +77,12 @@ impl Namespace {
         (here.dev() == own.dev()).then(|| here.ino())
     }
 
+    /// Whether a process is inside: one that has ended is not.
+    pub fn holds(&self, pid: i32) -> bool {
+        let process = std::fs::metadata(format!("/proc/{pid}/ns/net")).ok();
+        process.is_some_and(|process| self.inode() == Some(process.ino()))
+    }
+
     /// Makes it where there is none. Returns whether there was none.
     pub async fn ensure(&self) -> Result<bool, NamespaceError> {
         if self.exists() {

@@ -91,9 +91,7 @@ impl Ports {
     }
 
     async fn lock(&self) -> Result<lock::Lock, PortError> {
-        lock::take(&format!("ports-{}", self.mark))
-            .await
-            .map_err(PortError::Lock)
+        lock::take("ports").await.map_err(PortError::Lock)
     }
 
     async fn listing(&self) -> Result<Option<Listing>, PortError> {

@@ -130,13 +130,12 @@ fn is_ours(link: &Link) -> bool {
         })
 }
 
-fn parameters(bridge: &str) -> [(String, &'static str); 6] {
+/// Not per-link forwarding: the host-wide switch overwrites it, and the shield leaves nothing to forward.
+fn parameters(bridge: &str) -> [(String, &'static str); 4] {
     [
         (format!("net/ipv6/conf/{bridge}/disable_ipv6"), "1"),
         (format!("net/ipv6/conf/{bridge}/addr_gen_mode"), "1"),
         (format!("net/ipv6/conf/{bridge}/accept_ra"), "0"),
-        (format!("net/ipv6/conf/{bridge}/forwarding"), "0"),
-        (format!("net/ipv4/conf/{bridge}/forwarding"), "0"),
         // Answers no ARP request at all.
         (format!("net/ipv4/conf/{bridge}/arp_ignore"), "8"),
     ]

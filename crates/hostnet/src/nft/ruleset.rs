@@ -115,7 +115,12 @@ impl Ruleset {
             json!({ "delete": table }),
             json!({ "add": table }),
         ];
-        commands.extend(self.commands.iter().cloned());
+        // A rule may jump to a chain that was described after it.
+        let (rules, others): (Vec<&Value>, Vec<&Value>) = self
+            .commands
+            .iter()
+            .partition(|command| command["add"].get("rule").is_some());
+        commands.extend(others.into_iter().chain(rules).cloned());
         let mut about = self.clone();
         about.commands.clear();
         about.add("chain", json!({ "name": ABOUT }));

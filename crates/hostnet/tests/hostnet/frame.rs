@@ -163,9 +163,8 @@ pub async fn answers_arp(asker: &Place, mac: [u8; 6], own: &str, whose: &str) ->
                 MsgFlags::empty(),
             )
             .unwrap();
-            // An answer (operation 2) to our MAC and address.
-            let answered = [&[0, 6, 4, 0, 2][..]].concat();
-            arrives(&socket, &answered[1..]).await
+            // Operation 2, an answer, after the lengths of the addresses.
+            arrives(&socket, &[6, 4, 0, 2]).await
         })
         .await
 }

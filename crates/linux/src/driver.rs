@@ -1,0 +1,229 @@
+//! The driver: what the job loop calls, with a lock for each network.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rhyzome_component::{Driver, DriverError, Progress};
+use rhyzome_hostnet::{Mark, host_warnings};
+use rhyzome_model::component::HostFacts;
+use rhyzome_model::job::Action;
+use rhyzome_model::placement::{
+    Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
+};
+use rhyzome_model::{LeaseId, NetworkId, PeerId};
+
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::record::Record;
+use crate::settings::Settings;
+use crate::step::{Interrupt, Step};
+use crate::watch::Watch;
+use crate::{inventory, lease, network, peer};
+
+const KINDS: [PlacementKind; 3] = [
+    PlacementKind::Network,
+    PlacementKind::Lease,
+    PlacementKind::Peer,
+];
+
+/// Networks, leases and peers on a Linux host. Acts on the network namespace of its process.
+pub struct LinuxDriver {
+    settings: Settings,
+    mark: Mark,
+    locks: Mutex<HashMap<NetworkId, Arc<tokio::sync::Mutex<()>>>>,
+    watch: Watch,
+    interrupt: Option<Interrupt>,
+}
+
+impl LinuxDriver {
+    pub fn new(settings: Settings) -> Self {
+        let mark = settings.mark();
+        Self {
+            settings,
+            mark,
+            locks: Mutex::default(),
+            watch: Watch::new(),
+            interrupt: None,
+        }
+    }
+
+    /// For tests: asks before each step whether to end the workflow there.
+    #[must_use]
+    pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self {
+            interrupt: Some(interrupt),
+            ..self
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    pub(crate) fn layout(&self, network: NetworkId) -> Layout {
+        Layout::new(&self.settings.state_dir, self.mark, network)
+    }
+
+    pub(crate) fn reach(&self, step: Step, progress: &Progress) -> Result<(), Error> {
+        progress.step(step.as_str());
+        match &self.interrupt {
+            Some(interrupt) if interrupt(step) => Err(Error::Interrupted(step.as_str())),
+            _ => Ok(()),
+        }
+    }
+
+    /// One workflow at a time for each network.
+    pub(crate) async fn lock(&self, network: NetworkId) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = self
+            .locks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(network)
+            .or_default()
+            .clone();
+        lock.lock_owned().await
+    }
+
+    async fn bring(&self, placement: &Placement, progress: &Progress) -> Result<Observed, Error> {
+        let (id, generation) = (placement.id, placement.generation);
+        match &placement.spec {
+            PlacementSpec::Network(spec) => {
+                let _lock = self.lock(spec.network).await;
+                let record = Record {
+                    placement: id,
+                    generation,
+                    spec: spec.clone(),
+                };
+                network::ensure(self, &record, progress)
+                    .await
+                    .map(Observed::Network)
+            }
+            PlacementSpec::Lease(spec) => {
+                let _lock = self.lock(spec.network).await;
+                self.reach(Step::Leases, progress)?;
+                let record = Record {
+                    placement: id,
+                    generation,
+                    spec: spec.clone(),
+                };
+                lease::ensure(self, &record).await.map(|()| Observed::Lease)
+            }
+            PlacementSpec::Peer(spec) => {
+                let _lock = self.lock(spec.network).await;
+                self.reach(Step::Peers, progress)?;
+                let record = Record {
+                    placement: id,
+                    generation,
+                    spec: spec.clone(),
+                };
+                peer::ensure(self, &record).await.map(|()| Observed::Peer)
+            }
+            other => Err(Error::Kind(other.kind())),
+        }
+    }
+
+    async fn take_away(&self, target: &PlacementRef, progress: &Progress) -> Result<(), Error> {
+        // A lease or peer without its network names nothing that could be found.
+        let Some(network) = target.network else {
+            return Ok(());
+        };
+        let _lock = self.lock(network).await;
+        match target.kind {
+            PlacementKind::Network => network::remove(self, network, progress).await,
+            PlacementKind::Lease => {
+                self.reach(Step::Leases, progress)?;
+                lease::remove(self, network, LeaseId(target.resource)).await
+            }
+            PlacementKind::Peer => {
+                self.reach(Step::Peers, progress)?;
+                peer::remove(self, network, PeerId(target.resource)).await
+            }
+            other => Err(Error::Kind(other)),
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for LinuxDriver {
+    fn kinds(&self) -> &'static [PlacementKind] {
+        &KINDS
+    }
+
+    async fn facts(&self) -> Result<HostFacts, DriverError> {
+        let mut details = BTreeMap::from([
+            ("endpoint".to_owned(), "userspace".to_owned()),
+            ("mark".to_owned(), self.mark.to_string()),
+            (
+                "ipv6_egress".to_owned(),
+                "none: a unique local prefix has no way out here".to_owned(),
+            ),
+        ]);
+        if self.settings.upstream().is_empty() {
+            let why = "none: networks with egress do not resolve names outside; set upstream_dns";
+            details.insert("upstream_dns".to_owned(), why.to_owned());
+        }
+        for (number, warning) in host_warnings().await.into_iter().enumerate() {
+            details.insert(format!("warning_{}", number + 1), warning);
+        }
+        let hostname = nix::unistd::gethostname().unwrap_or_default();
+        Ok(HostFacts {
+            hostname: hostname.to_string_lossy().into_owned(),
+            public_address: self.settings.public_address.clone(),
+            endpoint_ports: Some(self.settings.endpoint_ports),
+            mtu: Some(self.settings.mtu),
+            details,
+            ..HostFacts::default()
+        })
+    }
+
+    async fn ensure(
+        &self,
+        placement: &Placement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError> {
+        let what = format!("cannot keep the {}", placement.spec.kind());
+        self.bring(placement, progress)
+            .await
+            .map_err(|e| e.into_driver(&what))
+    }
+
+    async fn remove(&self, target: &PlacementRef, progress: &Progress) -> Result<(), DriverError> {
+        let what = format!("cannot remove the {}", target.kind);
+        self.take_away(target, progress)
+            .await
+            .map_err(|e| e.into_driver(&what))
+    }
+
+    async fn act(&self, target: &PlacementRef, action: &Action) -> Result<Vec<u8>, DriverError> {
+        Err(DriverError::unsupported(format!(
+            "nothing can be done to a {} like {action:?}",
+            target.kind
+        )))
+    }
+
+    async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
+        inventory::all(self, accepted)
+            .await
+            .map_err(|e| e.into_driver("cannot look at the networks here"))
+    }
+
+    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+        let what = format!("cannot look at the {}", placement.spec.kind());
+        inventory::one(self, placement)
+            .await
+            .map_err(|e| e.into_driver(&what))
+    }
+
+    async fn changed(&self) -> PlacementRef {
+        self.watch.next().await
+    }
+}

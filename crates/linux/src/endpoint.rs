@@ -1,0 +1,175 @@
+//! The WireGuard endpoint of a network: which process it should be, and its peers.
+
+use ipnet::IpNet;
+use rhyzome_model::network::{NetworkObserved, NetworkPlacement};
+use rhyzome_model::peer::PeerPlacement;
+use rhyzome_wireguard::endpoint::{self, Backend, EndpointOptions, Running, SpawnError, Status};
+use rhyzome_wireguard::key::PublicKey;
+use rhyzome_wireguard::peers::{Peer, PeerSet, plan};
+
+use crate::error::Error;
+use crate::layout::{Layout, TUNNEL};
+use crate::process::{self, Process};
+use crate::record::{self, PeerRecord, Shelf};
+use crate::router;
+use crate::settings::Settings;
+
+/// What WireGuard adds to a packet: 40 bytes of IPv6, 8 of UDP, 32 of its own.
+const OVERHEAD: u16 = 80;
+/// What IPv6 takes at least (RFC 8200), and what fits an ordinary way through the internet.
+const MTU: (u16, u16) = (1280, 1420);
+
+fn options(layout: &Layout, spec: &NetworkPlacement) -> EndpointOptions {
+    EndpointOptions {
+        dir: layout.endpoint(),
+        interface: TUNNEL.to_owned(),
+        namespace: Some(layout.namespace.path()),
+        listen_port: spec.endpoint_port,
+        mtu: spec.mtu.saturating_sub(OVERHEAD).clamp(MTU.0, MTU.1),
+        addresses: Vec::new(),
+        routes: vec![spec.peers_ipv4.into(), spec.peers_ipv6.into()],
+        wg_link: None,
+    }
+}
+
+/// Starts it where it does not run as asked.
+pub(crate) async fn ensure(
+    layout: &Layout,
+    spec: &NetworkPlacement,
+    settings: &Settings,
+) -> Result<Running, Error> {
+    record::make_folder(&layout.endpoint())?;
+    if router::find_inside(layout, TUNNEL).await?.is_none() {
+        // One that runs has its interface in a namespace that is not the network's any more.
+        endpoint::stop(&layout.endpoint())
+            .await
+            .map_err(Error::EndpointStop)?;
+    }
+    let options = options(layout, spec);
+    endpoint::ensure(&options, &settings.endpoint_program)
+        .await
+        .map_err(Error::Endpoint)
+}
+
+/// What it says of itself, and its process; none where it does not run as asked, or does not answer.
+pub(crate) async fn look(
+    layout: &Layout,
+    spec: &NetworkPlacement,
+) -> Result<Option<(Status, Process)>, Error> {
+    let running = match endpoint::find(&layout.endpoint()).await {
+        Ok(running) => running,
+        Err(SpawnError::Unresponsive { .. }) => None,
+        Err(e) => return Err(Error::Endpoint(e)),
+    };
+    let Some(Running { status, .. }) = running else {
+        return Ok(None);
+    };
+    let wanted = options(layout, spec);
+    let told = EndpointOptions {
+        dir: wanted.dir.clone(),
+        ..status.options.clone()
+    };
+    let pid = i32::try_from(status.pid).unwrap_or_default();
+    let process = find_below(&layout.folder)?
+        .into_iter()
+        .find(|process| process.pid == pid);
+    Ok(process
+        .filter(|_| told == wanted)
+        .map(|process| (status, process)))
+}
+
+/// All of a folder's.
+pub(crate) fn find_below(folder: &std::path::Path) -> Result<Vec<Process>, Error> {
+    process::find(|arguments| {
+        // `… wireguard-endpoint FOLDER`
+        matches!(arguments, [.., verb, dir] if verb == b"wireguard-endpoint" && process::is_below(dir, folder))
+    })
+}
+
+pub(crate) async fn stop(layout: &Layout) -> Result<(), Error> {
+    endpoint::stop(&layout.endpoint())
+        .await
+        .map_err(Error::EndpointStop)?;
+    for process in find_below(&layout.folder)? {
+        process.stop().await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn observed(status: &Status) -> NetworkObserved {
+    let kind = match status.backend {
+        Backend::Userspace => "userspace",
+    };
+    NetworkObserved {
+        endpoint_key: status.public_key.to_string(),
+        endpoint_kind: kind.to_owned(),
+    }
+}
+
+pub(crate) fn key(spec: &PeerPlacement) -> Result<PublicKey, Error> {
+    spec.public_key
+        .parse()
+        .map_err(|e| Error::Key(spec.public_key.clone(), e))
+}
+
+fn wanted(spec: &PeerPlacement) -> Result<Peer, Error> {
+    Ok(Peer::new(
+        key(spec)?,
+        [
+            IpNet::from(std::net::IpAddr::V4(spec.ipv4)),
+            std::net::IpAddr::V6(spec.ipv6).into(),
+        ],
+    ))
+}
+
+/// The peers as recorded. Where two have the same key, the one with the smaller id.
+fn recorded(layout: &Layout) -> Result<PeerSet, Error> {
+    let records: Vec<PeerRecord> = record::list(&layout.folder, Shelf::Peers)?;
+    let mut peers = PeerSet::new();
+    for record in &records {
+        let peer = wanted(&record.spec)?;
+        peers.entry(peer.public_key).or_insert(peer);
+    }
+    Ok(peers)
+}
+
+fn in_force(status: &Status) -> PeerSet {
+    status
+        .peers
+        .iter()
+        .map(|peer| {
+            (
+                peer.public_key,
+                Peer::new(peer.public_key, peer.allowed_ips.iter().copied()),
+            )
+        })
+        .collect()
+}
+
+/// Brings the peers in force to those recorded, by difference. They are when this returns, except for
+/// those that the endpoint refused, which are named with the reason.
+pub(crate) async fn sync(
+    layout: &Layout,
+    running: &mut Running,
+) -> Result<Vec<(String, String)>, Error> {
+    let status = running.control.status().await.map_err(Error::Control)?;
+    let changes = plan(&in_force(&status), &recorded(layout)?);
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let applied = running
+        .control
+        .apply(&changes)
+        .await
+        .map_err(Error::Control)?;
+    Ok(applied
+        .failed
+        .into_iter()
+        .map(|failure| (failure.public_key, failure.reason))
+        .collect())
+}
+
+/// Whether a peer is in force as it should be.
+pub(crate) fn has(status: &Status, spec: &PeerPlacement) -> bool {
+    wanted(spec).is_ok_and(|peer| in_force(status).get(&peer.public_key) == Some(&peer))
+}

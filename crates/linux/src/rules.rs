@@ -1,0 +1,259 @@
+//! The firewalls as rulesets: a network's own, in its namespace, and the host's for the ways out. Pure.
+
+use rhyzome_hostnet::Mark;
+use rhyzome_hostnet::nft::{
+    Ruleset, accept, clamp_segment_size, connection_in, discard, is, is_not_within, is_one_of,
+    is_within, jump, masquerade, meta, payload, reject,
+};
+use rhyzome_model::network::NetworkPlacement;
+use serde_json::{Value, json};
+
+use crate::layout::{SEGMENT_LINK, TUNNEL, UPLINK};
+
+fn hook(kind: &str, hook: &str, priority: i32, policy: &str) -> Value {
+    json!({ "type": kind, "hook": hook, "prio": priority, "policy": policy })
+}
+
+// Priorities of nftables' named places (linux/netfilter_ipv4.h).
+const MANGLE: i32 = -150;
+const FILTER: i32 = 0;
+const SOURCE_NAT: i32 = 100;
+
+fn comes_from(link: &str) -> Value {
+    is(meta("iifname"), link)
+}
+
+fn goes_to(link: &str) -> Value {
+    is(meta("oifname"), link)
+}
+
+/// What a network's router lets through. All else is dropped; what an instance asks of the world
+/// outside without having egress is refused, so that it need not wait.
+pub(crate) fn router(spec: &NetworkPlacement) -> Ruleset {
+    let ruleset = Ruleset::new("inet", "rhyzome")
+        .base_chain("input", hook("filter", "input", FILTER, "drop"));
+    forward(from_tunnel(from_segment(ruleset, spec), spec), spec)
+        .base_chain("clamp", hook("filter", "forward", MANGLE, "accept"))
+        .rule("clamp", clamp_segment_size())
+        .base_chain("leave", hook("nat", "postrouting", SOURCE_NAT, "accept"))
+        .rule(
+            "leave",
+            [
+                goes_to(UPLINK),
+                is_within(payload("ip", "saddr"), spec.ipv4),
+                masquerade(),
+            ],
+        )
+}
+
+/// What the router itself answers instances.
+fn from_segment(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
+    let udp = |port: u16| is(payload("udp", "dport"), port);
+    ruleset
+        .rule("input", [comes_from("lo"), accept()])
+        .rule(
+            "input",
+            [connection_in(&["established", "related"]), accept()],
+        )
+        .rule("input", [connection_in(&["invalid"]), discard()])
+        .rule("input", [comes_from(SEGMENT_LINK), jump("from_segment")])
+        .rule("input", [comes_from(TUNNEL), jump("from_tunnel")])
+        .chain("from_segment")
+        // DHCP (RFC 2131) and DHCPv6 (RFC 8415).
+        .rule("from_segment", [udp(67), accept()])
+        .rule("from_segment", [udp(547), accept()])
+        .rule(
+            "from_segment",
+            [
+                is_one_of(payload("icmpv6", "type"), NEIGHBOUR_DISCOVERY),
+                accept(),
+            ],
+        )
+        .rule(
+            "from_segment",
+            [is_not_within(payload("ip", "saddr"), spec.ipv4), discard()],
+        )
+        .rule("from_segment", [jump("services")])
+        .chain("services")
+        .rule(
+            "services",
+            [
+                is_one_of(meta("l4proto"), ["tcp", "udp"]),
+                is(payload("th", "dport"), 53),
+                accept(),
+            ],
+        )
+        .rule(
+            "services",
+            [is(payload("icmp", "type"), "echo-request"), accept()],
+        )
+        .rule(
+            "services",
+            [is(payload("icmpv6", "type"), "echo-request"), accept()],
+        )
+        .rule("services", [discard()])
+}
+
+/// Solicitations and advertisements of routers and neighbours (RFC 4861), and reports of listeners
+/// (RFC 2710, RFC 3810).
+const NEIGHBOUR_DISCOVERY: [u8; 6] = [131, 132, 133, 135, 136, 143];
+
+/// What the router itself answers peers: at its addresses in the network.
+fn from_tunnel(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
+    let router4 = is(payload("ip", "daddr"), spec.router_ipv4().to_string());
+    let router6 = is(payload("ip6", "daddr"), spec.router_ipv6().to_string());
+    ruleset
+        .chain("from_tunnel")
+        .rule("from_tunnel", [router4, jump("services")])
+        .rule("from_tunnel", [router6, jump("services")])
+        .rule("from_tunnel", [discard()])
+}
+
+fn forward(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
+    let from = |version: &str| payload(version, "saddr");
+    let to = |version: &str| payload(version, "daddr");
+    let inward = [comes_from(TUNNEL), goes_to(SEGMENT_LINK)];
+    let outward = [comes_from(SEGMENT_LINK), goes_to(TUNNEL)];
+    let rule = |links: &[Value; 2], from: Value, to: Value| {
+        links
+            .iter()
+            .cloned()
+            .chain([from, to, accept()])
+            .collect::<Vec<_>>()
+    };
+    let (peers4, peers6) = (spec.peers_ipv4, spec.peers_ipv6);
+    let mut ruleset = ruleset
+        .base_chain("forward", hook("filter", "forward", FILTER, "drop"))
+        .rule(
+            "forward",
+            [connection_in(&["established", "related"]), accept()],
+        )
+        .rule("forward", [connection_in(&["invalid"]), discard()])
+        .rule(
+            "forward",
+            rule(
+                &inward,
+                is_within(from("ip"), peers4),
+                is_within(to("ip"), spec.ipv4),
+            ),
+        )
+        .rule(
+            "forward",
+            rule(
+                &inward,
+                is_within(from("ip6"), peers6),
+                is_within(to("ip6"), spec.ipv6),
+            ),
+        )
+        .rule(
+            "forward",
+            rule(
+                &outward,
+                is_within(from("ip"), spec.ipv4),
+                is_within(to("ip"), peers4),
+            ),
+        )
+        .rule(
+            "forward",
+            rule(
+                &outward,
+                is_within(from("ip6"), spec.ipv6),
+                is_within(to("ip6"), peers6),
+            ),
+        );
+    if spec.egress {
+        let leaves = [
+            comes_from(SEGMENT_LINK),
+            goes_to(UPLINK),
+            is_within(from("ip"), spec.ipv4),
+            accept(),
+        ];
+        ruleset = ruleset.rule("forward", leaves);
+    }
+    ruleset.rule("forward", [comes_from(SEGMENT_LINK), reject()])
+}
+
+/// The set of the host's ends of ways out, in [`host`].
+pub(crate) const UPLINKS: &str = "uplinks";
+
+/// What the host lets through for networks with egress: to the world outside, and answers. Not to the
+/// host itself, not to each other, not to any other link of Rhyzome's.
+pub(crate) fn host(mark: Mark) -> Ruleset {
+    let set = format!("@{UPLINKS}");
+    let from_uplink = || is(meta("iifname"), set.as_str());
+    let to_uplink = || is(meta("oifname"), set.as_str());
+    Ruleset::new("inet", format!("rhyzome_{mark}"))
+        .set(UPLINKS, &["ifname"])
+        .base_chain("input", hook("filter", "input", FILTER - 1, "accept"))
+        .rule("input", [from_uplink(), discard()])
+        .base_chain("forward", hook("filter", "forward", FILTER - 1, "accept"))
+        .rule("forward", [from_uplink(), to_uplink(), discard()])
+        .rule(
+            "forward",
+            [from_uplink(), is(meta("oifname"), "rz*"), discard()],
+        )
+        .rule(
+            "forward",
+            [
+                to_uplink(),
+                connection_in(&["established", "related"]),
+                accept(),
+            ],
+        )
+        .rule("forward", [to_uplink(), discard()])
+        .base_chain("leave", hook("nat", "postrouting", SOURCE_NAT, "accept"))
+        .rule("leave", [from_uplink(), masquerade()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rhyzome_model::NetworkId;
+    use uuid::Uuid;
+
+    fn spec(egress: bool) -> NetworkPlacement {
+        NetworkPlacement {
+            network: NetworkId(Uuid::nil()),
+            project: "default".parse().unwrap(),
+            name: "lan".parse().unwrap(),
+            ipv4: "10.1.2.0/24".parse().unwrap(),
+            ipv6: "fd00:1:2:3::/64".parse().unwrap(),
+            domain: "lan.default.rhyzome.internal".to_owned(),
+            mtu: 1420,
+            egress,
+            endpoint_port: 51820,
+            peers_ipv4: "10.200.0.0/16".parse().unwrap(),
+            peers_ipv6: "fd00:1:2:ffff::/64".parse().unwrap(),
+        }
+    }
+
+    fn lines(ruleset: &Ruleset) -> String {
+        ruleset
+            .commands()
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn a_closed_network_has_no_rule_that_leads_out() {
+        insta::assert_snapshot!(lines(&router(&spec(false))));
+    }
+
+    #[test]
+    fn egress_adds_one_rule() {
+        let (closed, open) = (lines(&router(&spec(false))), lines(&router(&spec(true))));
+        let added: Vec<&str> = open
+            .lines()
+            .filter(|line| !closed.lines().any(|other| other == *line))
+            .collect();
+        let rules = added.iter().filter(|line| !line.contains("about"));
+        assert_eq!(rules.count(), 1, "{added:?}");
+    }
+
+    #[test]
+    fn the_hosts_rules_name_only_our_links() {
+        insta::assert_snapshot!(lines(&host("89abcdef".parse().unwrap())));
+    }
+}

@@ -1,0 +1,20 @@
+//! The driver on real namespaces, dnsmasq, nftables and WireGuard, on hosts that are network namespaces
+//! of the tests' own. Needs root.
+
+#[path = "linux/client.rs"]
+mod client;
+#[path = "linux/convergence.rs"]
+mod convergence;
+#[path = "linux/leases.rs"]
+mod leases;
+#[path = "linux/peers.rs"]
+mod peers;
+#[path = "linux/reach.rs"]
+mod reach;
+#[path = "linux/repair.rs"]
+mod repair;
+#[path = "linux/site.rs"]
+mod site;
+#[expect(dead_code, reason = "shared with hostnet's tests, which use all of it")]
+#[path = "../../hostnet/tests/hostnet/world.rs"]
+mod world;

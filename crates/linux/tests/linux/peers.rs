@@ -1,0 +1,278 @@
+//! Peers through real WireGuard: a member's tunnel from elsewhere to an instance.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rhyzome_component::Driver;
+use rhyzome_hostnet::Links;
+use rhyzome_hostnet::link::Change;
+use rhyzome_model::PeerId;
+use rhyzome_model::job::FailureKind;
+use rhyzome_model::network::NetworkPlacement;
+use rhyzome_model::peer::PeerPlacement;
+use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
+use rhyzome_wireguard::config::{ClientConfig, HostPort, PeerConfig};
+use rhyzome_wireguard::key::PrivateKey;
+use rhyzome_wireguard::tunnel::Tunnel;
+use tokio::io::AsyncReadExt;
+use uuid::Uuid;
+
+use crate::client::{GREETING, Server, configure};
+use crate::site::{Site, instance, lease, network, on_a_site, placed};
+use crate::world::Place;
+
+/// A member's device, next to the host as 192.0.2.2.
+struct Member {
+    place: Place,
+    key: PrivateKey,
+    placement: Placement,
+    spec: PeerPlacement,
+}
+
+async fn member(network: &NetworkPlacement) -> Member {
+    let place = Place::new("member").await;
+    let links = Links::open().unwrap();
+    links.add_veth("out0", "eth0").await.unwrap();
+    let eth0 = links.find("eth0").await.unwrap().unwrap();
+    let namespace = std::fs::File::open(place.0.path()).unwrap();
+    links
+        .change(
+            eth0.index,
+            Change {
+                namespace: Some(&namespace),
+                ..Change::default()
+            },
+        )
+        .await
+        .unwrap();
+    let out0 = links.find("out0").await.unwrap().unwrap();
+    links
+        .change(
+            out0.index,
+            Change {
+                up: Some(true),
+                ..Change::default()
+            },
+        )
+        .await
+        .unwrap();
+    links
+        .ensure_addresses(out0.index, &["192.0.2.1/24".parse().unwrap()])
+        .await
+        .unwrap();
+    place
+        .run(|| async {
+            let links = Links::open().unwrap();
+            let eth0 = links.find("eth0").await.unwrap().unwrap();
+            links
+                .change(
+                    eth0.index,
+                    Change {
+                        up: Some(true),
+                        ..Change::default()
+                    },
+                )
+                .await
+                .unwrap();
+            links
+                .ensure_addresses(eth0.index, &["192.0.2.2/24".parse().unwrap()])
+                .await
+                .unwrap();
+        })
+        .await;
+    let key = PrivateKey::generate(&mut rand::rng());
+    let spec = peer(network, &key, 9);
+    Member {
+        place,
+        key,
+        placement: placed(PlacementSpec::Peer(spec.clone())),
+        spec,
+    }
+}
+
+fn peer(network: &NetworkPlacement, key: &PrivateKey, number: u8) -> PeerPlacement {
+    PeerPlacement {
+        peer: PeerId(Uuid::new_v4()),
+        network: network.network,
+        public_key: key.public_key().to_string(),
+        ipv4: [10, 200, 0, number].into(),
+        ipv6: format!("fd00:1:2:ffff::{number:x}").parse().unwrap(),
+    }
+}
+
+impl Member {
+    /// Whether a greeting comes through the endpoint of a network.
+    async fn reaches(
+        &self,
+        network: &NetworkPlacement,
+        endpoint_key: &str,
+        to: SocketAddr,
+    ) -> bool {
+        let config = ClientConfig {
+            private_key: self.key.clone(),
+            addresses: vec![
+                format!("{}/32", self.spec.ipv4).parse().unwrap(),
+                format!("{}/128", self.spec.ipv6).parse().unwrap(),
+            ],
+            dns: Vec::new(),
+            search: Vec::new(),
+            mtu: Some(1370),
+            peers: vec![PeerConfig {
+                public_key: endpoint_key.parse().unwrap(),
+                preshared_key: None,
+                endpoint: HostPort::new("192.0.2.1", network.endpoint_port).unwrap(),
+                allowed_ips: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()],
+                keepalive: None,
+            }],
+        };
+        let work = move || async move {
+            let tunnel = Tunnel::start(&config).await.unwrap();
+            let greeting = async {
+                let mut stream = tunnel.connect(to, Duration::from_secs(2)).await.ok()?;
+                let mut text = String::new();
+                stream.read_to_string(&mut text).await.ok()?;
+                Some(text)
+            };
+            let greeting = tokio::time::timeout(Duration::from_secs(3), greeting)
+                .await
+                .ok()
+                .flatten();
+            tunnel.stop().await;
+            greeting.as_deref() == Some(GREETING)
+        };
+        self.place.run(work).await
+    }
+}
+
+async fn made(site: &Site, number: u8) -> (Placement, NetworkPlacement, String) {
+    let (placement, spec) = network(number);
+    let Observed::Network(observed) = site.ensure(&placement).await.unwrap() else {
+        panic!("a network")
+    };
+    assert_eq!(observed.endpoint_kind, "userspace");
+    (placement, spec, observed.endpoint_key)
+}
+
+#[test]
+fn a_peer_reaches_its_network_and_no_other_until_it_is_removed() {
+    on_a_site(|site| async move {
+        let (_one, spec, key) = made(&site, 1).await;
+        let (_two, other, other_key) = made(&site, 2).await;
+        let mut instances = Vec::new();
+        for network in [&spec, &other] {
+            let (web, web_spec) = lease(network, 17, "web");
+            site.ensure(&web).await.unwrap();
+            let instance = instance(network, web_spec.mac).await;
+            configure(&instance, network, &web_spec).await;
+            let server = Server::in_place(&instance, 80).await;
+            instances.push((instance, web_spec, server));
+        }
+        let (web, foreign) = (&instances[0].1, &instances[1].1);
+        let member = member(&spec).await;
+        assert!(
+            !member.reaches(&spec, &key, (web.ipv4, 80).into()).await,
+            "not yet a peer"
+        );
+        assert_eq!(
+            site.ensure(&member.placement).await.unwrap(),
+            Observed::Peer
+        );
+        assert!(member.reaches(&spec, &key, (web.ipv4, 80).into()).await);
+        assert!(
+            member.reaches(&spec, &key, (web.ipv6, 80).into()).await,
+            "over IPv6"
+        );
+        assert!(
+            !member.reaches(&spec, &key, (foreign.ipv4, 80).into()).await,
+            "through its own endpoint"
+        );
+        assert!(
+            !member
+                .reaches(&other, &other_key, (foreign.ipv4, 80).into())
+                .await,
+            "through the other's"
+        );
+        assert!(site.driver.look(&member.placement).await.unwrap().is_some());
+        site.remove(&member.placement).await;
+        assert!(
+            !member.reaches(&spec, &key, (web.ipv4, 80).into()).await,
+            "removed"
+        );
+        assert!(site.driver.look(&member.placement).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn peers_survive_the_death_of_the_endpoint_and_removed_ones_do_not_come_back() {
+    on_a_site(|site| async move {
+        let (network, spec, key) = made(&site, 1).await;
+        let stays = placed(PlacementSpec::Peer(peer(
+            &spec,
+            &PrivateKey::generate(&mut rand::rng()),
+            2,
+        )));
+        let goes = placed(PlacementSpec::Peer(peer(
+            &spec,
+            &PrivateKey::generate(&mut rand::rng()),
+            3,
+        )));
+        site.ensure(&stays).await.unwrap();
+        site.ensure(&goes).await.unwrap();
+        let pid = crate::site::processes(site.state.path())
+            .into_iter()
+            .find(|(_, arguments)| arguments.contains("wireguard-endpoint"))
+            .unwrap()
+            .0;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        )
+        .unwrap();
+        site.remove(&goes).await;
+        let Observed::Network(observed) = site.ensure(&network).await.unwrap() else {
+            panic!("a network")
+        };
+        assert_eq!(observed.endpoint_key, key);
+        let accepted = [network.clone(), stays.clone(), goes.clone()];
+        let found = site.driver.inventory(&accepted).await.unwrap();
+        let peers: Vec<_> = found
+            .iter()
+            .filter(|f| f.placement.id != network.id)
+            .collect();
+        assert_eq!(peers.len(), 1);
+        assert_eq!(
+            (&peers[0].placement, &peers[0].observed),
+            (&stays.reference(), &Some(Observed::Peer))
+        );
+    });
+}
+
+#[test]
+fn a_bad_peer_is_refused_and_fails_no_other() {
+    on_a_site(|site| async move {
+        let (_network, spec, _) = made(&site, 1).await;
+        let key = PrivateKey::generate(&mut rand::rng());
+        let good = placed(PlacementSpec::Peer(peer(&spec, &key, 2)));
+        site.ensure(&good).await.unwrap();
+        let mut rubbish = peer(&spec, &key, 3);
+        rubbish.public_key = "rubbish".to_owned();
+        let error = site
+            .ensure(&placed(PlacementSpec::Peer(rubbish)))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, FailureKind::Permanent, "{}", error.chain());
+        let same_address = peer(&spec, &PrivateKey::generate(&mut rand::rng()), 2);
+        let error = site
+            .ensure(&placed(PlacementSpec::Peer(same_address)))
+            .await
+            .unwrap_err();
+        assert!(error.chain().contains("belongs to"), "{}", error.chain());
+        assert!(site.driver.look(&good).await.unwrap().is_some());
+        let later = placed(PlacementSpec::Peer(peer(
+            &spec,
+            &PrivateKey::generate(&mut rand::rng()),
+            4,
+        )));
+        assert_eq!(site.ensure(&later).await.unwrap(), Observed::Peer);
+    });
+}

@@ -1,0 +1,226 @@
+//! Who reaches whom.
+
+use std::net::SocketAddr;
+
+use rhyzome_hostnet::Links;
+use rhyzome_hostnet::link::{Change, Route};
+use rhyzome_model::lease::LeasePlacement;
+use rhyzome_model::network::NetworkPlacement;
+use rhyzome_model::placement::{Placement, PlacementSpec};
+
+use crate::client::{Server, configure, connects};
+use crate::site::{Site, instance, lease, network, on_a_site};
+use crate::world::Place;
+
+/// A network with one instance that greets on port 80.
+struct Lan {
+    placement: Placement,
+    spec: NetworkPlacement,
+    lease: LeasePlacement,
+    instance: Place,
+    _server: Server,
+}
+
+async fn lan(site: &Site, number: u8, egress: bool) -> Lan {
+    let (placement, mut spec) = network(number);
+    spec.egress = egress;
+    let placement = Placement {
+        spec: PlacementSpec::Network(spec.clone()),
+        ..placement
+    };
+    site.ensure(&placement).await.unwrap();
+    let (web, lease) = lease(&spec, 17, "web");
+    site.ensure(&web).await.unwrap();
+    let instance = instance(&spec, lease.mac).await;
+    configure(&instance, &spec, &lease).await;
+    let server = Server::in_place(&instance, 80).await;
+    Lan {
+        placement,
+        spec,
+        lease,
+        instance,
+        _server: server,
+    }
+}
+
+/// A neighbour of the host's that greets on port 80, 192.0.2.2, and a service of the host's own.
+async fn world() -> (Place, Server, Server) {
+    let world = Place::new("world").await;
+    let links = Links::open().unwrap();
+    links.add_veth("out0", "eth0").await.unwrap();
+    let eth0 = links.find("eth0").await.unwrap().unwrap();
+    let namespace = std::fs::File::open(world.0.path()).unwrap();
+    links
+        .change(
+            eth0.index,
+            Change {
+                namespace: Some(&namespace),
+                ..Change::default()
+            },
+        )
+        .await
+        .unwrap();
+    let out0 = links.find("out0").await.unwrap().unwrap();
+    links
+        .change(
+            out0.index,
+            Change {
+                up: Some(true),
+                ..Change::default()
+            },
+        )
+        .await
+        .unwrap();
+    links
+        .ensure_addresses(out0.index, &["192.0.2.1/24".parse().unwrap()])
+        .await
+        .unwrap();
+    world
+        .run(|| async {
+            let links = Links::open().unwrap();
+            let eth0 = links.find("eth0").await.unwrap().unwrap();
+            links
+                .change(
+                    eth0.index,
+                    Change {
+                        up: Some(true),
+                        ..Change::default()
+                    },
+                )
+                .await
+                .unwrap();
+            links
+                .ensure_addresses(eth0.index, &["192.0.2.2/24".parse().unwrap()])
+                .await
+                .unwrap();
+            // The way back, if anything came with its own address.
+            let via = Some("192.0.2.1".parse().unwrap());
+            let route = Route {
+                to: "10.0.0.0/8".parse().unwrap(),
+                via,
+                link: eth0.index,
+            };
+            links.add_route(route).await.unwrap();
+        })
+        .await;
+    let outside = Server::in_place(&world, 80).await;
+    let own = Server::here(80).await;
+    (world, outside, own)
+}
+
+fn outside() -> SocketAddr {
+    "192.0.2.2:80".parse().unwrap()
+}
+
+#[test]
+fn a_closed_network_reaches_nothing_outside() {
+    on_a_site(|site| async move {
+        let _world = world().await;
+        let one = lan(&site, 1, false).await;
+        let two = lan(&site, 2, false).await;
+        let out = async |to: SocketAddr| connects(&one.instance, to).await;
+        assert!(
+            out((one.lease.ipv4, 80).into()).await,
+            "the test can see its own server"
+        );
+        assert!(!out(outside()).await, "the world");
+        assert!(!out("192.0.2.1:80".parse().unwrap()).await, "the host");
+        assert!(!out((two.lease.ipv4, 80).into()).await, "another network");
+        assert!(
+            !out((two.lease.ipv6, 80).into()).await,
+            "another network over IPv6"
+        );
+        assert!(
+            !out((two.spec.router_ipv4(), 53).into()).await,
+            "another network's router"
+        );
+        assert_eq!(
+            rhyzome_hostnet::sysctl::read("net/ipv4/ip_forward")
+                .unwrap()
+                .unwrap(),
+            "0"
+        );
+    });
+}
+
+#[test]
+fn instances_of_one_network_reach_each_other() {
+    on_a_site(|site| async move {
+        let one = lan(&site, 1, false).await;
+        let (db, db_spec) = lease(&one.spec, 18, "db");
+        site.ensure(&db).await.unwrap();
+        let other = instance(&one.spec, db_spec.mac).await;
+        configure(&other, &one.spec, &db_spec).await;
+        assert!(connects(&other, (one.lease.ipv4, 80).into()).await);
+        assert!(connects(&other, (one.lease.ipv6, 80).into()).await);
+    });
+}
+
+#[test]
+fn egress_leads_to_the_world_and_nowhere_else() {
+    on_a_site(|site| async move {
+        let _world = world().await;
+        let one = lan(&site, 1, true).await;
+        let two = lan(&site, 2, true).await;
+        let out = async |to: SocketAddr| connects(&one.instance, to).await;
+        assert!(out(outside()).await, "the world");
+        assert!(
+            connects(&two.instance, outside()).await,
+            "for the other network too"
+        );
+        assert!(
+            !out("192.0.2.1:80".parse().unwrap()).await,
+            "the host's address outside"
+        );
+        assert!(!out((two.lease.ipv4, 80).into()).await, "another network");
+        for address in uplink_addresses().await {
+            assert!(
+                !out((address, 80).into()).await,
+                "the host's or another router's {address}"
+            );
+            assert!(
+                !out((address, 53).into()).await,
+                "the name server at {address}"
+            );
+        }
+        // Nothing comes in that was not asked for.
+        assert!(!connects(&_world.0, (one.lease.ipv4, 80).into()).await);
+        // Off again, the first one ends; the other one goes on.
+        let closed = NetworkPlacement {
+            egress: false,
+            ..one.spec.clone()
+        };
+        let closed = Placement {
+            generation: 2,
+            spec: PlacementSpec::Network(closed),
+            ..one.placement.clone()
+        };
+        site.ensure(&closed).await.unwrap();
+        assert!(!out(outside()).await);
+        assert!(connects(&two.instance, outside()).await);
+        site.remove(&two.placement).await;
+        assert_eq!(
+            rhyzome_hostnet::sysctl::read("net/ipv4/ip_forward")
+                .unwrap()
+                .unwrap(),
+            "0",
+            "put back"
+        );
+    });
+}
+
+/// Both ends of every way out.
+async fn uplink_addresses() -> Vec<std::net::Ipv4Addr> {
+    let links = Links::open().unwrap();
+    let mut found = Vec::new();
+    for (_, address) in links.all_addresses().await.unwrap() {
+        if let std::net::IpAddr::V4(address) = address.addr()
+            && address.octets()[0] == 100
+        {
+            found.push(address);
+            found.push(std::net::Ipv4Addr::from(u32::from(address) + 1));
+        }
+    }
+    assert_eq!(found.len(), 4);
+    found
+}
