@@ -96,22 +96,26 @@ pub async fn list(
     let project = resolve::project(&mut conn, project).await?;
     let rows = instance::list(&mut conn, project, &resolve::after(page)).await?;
     let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
+    let placements =
+        resolve::placements(&mut conn, placement::Listed::Instances, project, page).await?;
     let now = core.now();
-    let mut summaries = Vec::with_capacity(rows.len());
-    for row in rows {
-        let own = placement::of_resource(&mut conn, row.id.0).await?;
-        summaries.push(InstanceSummary {
-            phase: status::phase(row.deleting, &own, now),
-            state: view::observed(&own).map(|observed| observed.state),
+    let summarize = |row: instance::Instance| {
+        let own = placements
+            .get(&row.id.0)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        InstanceSummary {
+            phase: status::phase(row.deleting, own, now),
+            state: view::observed(own).map(|observed| observed.state),
             meta: row.meta,
             host: row.host_name,
             image: row.spec.image,
             cpus: row.spec.cpus,
             memory: row.spec.memory,
             ipv4: row.first_ipv4,
-        });
-    }
-    Ok((summaries, next))
+        }
+    };
+    Ok((rows.into_iter().map(summarize).collect(), next))
 }
 
 /// Changes an instance. What the running guest cannot get is there after its next start; the status

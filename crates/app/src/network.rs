@@ -79,20 +79,24 @@ pub async fn list(
     let project = resolve::project(&mut conn, project).await?;
     let rows = network::list(&mut conn, project, &resolve::after(page)).await?;
     let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
+    let placements =
+        resolve::placements(&mut conn, placement::Listed::Networks, project, page).await?;
     let now = core.now();
-    let mut summaries = Vec::with_capacity(rows.len());
-    for row in rows {
-        let placements = router_placements(&mut conn, row.id).await?;
-        summaries.push(NetworkSummary {
-            phase: status::phase(row.deleting, &placements, now),
+    let summarize = |row: network::Network| {
+        let own = placements
+            .get(&row.id.0)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        NetworkSummary {
+            phase: status::phase(row.deleting, own, now),
             meta: row.meta,
             ipv4: row.ipv4,
             ipv6: row.ipv6,
             egress: row.spec.egress,
             router: row.router_name,
-        });
-    }
-    Ok((summaries, next))
+        }
+    };
+    Ok((rows.into_iter().map(summarize).collect(), next))
 }
 
 /// Changes what can be changed of a network: whether it has egress.

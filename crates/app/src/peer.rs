@@ -80,18 +80,22 @@ pub async fn list(
     let project = resolve::project(&mut conn, project).await?;
     let rows = peer::list(&mut conn, project, &resolve::after(page)).await?;
     let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
+    let placements =
+        resolve::placements(&mut conn, placement::Listed::Peers, project, page).await?;
     let now = core.now();
-    let mut summaries = Vec::with_capacity(rows.len());
-    for row in rows {
-        let placements = placement::of_resource(&mut conn, row.id.0).await?;
-        summaries.push(PeerSummary {
-            phase: status::phase(row.deleting, &placements, now),
+    let summarize = |row: peer::Peer| {
+        let own = placements
+            .get(&row.id.0)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        PeerSummary {
+            phase: status::phase(row.deleting, own, now),
             meta: row.meta,
             ipv4: row.ipv4,
             networks: row.spec.networks,
-        });
-    }
-    Ok((summaries, next))
+        }
+    };
+    Ok((rows.into_iter().map(summarize).collect(), next))
 }
 
 /// Changes which networks a peer may reach.

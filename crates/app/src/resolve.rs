@@ -1,8 +1,11 @@
 //! From names to rows: what is not there, is on its way out or has changed is refused here.
 
+use std::collections::BTreeMap;
+
 use rhyzome_model::resource::{Component, Meta};
 use rhyzome_model::{Name, ProjectId};
-use rhyzome_store::{After, Conn, component, network};
+use rhyzome_store::{After, Conn, component, network, placement};
+use uuid::Uuid;
 
 use crate::{Error, IfMatch, Kind, Listed, PageRequest, Result};
 
@@ -75,4 +78,18 @@ pub fn listed<T>(mut rows: Vec<T>, page: &PageRequest, key: impl Fn(&T) -> Strin
     rows.truncate(limit);
     let next = rows.last().map(key);
     (rows, next)
+}
+
+/// The placements of a page of resources, by resource.
+pub async fn placements(
+    conn: &mut Conn,
+    listed: placement::Listed,
+    project: ProjectId,
+    page: &PageRequest,
+) -> Result<BTreeMap<Uuid, Vec<placement::Row>>> {
+    let mut rows: BTreeMap<Uuid, Vec<placement::Row>> = BTreeMap::new();
+    for row in placement::of_page(conn, listed, project, &after(page)).await? {
+        rows.entry(row.resource).or_default().push(row);
+    }
+    Ok(rows)
 }

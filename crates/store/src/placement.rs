@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::column::{Columns, to_json};
 use crate::statement::Statement;
-use crate::{Conn, Result, Tx};
+use crate::{After, Conn, Result, Tx};
 
 /// Whether what is wanted is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,6 +304,43 @@ pub async fn of_resource(conn: &mut Conn, resource: Uuid) -> Result<Vec<Row>> {
     .bind(resource.to_string())
     .rows(conn, "read a resource's placements", read)
     .await
+}
+
+/// Resources that are listed with what is known of their placements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Instances,
+    Networks,
+    Peers,
+}
+
+/// The own placements of a page of resources, in one statement; without networks' segments.
+pub async fn of_page(
+    conn: &mut Conn,
+    listed: Listed,
+    project: ProjectId,
+    after: &After,
+) -> Result<Vec<Row>> {
+    let text = match listed {
+        Listed::Instances => select!(
+            "WHERE p.kind = 'instance' AND p.resource_id IN (SELECT id FROM instances \
+             WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
+        ),
+        Listed::Networks => select!(
+            "WHERE p.kind = 'network' AND p.resource_id IN (SELECT id FROM networks \
+             WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
+        ),
+        Listed::Peers => select!(
+            "WHERE p.kind = 'peer' AND p.resource_id IN (SELECT id FROM peers \
+             WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
+        ),
+    };
+    query(text)
+        .bind(project.to_string())
+        .bind(after.name.as_str())
+        .bind(after.limit)
+        .rows(conn, "read the placements of a page", read)
+        .await
 }
 
 /// The placements that one waits for.

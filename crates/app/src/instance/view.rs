@@ -101,7 +101,7 @@ fn summary(row: &instance::Instance, own: &[Row], all: &[Row], phase: Phase) -> 
     let host = &row.host_name;
     let missing = all
         .iter()
-        .find(|need| need.kind != PlacementKind::Instance && need.message != "");
+        .find(|need| need.kind != PlacementKind::Instance && !need.message.is_empty());
     let message = own
         .first()
         .map(|placement| placement.message.as_str())
