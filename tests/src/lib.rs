@@ -1,0 +1,29 @@
+//! A whole site on one machine, for tests that try it end to end: real processes, real libvirt, real
+//! network namespaces, real WireGuard.
+//!
+//! ```text
+//!   core's namespace          host's namespace                       member's namespace
+//!   rhyzome-api ── TCP 9090 ── rhyzome-libvirt   instances
+//!   the operator's client      rhyzome-linux     routers ── UDP ───── tunnel, as nobody
+//! ```
+//!
+//! Needs root, and what `scripts/install-packages --test` installs. Everything is in namespaces and a
+//! folder of the world's own, which go with it, however a test ends.
+//!
+//! Left out on purpose: what is tried, which is the tests' own.
+
+pub mod host;
+pub mod member;
+pub mod operator;
+pub mod page;
+pub mod place;
+pub mod process;
+pub mod programs;
+pub mod wait;
+pub mod world;
+
+pub use member::Tunnelled;
+pub use operator::Operator;
+pub use place::Place;
+pub use wait::{eventually, wait_for};
+pub use world::World;
