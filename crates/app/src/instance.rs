@@ -1,20 +1,16 @@
 //! Instances: placed, with their addresses, before anything boots.
 
+mod address;
+mod boot;
+mod host;
 mod power;
 mod view;
 
-use rhyzome_model::address::{router_ipv4, router_ipv6};
-use rhyzome_model::component::ComponentKind;
-use rhyzome_model::image::{ImageFormat, ImageSpec};
-use rhyzome_model::instance::{BlobPin, InstanceSpec};
+use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::placement::PlacementKind;
-use rhyzome_model::resource::{HostVerdict, Instance, InstanceSummary, Meta};
-use rhyzome_model::template::{self, InterfaceValues, Values};
-use rhyzome_model::{ComponentId, Digest, InstanceId, LeaseId, Name, ProjectId, Size};
-use rhyzome_plan::place::{Demand, Host, place};
-use rhyzome_store::lease::Lease;
-use rhyzome_store::network::Network;
-use rhyzome_store::{component, image, instance, lease, placement};
+use rhyzome_model::resource::{Instance, InstanceSummary, Meta};
+use rhyzome_model::{InstanceId, Name, ProjectId};
+use rhyzome_store::{instance, lease, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
@@ -37,15 +33,15 @@ pub async fn create(
     if instance::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("instance", &name));
     }
-    let boots = boot(&mut work, project_id, &spec).await?;
+    let boots = boot::find(&mut work, project_id, &spec).await?;
     let mut networks = Vec::new();
     for network in &spec.networks {
         networks.push(resolve::usable_network(&mut work, project_id, network).await?);
     }
-    let (host, placing) = choose_host(&mut work, &spec).await?;
+    let (host, placing) = host::choose(&mut work, &spec).await?;
     let id = InstanceId(core.uuid());
-    let leases = allocate(&mut work, (project, &name, id), &networks).await?;
-    let command_line = command_line(&name, &spec, &boots.image, (&networks, &leases))?;
+    let leases = address::allocate(&mut work, (project, &name, id), &networks).await?;
+    let command_line = boot::command_line(&name, &spec, &boots.image, (&networks, &leases))?;
     let row = instance::NewInstance {
         id,
         project: project_id,
@@ -136,7 +132,7 @@ pub async fn update(
     resolve::check_match(&found.meta, if_match)?;
     refuse_while_deleting(&found)?;
     check_fixed(&found, &spec)?;
-    check_room(&mut work, &found, &spec).await?;
+    host::check_room(&mut work, &found, &spec).await?;
     change(&mut work, &found, spec, ("updated", None)).await?;
     work.commit().await?;
     get(core, caller, project, name).await
@@ -155,8 +151,8 @@ async fn change(
     for lease in &leases {
         networks.push(resolve::network(work, found.project, &lease.network_name).await?);
     }
-    let image = pinned(work, found).await?;
-    let line = command_line(&found.meta.name, &spec, &image, (&networks, &leases))?;
+    let image = boot::pinned(work, found).await?;
+    let line = boot::command_line(&found.meta.name, &spec, &image, (&networks, &leases))?;
     if spec != found.spec {
         let now = work.now;
         instance::update(work, found.id, &spec, &line, now).await?;
@@ -166,7 +162,7 @@ async fn change(
     // For this once: a forced stop does not wait.
     changed.spec.stop_timeout = stop_timeout.unwrap_or(changed.spec.stop_timeout);
     let initrd = match found.initrd {
-        Some(digest) => Some(initrd_pin(work, found.project, digest).await?),
+        Some(digest) => Some(boot::initrd_pin(work, found.project, digest).await?),
         None => None,
     };
     work.want_instance(&changed, initrd, &leases).await
@@ -270,270 +266,6 @@ fn check_fixed(found: &instance::Instance, spec: &InstanceSpec) -> Result<()> {
             .as_ref()
             .is_none_or(|host| *host == found.host_name),
     )
-}
-
-/// Whether what an instance wants more than it has fits on its host.
-async fn check_room(
-    work: &mut Work,
-    found: &instance::Instance,
-    spec: &InstanceSpec,
-) -> Result<()> {
-    if spec.memory <= found.spec.memory && spec.cpus <= found.spec.cpus {
-        return Ok(());
-    }
-    let Some(host) = component::by_id(work, found.host).await? else {
-        return Ok(());
-    };
-    let mut host = as_host(&host);
-    host.connected = true;
-    host.used_cpus = host.used_cpus.saturating_sub(found.spec.cpus);
-    let others = host
-        .used_memory
-        .as_bytes()
-        .saturating_sub(found.spec.memory.as_bytes());
-    host.used_memory = Size::bytes(others);
-    let demand = Demand {
-        cpus: spec.cpus,
-        memory: spec.memory,
-        host: None,
-    };
-    let placed = place(&demand, std::slice::from_ref(&host));
-    if placed.host.is_none() {
-        return Err(no_room(&placed.verdicts));
-    }
-    Ok(())
-}
-
-/// What an instance boots from, found by the name or digest in its spec.
-struct Boots {
-    image: ImageSpec,
-    format: ImageFormat,
-    initrd: Option<BlobPin>,
-}
-
-async fn boot(work: &mut Work, project: ProjectId, spec: &InstanceSpec) -> Result<Boots> {
-    let (image, format) = match spec.image.strip_prefix("sha256:") {
-        Some(digest) => by_digest(work, project, digest).await?,
-        None => {
-            let name: Name = spec
-                .image
-                .parse()
-                .map_err(|why| Error::invalid("spec.image", why))?;
-            let found = image::get(work, project, &name).await?;
-            let why = || Error::invalid("spec.image", format!("there is no image {name}"));
-            let found = found.ok_or_else(why)?;
-            (found.spec, found.format)
-        }
-    };
-    let initrd = match image.initrd {
-        Some(digest) => Some(initrd_pin(work, project, digest).await?),
-        None => None,
-    };
-    Ok(Boots {
-        image,
-        format,
-        initrd,
-    })
-}
-
-async fn by_digest(
-    work: &mut Work,
-    project: ProjectId,
-    text: &str,
-) -> Result<(ImageSpec, ImageFormat)> {
-    let digest: Digest = text
-        .parse()
-        .map_err(|why| Error::invalid("spec.image", why))?;
-    let found = image::blob(work, project, digest).await?;
-    let missing = || {
-        Error::invalid(
-            "spec.image",
-            format!("no bytes with the digest {digest} were uploaded"),
-        )
-    };
-    let found = found.ok_or_else(missing)?;
-    let refused = || {
-        found
-            .refusal
-            .clone()
-            .unwrap_or_else(|| "the bytes are no image".to_owned())
-    };
-    let format = found
-        .format
-        .clone()
-        .ok_or_else(|| Error::invalid("spec.image", refused()))?;
-    Ok((
-        ImageSpec {
-            digest,
-            initrd: None,
-            command_line: String::new(),
-        },
-        format,
-    ))
-}
-
-async fn initrd_pin(work: &mut Work, project: ProjectId, digest: Digest) -> Result<BlobPin> {
-    let found = image::blob(work, project, digest).await?;
-    let found = found.ok_or_else(|| Error::not_found("blob", &digest))?;
-    Ok(BlobPin {
-        digest,
-        size: found.blob.size,
-    })
-}
-
-/// The image that an instance was made from, as it is named now: its command line is the default.
-async fn pinned(work: &mut Work, found: &instance::Instance) -> Result<ImageSpec> {
-    let named = match found.spec.image.parse::<Name>() {
-        Ok(name) => image::get(work, found.project, &name).await?,
-        Err(_) => None,
-    };
-    let command_line = named
-        .filter(|image| image.spec.digest == found.digest)
-        .map(|image| image.spec.command_line)
-        .unwrap_or_default();
-    Ok(ImageSpec {
-        digest: found.digest,
-        initrd: found.initrd,
-        command_line,
-    })
-}
-
-fn command_line(
-    name: &Name,
-    spec: &InstanceSpec,
-    image: &ImageSpec,
-    (networks, leases): (&[Network], &[Lease]),
-) -> Result<String> {
-    let interface = networks
-        .first()
-        .zip(leases.first())
-        .map(|(network, lease)| InterfaceValues {
-            network: network.meta.name.clone(),
-            mac: lease.mac,
-            ipv4: lease.ipv4,
-            prefix4: network.ipv4.prefix_len(),
-            gateway4: router_ipv4(network.ipv4),
-            ipv6: lease.ipv6,
-            prefix6: network.ipv6.prefix_len(),
-            gateway6: router_ipv6(network.ipv6),
-        });
-    let values = Values {
-        hostname: name.clone(),
-        interface,
-    };
-    let text = spec.command_line.as_deref().unwrap_or(&image.command_line);
-    template::fill(text, &values).map_err(|why| Error::invalid("spec.command_line", why))
-}
-
-async fn choose_host(
-    work: &mut Work,
-    spec: &InstanceSpec,
-) -> Result<(ComponentId, Vec<HostVerdict>)> {
-    let components = component::of_kind(work, ComponentKind::Libvirt).await?;
-    if components.is_empty() {
-        let why =
-            "no hypervisor has joined this site yet: `rhyzome component token --kind libvirt`";
-        return Err(Error::new(Kind::NoCapacity, why));
-    }
-    let hosts: Vec<Host> = components.iter().map(as_host).collect();
-    let demand = Demand {
-        cpus: spec.cpus,
-        memory: spec.memory,
-        host: spec.host.clone(),
-    };
-    if let Some(asked) = &spec.host
-        && !hosts.iter().any(|host| host.name == *asked)
-    {
-        return Err(Error::invalid(
-            "spec.host",
-            format!("there is no hypervisor {asked}"),
-        ));
-    }
-    let placed = place(&demand, &hosts);
-    match placed.host {
-        Some(host) => Ok((host, placed.verdicts)),
-        None => Err(no_room(&placed.verdicts)),
-    }
-}
-
-fn no_room(verdicts: &[HostVerdict]) -> Error {
-    let shown = verdicts
-        .iter()
-        .take(8)
-        .map(|v| format!("{}: {}", v.host, v.reason));
-    let why = format!("no host has room: {}", shown.collect::<Vec<_>>().join("; "));
-    Error::new(Kind::NoCapacity, why)
-}
-
-fn as_host(component: &rhyzome_model::resource::Component) -> Host {
-    Host {
-        id: ComponentId(component.meta.id),
-        name: component.meta.name.clone(),
-        connected: component.connected,
-        cpus: component.facts.cpus,
-        memory: component.facts.memory,
-        used_cpus: component.used.cpus,
-        used_memory: component.used.memory,
-    }
-}
-
-async fn allocate(
-    work: &mut Work,
-    (project, name, id): (&Name, &Name, InstanceId),
-    networks: &[Network],
-) -> Result<Vec<Lease>> {
-    let mut leases = Vec::with_capacity(networks.len());
-    for (position, network) in (0..).zip(networks) {
-        leases.push(allocate_one(work, (project, name, id), network, position).await?);
-    }
-    Ok(leases)
-}
-
-async fn allocate_one(
-    work: &mut Work,
-    (project, name, instance): (&Name, &Name, InstanceId),
-    network: &Network,
-    position: u32,
-) -> Result<Lease> {
-    let seed = work.core().seed.clone();
-    let at = &network.meta.name;
-    let full = || {
-        Error::new(
-            Kind::NoCapacity,
-            format!("the network {at} has no address left"),
-        )
-    };
-    let mut ipv4 = None;
-    for candidate in seed.lease_ipv4(network.ipv4, project, at, name) {
-        if !lease::ipv4_taken(work, network.id, candidate).await? {
-            ipv4 = Some(candidate);
-            break;
-        }
-    }
-    let mut ipv6 = None;
-    for candidate in seed.lease_ipv6(network.ipv6, project, at, name) {
-        if !lease::ipv6_taken(work, network.id, candidate).await? {
-            ipv6 = Some(candidate);
-            break;
-        }
-    }
-    let mut mac = None;
-    for candidate in seed.lease_mac(project, at, name) {
-        if !lease::mac_taken(work, candidate).await? {
-            mac = Some(candidate);
-            break;
-        }
-    }
-    Ok(Lease {
-        id: LeaseId(work.core().uuid()),
-        network: network.id,
-        network_name: at.clone(),
-        instance,
-        position,
-        mac: mac.ok_or_else(full)?,
-        ipv4: ipv4.ok_or_else(full)?,
-        ipv6: ipv6.ok_or_else(full)?,
-    })
 }
 
 async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<instance::Instance> {

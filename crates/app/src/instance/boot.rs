@@ -1,0 +1,143 @@
+//! What an instance boots from: its image, pinned to a digest, and the kernel's command line.
+
+use rhyzome_model::address::{router_ipv4, router_ipv6};
+use rhyzome_model::image::{ImageFormat, ImageSpec};
+use rhyzome_model::instance::{BlobPin, InstanceSpec};
+use rhyzome_model::template::{self, InterfaceValues, Values};
+use rhyzome_model::{Digest, Name, ProjectId};
+use rhyzome_store::lease::Lease;
+use rhyzome_store::network::Network;
+use rhyzome_store::{image, instance};
+
+use crate::work::Work;
+use crate::{Error, Result};
+
+/// What an instance boots from, found by the name or digest in its spec.
+pub(super) struct Boots {
+    pub(super) image: ImageSpec,
+    pub(super) format: ImageFormat,
+    pub(super) initrd: Option<BlobPin>,
+}
+
+pub(super) async fn find(
+    work: &mut Work,
+    project: ProjectId,
+    spec: &InstanceSpec,
+) -> Result<Boots> {
+    let (image, format) = match spec.image.strip_prefix("sha256:") {
+        Some(digest) => by_digest(work, project, digest).await?,
+        None => {
+            let name: Name = spec
+                .image
+                .parse()
+                .map_err(|why| Error::invalid("spec.image", why))?;
+            let found = image::get(work, project, &name).await?;
+            let why = || Error::invalid("spec.image", format!("there is no image {name}"));
+            let found = found.ok_or_else(why)?;
+            (found.spec, found.format)
+        }
+    };
+    let initrd = match image.initrd {
+        Some(digest) => Some(initrd_pin(work, project, digest).await?),
+        None => None,
+    };
+    Ok(Boots {
+        image,
+        format,
+        initrd,
+    })
+}
+
+async fn by_digest(
+    work: &mut Work,
+    project: ProjectId,
+    text: &str,
+) -> Result<(ImageSpec, ImageFormat)> {
+    let digest: Digest = text
+        .parse()
+        .map_err(|why| Error::invalid("spec.image", why))?;
+    let found = image::blob(work, project, digest).await?;
+    let missing = || {
+        Error::invalid(
+            "spec.image",
+            format!("no bytes with the digest {digest} were uploaded"),
+        )
+    };
+    let found = found.ok_or_else(missing)?;
+    let refused = || {
+        found
+            .refusal
+            .clone()
+            .unwrap_or_else(|| "the bytes are no image".to_owned())
+    };
+    let format = found
+        .format
+        .clone()
+        .ok_or_else(|| Error::invalid("spec.image", refused()))?;
+    Ok((
+        ImageSpec {
+            digest,
+            initrd: None,
+            command_line: String::new(),
+        },
+        format,
+    ))
+}
+
+pub(super) async fn initrd_pin(
+    work: &mut Work,
+    project: ProjectId,
+    digest: Digest,
+) -> Result<BlobPin> {
+    let found = image::blob(work, project, digest).await?;
+    let found = found.ok_or_else(|| Error::not_found("blob", &digest))?;
+    Ok(BlobPin {
+        digest,
+        size: found.blob.size,
+    })
+}
+
+/// The image that an instance was made from, as it is named now: its command line is the default.
+pub(super) async fn pinned(work: &mut Work, found: &instance::Instance) -> Result<ImageSpec> {
+    let named = match found.spec.image.parse::<Name>() {
+        Ok(name) => image::get(work, found.project, &name).await?,
+        Err(_) => None,
+    };
+    let command_line = named
+        .filter(|image| image.spec.digest == found.digest)
+        .map(|image| image.spec.command_line)
+        .unwrap_or_default();
+    Ok(ImageSpec {
+        digest: found.digest,
+        initrd: found.initrd,
+        command_line,
+    })
+}
+
+/// The command line with its placeholders filled in from the first interface.
+pub(super) fn command_line(
+    name: &Name,
+    spec: &InstanceSpec,
+    image: &ImageSpec,
+    (networks, leases): (&[Network], &[Lease]),
+) -> Result<String> {
+    let interface = networks
+        .first()
+        .zip(leases.first())
+        .map(|(network, lease)| InterfaceValues {
+            network: network.meta.name.clone(),
+            mac: lease.mac,
+            ipv4: lease.ipv4,
+            prefix4: network.ipv4.prefix_len(),
+            gateway4: router_ipv4(network.ipv4),
+            ipv6: lease.ipv6,
+            prefix6: network.ipv6.prefix_len(),
+            gateway6: router_ipv6(network.ipv6),
+        });
+    let values = Values {
+        hostname: name.clone(),
+        interface,
+    };
+    let text = spec.command_line.as_deref().unwrap_or(&image.command_line);
+    template::fill(text, &values).map_err(|why| Error::invalid("spec.command_line", why))
+}
