@@ -6,11 +6,20 @@ use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
     complete, component, context, events, forward, http, image, instance, job, network, peer,
-    project, ssh_key,
+    project, site, ssh_key,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a whole site on this machine: core, hypervisor and router.
+    Up(site::up::Up),
+    /// Stop what a site runs on this machine: instances, networks, tunnels and programs.
+    Down(site::down::Down),
+    /// Look at this machine: what a site needs, what is there, and what to do.
+    Doctor(site::doctor::Doctor),
+    /// Run the simulated hosts of a site.
+    #[command(hide = true)]
+    Simulate(site::simulate::Simulate),
     /// Projects: each sees only what is its own.
     #[command(subcommand)]
     Project(project::Command),
@@ -51,6 +60,10 @@ pub enum Command {
 impl Command {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
         match self {
+            Self::Up(up) => up.run(cx).await,
+            Self::Down(down) => down.run(cx).await,
+            Self::Doctor(doctor) => doctor.run(cx),
+            Self::Simulate(simulate) => simulate.run().await,
             Self::Project(command) => command.run(cx).await,
             Self::Component(command) => command.run(cx).await,
             Self::Network(command) => command.run(cx).await,

@@ -140,7 +140,7 @@ fn show_token(cx: &Cx, token: &JoinToken, kind: Option<ComponentKind>) -> Result
             cx.output
                 .note("On the component's host, give it on the standard input of:");
             cx.output
-                .note(&format!("  rhyzome-{kind} join {}", token.url));
+                .note(&format!("  rhyzome-{kind} join {} -", token.url));
             cx.output.line(&token.token)
         }
     }

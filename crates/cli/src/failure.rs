@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rhyzome_model::Name;
 
 use crate::context;
+use crate::output::table::printable;
 use crate::tunnel;
 
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,8 @@ pub enum Failure {
     Context(#[from] context::Error),
     #[error("{0}")]
     Tunnel(#[from] tunnel::Error),
+    #[error("{0}")]
+    Site(#[from] site::Error),
     /// The command line is wrong in a way that only its meaning shows.
     #[error("{0}")]
     Usage(String),
@@ -38,6 +41,9 @@ pub enum Failure {
     Interrupted { kind: &'static str, name: String },
     #[error("interrupted before the core answered")]
     InterruptedEarly { look: String },
+    /// The user had enough of something that leaves nothing behind.
+    #[error("interrupted")]
+    Stopped,
     #[error("{what} is not on this device: there is no {}", .path.display())]
     NoKey { what: String, path: PathBuf },
     #[error("the peer {name} exists already, and its private key is on this device")]
@@ -90,10 +96,11 @@ impl Failure {
                 None if error.is_unreachable() => 5,
                 None => 1,
             },
+            Self::Site(error) => error.exit_code(),
             Self::Context(error) if error.is_unknown() => 3,
             Self::Context(_) => 5,
             Self::Late { .. } => 6,
-            Self::Interrupted { .. } | Self::InterruptedEarly { .. } => 130,
+            Self::Interrupted { .. } | Self::InterruptedEarly { .. } | Self::Stopped => 130,
             Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,
         }
@@ -105,6 +112,7 @@ impl Failure {
             Self::Client(error) => client_advice(error),
             Self::Context(error) => error.advice(),
             Self::Tunnel(error) => error.advice(),
+            Self::Site(error) => error.advice(),
             Self::Late { kind, name, .. } | Self::Interrupted { kind, name } => Some(look(kind, name)),
             Self::Failed { kind: kind @ "instance", name, .. } => {
                 Some(format!("`rhyzome {kind} why {name}` and `rhyzome {kind} console {name}` say more"))
@@ -189,9 +197,10 @@ fn client_advice(error: &rhyzome_client::Error) -> Option<String> {
     }
 }
 
-/// Prints a failure as one message with its causes, and what to do about it.
+/// Prints a failure as one message with its causes, and what to do about it. An output that nobody reads
+/// any more and an interruption need no words.
 pub fn report(failure: &Failure, colour: bool) {
-    if failure.exit_code() == 0 {
+    if failure.exit_code() == 0 || matches!(failure, Failure::Stopped) {
         return;
     }
     eprint!("{}", render(failure, colour));
@@ -208,6 +217,7 @@ fn render(failure: &Failure, colour: bool) -> String {
         Failure::Client(error) => error.source(),
         Failure::Context(error) => error.source(),
         Failure::Tunnel(error) => error.source(),
+        Failure::Site(error) => error.source(),
         other => other.source(),
     };
     while let Some(cause) = source {
@@ -217,7 +227,9 @@ fn render(failure: &Failure, colour: bool) -> String {
         }
         source = cause.source();
     }
-    let mut text = format!("{red}error{off}: {message}\n");
+    // What a guest wrote to its console may be in it, and gives this terminal no orders.
+    let lines: Vec<String> = message.lines().map(printable).collect();
+    let mut text = format!("{red}error{off}: {}\n", lines.join("\n  "));
     if let Some(advice) = failure.advice() {
         text.push_str(&format!("  {advice}\n"));
     }
@@ -265,6 +277,22 @@ mod tests {
         check(invalid("name"), 4, "error: NAME: no");
         check(invalid("spec.digest"), 4, "error: no");
         check(invalid("spec.odd.one"), 4, "error: spec.odd.one: no");
+    }
+
+    #[test]
+    fn a_guest_gives_no_orders_through_an_error() {
+        let reason = "it crashed:\n\x1b[2Jpanic".to_owned();
+        let failure = Failure::Failed {
+            kind: "network",
+            name: "lab".to_owned(),
+            reason,
+        };
+        check(
+            failure,
+            1,
+            "error: network lab failed: it crashed:\n  \u{fffd}[2Jpanic\n  look with `rhyzome network show \
+             lab` and `rhyzome job list`",
+        );
     }
 
     #[test]

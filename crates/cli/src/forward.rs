@@ -35,8 +35,8 @@ Example:
   rhyzome forward web 0:80 127.0.0.2:8443:443
   rhyzome forward --config lab.conf --to 10.96.12.5:80 8080
 
-Each port is printed once it can be used; local port 0 takes a free one. Without an address, only this
-machine can use it.")]
+Each port is printed once it can be used; local port 0 takes a free one.
+Without an address, only this machine can use it.")]
 pub struct Forward {
     /// The instance, and the ports: [ADDRESS:]LOCAL:REMOTE. With --to, only [ADDRESS:]LOCAL.
     #[arg(value_name = "INSTANCE> <LOCAL:REMOTE", required = true)]

@@ -4,6 +4,8 @@ mod console;
 mod show;
 mod verbs;
 
+pub use show::why;
+
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use rhyzome_model::Name;
@@ -11,7 +13,7 @@ use rhyzome_model::Name;
 use crate::args::WaitArgs;
 use crate::complete;
 use crate::failure::Failure;
-use crate::output::Mode;
+use crate::output::{Mode, time};
 use crate::session::Cx;
 
 #[derive(Debug, Subcommand)]
@@ -111,7 +113,7 @@ impl Command {
                 match cx.output.mode {
                     Mode::Json => cx.output.json(&why),
                     Mode::Quiet => cx.output.line(&why.summary),
-                    Mode::People => cx.output.print(&show::why(&why, &cx.output)),
+                    Mode::People => cx.output.print(&show::why(&why, &cx.output, time::now())),
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! * one module a resource: its verbs, its table, its details.
 //! * [`wait`] and [`progress`]: waiting for the core, with what it is doing meanwhile.
 //! * [`tunnel`], [`forward`], [`http`]: reaching instances.
+//! * [`site`]: a whole site on this machine.
 //! * [`output`], [`failure`]: what is printed, and the exit codes.
 
 pub mod args;
@@ -30,11 +31,13 @@ pub mod private;
 pub mod progress;
 pub mod project;
 pub mod session;
+pub mod site;
 pub mod ssh_key;
 pub mod tunnel;
 pub mod wait;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
@@ -67,7 +70,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// How long a command that was interrupted may take to say so, or to end in good order.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Runs a command. One that does not mind interruptions itself ends by them all the same.
 async fn run(args: Args) -> Result<(), Failure> {
     let cx = Cx::new(args.global)?;
-    args.command.run(&cx).await
+    let interrupted = async {
+        let _ = tokio::signal::ctrl_c().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        // The command first: what it reads from a terminal before it waits for anything can then be
+        // interrupted as usual.
+        biased;
+        outcome = args.command.run(&cx) => outcome,
+        () = interrupted => Err(Failure::Stopped),
+    }
 }

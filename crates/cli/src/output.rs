@@ -173,3 +173,6 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,10 @@ pub async fn gone<R, T: Phased, S>(
             Err(e) if e.is_not_found() => return Ok(Deleted::Gone(None)),
             Err(e) => return Err(e.into()),
         };
-        while !args.no_wait {
+        if args.no_wait {
+            return Ok(Deleted::Deleting(now));
+        }
+        loop {
             if Instant::now() >= deadline {
                 return Err(late(&now, args.timeout));
             }
@@ -127,7 +130,6 @@ pub async fn gone<R, T: Phased, S>(
                 Err(e) => return Err(e.into()),
             };
         }
-        Ok(Deleted::Deleting(now))
     };
     watched(session, T::KIND, name, id, settled).await
 }

@@ -172,6 +172,17 @@ fn an_interruption_while_waiting_says_that_the_core_goes_on() {
 }
 
 #[test]
+fn what_is_followed_ends_with_an_interruption_and_without_a_word() {
+    let user = User::new();
+    let mut child = user.command("events --follow --quiet").spawn().unwrap();
+    let mut first = [0; 10];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    assert_eq!(&first, b"ready lab\n");
+    interrupt(&child);
+    check(&child.wait_with_output().unwrap(), 130, "", "");
+}
+
+#[test]
 fn a_peers_private_key_is_kept_here_and_not_sent() {
     let user = User::new();
     let got = user.run("peer create laptop --network lab");

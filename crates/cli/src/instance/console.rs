@@ -39,13 +39,15 @@ impl Console {
             return cx.output.json(&String::from_utf8_lossy(&seen));
         }
         print(cx, &seen, tame)?;
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             tokio::time::sleep(PAUSE).await;
             let now = instances.console(&self.name, self.bytes).await?;
             print(cx, fresh(&seen, &now), tame)?;
             seen = now;
         }
-        Ok(())
     }
 }
 

@@ -70,7 +70,7 @@ impl Thing for Instance {
                 "since",
                 observed.map(|observed| time::ago(observed.since, now)),
             )
-            .maybe("reason", observed.map(|observed| &observed.reason))
+            .lines("reason", observed.map(|observed| observed.reason.as_str()))
             .maybe("restarts", observed.map(|observed| observed.restarts))
             .maybe(
                 "needs restart",
@@ -105,8 +105,7 @@ impl Thing for Instance {
 }
 
 /// Why an instance is where it is and as it is.
-pub fn why(why: &InstanceWhy, output: &Output) -> String {
-    let now = time::now();
+pub fn why(why: &InstanceWhy, output: &Output, now: Timestamp) -> String {
     let placing = why.placing.iter().map(|verdict| {
         let tone = if verdict.chosen {
             Tone::Good

@@ -10,7 +10,7 @@ use super::time;
 #[derive(Default)]
 pub struct Details {
     lines: Vec<(&'static str, Cell)>,
-    sections: Vec<(&'static str, &'static [&'static str], Vec<Vec<Cell>>)>,
+    sections: Vec<(&'static str, Table<'static>)>,
 }
 
 impl Details {
@@ -37,6 +37,16 @@ impl Details {
         }
     }
 
+    /// A text of several lines, such as the last ones of a console.
+    #[must_use]
+    pub fn lines(mut self, label: &'static str, text: Option<&str>) -> Self {
+        for (index, line) in text.unwrap_or_default().lines().enumerate() {
+            self.lines
+                .push((if index == 0 { label } else { "" }, Cell::new(line)));
+        }
+        self
+    }
+
     #[must_use]
     pub fn phase(self, phase: Phase) -> Self {
         self.cell("phase", Cell::phase(phase))
@@ -57,7 +67,7 @@ impl Details {
         rows: Vec<Vec<Cell>>,
     ) -> Self {
         if !rows.is_empty() {
-            self.sections.push((title, header, rows));
+            self.sections.push((title, Table { header, rows }));
         }
         self
     }
@@ -94,15 +104,14 @@ impl Details {
         let mut text = String::new();
         for (label, cell) in &self.lines {
             let gap = " ".repeat(width - label.len() + 2);
-            let label = Cell::new(label).tone(Tone::Faint).paint(colour);
+            let label = match *label {
+                "" => String::new(),
+                label => Cell::new(label).tone(Tone::Faint).paint(colour),
+            };
             text.push_str(&format!("{label}{gap}{}\n", cell.paint(colour)));
         }
-        for (title, header, rows) in &self.sections {
-            let table = Table {
-                header,
-                rows: rows.clone(),
-            }
-            .render(colour);
+        for (title, table) in &self.sections {
+            let table = table.render(colour);
             text.push_str(&format!("\n{title}\n"));
             for line in table.lines() {
                 text.push_str(&format!("  {line}\n"));

@@ -16,7 +16,7 @@ pub fn ago(time: Timestamp, now: Timestamp) -> String {
     let millis = now.as_millis().saturating_sub(time.as_millis());
     match millis {
         -2000..2000 => "just now".to_owned(),
-        0.. => format!("{} ago", span(millis)),
+        2000.. => format!("{} ago", span(millis)),
         _ => format!("in {}", span(-millis)),
     }
 }

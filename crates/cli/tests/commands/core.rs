@@ -11,6 +11,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 pub struct Behaviour {
@@ -56,6 +57,7 @@ impl Core {
                 get(async || axum::Json(json!({"name": "home", "version": "0", "caller": "me"}))),
             )
             .route("/v1/projects/{project}/jobs", get(jobs))
+            .route("/v1/projects/{project}/events", get(events))
             .route("/v1/projects/{project}/{kind}", get(list).post(create))
             .route(
                 "/v1/projects/{project}/{kind}/{name}",
@@ -214,6 +216,18 @@ async fn jobs() -> axum::Json<Value> {
         "state": "leased", "attempts": 1, "step": "making the bridge", "amount": [1, 2],
         "created_at": TIME,
     }]}))
+}
+
+/// One event, and then nothing for ever.
+async fn events() -> Response {
+    let event = json!({
+        "id": 1, "time": TIME, "resource_kind": "network", "resource_id": ID, "resource_name": "lab",
+        "what": "ready", "message": "",
+    });
+    let first =
+        futures::stream::iter([Ok::<_, std::io::Error>(format!("id: 1\ndata: {event}\n\n"))]);
+    let body = axum::body::Body::from_stream(first.chain(futures::stream::pending()));
+    ([("content-type", "text/event-stream")], body).into_response()
 }
 
 const ID: &str = "018f0000-0000-7000-8000-000000000001";

@@ -1,0 +1,134 @@
+//! One `rhyzome up` a state folder: a lock that ends with the process, and who holds it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+use rhyzome_model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::layout::Layout;
+use super::process::Process;
+use crate::output::time;
+
+/// How far the holder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Starting,
+    Up,
+    Stopping,
+    /// `rhyzome down` holds it.
+    Down,
+}
+
+/// Who holds the lock. Pid and start time together are one process and no later one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub process: Process,
+    pub since: Timestamp,
+    pub phase: Phase,
+}
+
+/// The lock, held until this is dropped.
+pub struct Lock {
+    file: File,
+    holder: Holder,
+}
+
+impl Lock {
+    /// Takes the lock; the folder is there.
+    ///
+    /// # Errors
+    /// [`Error::Running`] or [`Error::Stopping`] where somebody else holds it.
+    pub fn take(layout: &Layout, phase: Phase) -> Result<Self, Error> {
+        let path = layout.lock();
+        let file = open(&path).map_err(Error::file(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(layout)),
+            Err(TryLockError::Error(source)) => return Err(Error::File { path, source }),
+        }
+        let process = Process::current().map_err(Error::file("/proc/self/stat"))?;
+        let holder = Holder { process, since: time::now(), phase };
+        let mut lock = Self { file, holder };
+        lock.write().map_err(Error::file(&path))?;
+        Ok(lock)
+    }
+
+    /// Tells others how far it is.
+    pub fn reached(&mut self, phase: Phase) -> Result<(), Error> {
+        self.holder.phase = phase;
+        self.write().map_err(Error::file("up.lock"))
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let text = serde_json::to_vec(&self.holder)?;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(&text)
+    }
+}
+
+/// Who holds the lock now; none if nobody does.
+pub fn holder(layout: &Layout) -> Result<Option<Holder>, Error> {
+    let path = layout.lock();
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::file(path)(e)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => return Ok(None),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(source)) => return Err(Error::File { path, source }),
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(Error::file(&path))?;
+    // Half-written where it is being written this very moment: whoever asks, asks again.
+    Ok(serde_json::from_str(&text).ok())
+}
+
+fn held(layout: &Layout) -> Error {
+    let Ok(Some(holder)) = holder(layout) else {
+        let (pid, since) = (0, "a moment ago".to_owned());
+        return Error::Running { pid, since, folder: layout.root().to_owned() };
+    };
+    let pid = holder.process.pid;
+    match holder.phase {
+        Phase::Stopping | Phase::Down => Error::Stopping { pid },
+        Phase::Starting | Phase::Up => Error::Running {
+            pid,
+            since: holder.since.to_string(),
+            folder: layout.root().to_owned(),
+        },
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_who_was_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::of(Some(folder.path())).unwrap();
+        assert_eq!(holder(&layout).unwrap(), None);
+        let mut lock = Lock::take(&layout, Phase::Starting).unwrap();
+        lock.reached(Phase::Up).unwrap();
+        let found = holder(&layout).unwrap().unwrap();
+        assert_eq!((found.process, found.phase), (Process::current().unwrap(), Phase::Up));
+        let Err(Error::Running { pid, .. }) = Lock::take(&layout, Phase::Starting) else {
+            panic!("the lock was taken twice");
+        };
+        assert_eq!(pid, Process::current().unwrap().pid);
+        drop(lock);
+        assert_eq!(holder(&layout).unwrap(), None);
+        assert!(Lock::take(&layout, Phase::Starting).is_ok());
+    }
+}
