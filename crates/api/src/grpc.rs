@@ -32,6 +32,11 @@ use registry::Sessions;
 /// HTTP/2 pings on connections that are quiet, to notice those that are dead.
 const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// The largest message that is read, in bytes.
+const LARGEST_MESSAGE: usize = 16 << 20;
+/// How long connections may take to end when the core stops.
+const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Serves components until `stop`; then says goodbye to all of them and returns when they are gone.
 ///
 /// # Errors
@@ -46,13 +51,21 @@ pub async fn serve(
         sessions: Arc::default(),
         stop: stop.clone(),
     };
-    tonic::transport::Server::builder()
+    let serving = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(EnrollmentServer::new(edge.clone()))
-        .add_service(SessionServer::new(edge))
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
+        .add_service(SessionServer::new(edge).max_decoding_message_size(LARGEST_MESSAGE))
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        // Somebody does not hang up.
+        () = overdue => Ok(()),
+    }
 }
 
 /// The services, with what they share.

@@ -4,7 +4,8 @@
 //! for each placement. A *round* compares an inventory with the ledger and brings back what differs, in
 //! phases (networks and segments, then leases and peers, then instances): the first one at the start,
 //! which is how everything comes up after a reboot; then one every minute. Between rounds, what the
-//! driver says has changed is looked at at once. Repairs of one placement pause longer each time.
+//! driver says has changed is looked at at once. Repairs of one placement pause longer each time; one
+//! that fails is shown to the core with another inventory, so that its people see it.
 //!
 //! A driver that wants a placement to be ensured again (an instance that its restart policy starts
 //! again, say) shows it in the inventory with `observed: None`.
@@ -324,6 +325,7 @@ impl Loop {
                 self.pauses.tried(id, now);
                 // A job is tried again by the core.
                 if !was_job {
+                    self.performer.reports.want_inventory();
                     self.due.insert(id, self.pauses.next(id, now));
                 }
             }

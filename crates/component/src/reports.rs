@@ -22,6 +22,8 @@ const MOST_OUTCOMES: usize = 4096;
 pub struct Reports {
     pending: Mutex<Pending>,
     wake: Notify,
+    /// The core is to see the host again: something is not as it should be, and stays so.
+    look: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +113,15 @@ impl Reports {
             .changes
             .insert(placement, (generation, observed));
         self.wake.notify_one();
+    }
+
+    pub(crate) fn want_inventory(&self) {
+        self.look.notify_one();
+    }
+
+    /// Waits until the core is to get another inventory.
+    pub(crate) async fn inventory_wanted(&self) {
+        self.look.notified().await;
     }
 
     /// Begins a session: every outcome is to be said again, and changes are in its inventory.

@@ -48,15 +48,16 @@ pub struct Context {
 
 /// Keeps a session with the core, and the certificate fresh, until `stop`.
 pub async fn run(context: Context, stop: CancellationToken) {
-    let renewed = Arc::new(Notify::new());
-    let renewal = renewal::run(Arc::clone(&context.link), Arc::clone(&renewed));
+    let (expired, renewed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let link = Arc::clone(&context.link);
+    let renewal = renewal::run(link, Arc::clone(&expired), Arc::clone(&renewed));
     tokio::select! {
         () = renewal => {}
-        () = sessions(&context, &renewed, &stop) => {}
+        () = sessions(&context, &expired, &renewed, &stop) => {}
     }
 }
 
-async fn sessions(context: &Context, renewed: &Notify, stop: &CancellationToken) {
+async fn sessions(context: &Context, expired: &Notify, renewed: &Notify, stop: &CancellationToken) {
     let epoch = Uuid::new_v4();
     let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut said = Said::default();
@@ -77,6 +78,14 @@ async fn sessions(context: &Context, renewed: &Notify, stop: &CancellationToken)
             }
             Ok(End::Goodbye { reason, message }) => said.goodbye(*reason, message),
             Err(error) => said.failed(error),
+        }
+        let taken_for_expired = match &ended {
+            Ok(End::Goodbye { reason, .. }) => *reason == GoodbyeReason::Expired,
+            Ok(End::Stopped | End::Renewed) => false,
+            Err(error) => error.expired(),
+        };
+        if taken_for_expired {
+            expired.notify_one();
         }
         if began.elapsed() > GOOD {
             pause.reset();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rhyzome_model::JobId;
 use rhyzome_model::placement::Found;
-use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, Welcome};
+use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, Welcome};
 use rhyzome_proto::{Refusal, Version, pb};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -288,26 +288,27 @@ impl Talk<'_> {
                     self.claim().await?;
                 }
             }
-            FromComponent::Progress(progress) => gateway.progress(component, progress).await?,
-            FromComponent::Outcome(outcome) => {
-                let (job, fence) = (outcome.job, outcome.fence);
-                match gateway.outcome(component, outcome).await? {
-                    OutcomeTaken::Recorded => {
-                        self.outstanding.remove(&job);
-                        self.say(FromCore::OutcomeRecorded { job, fence }).await?;
-                    }
-                    OutcomeTaken::Stale => {}
-                }
-                self.claim().await?;
+            FromComponent::Progress(progress) => {
+                // Progress is worth no more than the next one.
+                let told = gateway.progress(component, progress).await;
+                self.pass_over("progress", told);
             }
+            FromComponent::Outcome(outcome) => self.outcome(outcome).await?,
             FromComponent::Changed {
                 placement,
                 generation,
                 observed,
             } => {
-                gateway
+                match gateway
                     .observed(component, placement, generation, observed)
-                    .await?;
+                    .await
+                {
+                    // The next session begins with an inventory, which says it again.
+                    Err(error @ (GatewayError::Unavailable(_) | GatewayError::Refused { .. })) => {
+                        return Err(error.into());
+                    }
+                    told => self.pass_over("a change", told),
+                }
             }
             FromComponent::Heartbeat { time, ledger } => {
                 let heartbeat = Heartbeat { time, ledger };
@@ -324,5 +325,39 @@ impl Talk<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn outcome(&mut self, outcome: JobOutcome) -> Result<(), End> {
+        let (job, fence) = (outcome.job, outcome.fence);
+        let taken = match self
+            .edge
+            .gateway
+            .outcome(self.peer.component, outcome)
+            .await
+        {
+            // There is nothing that it could be the outcome of, now or later.
+            Err(error @ (GatewayError::NotFound | GatewayError::Invalid(_))) => {
+                self.pass_over("an outcome", Err(error));
+                OutcomeTaken::Recorded
+            }
+            taken => taken?,
+        };
+        match taken {
+            OutcomeTaken::Recorded => {
+                self.outstanding.remove(&job);
+                self.say(FromCore::OutcomeRecorded { job, fence }).await?;
+            }
+            OutcomeTaken::Stale => {}
+        }
+        self.claim().await
+    }
+
+    /// What one message comes to is not worth the session.
+    fn pass_over(&self, what: &str, told: Result<(), GatewayError>) {
+        if let Err(error) = told {
+            tracing::warn!(
+                component = %self.peer.component, error = chain(&error), "{what} was passed over"
+            );
+        }
     }
 }

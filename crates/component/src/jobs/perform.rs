@@ -19,6 +19,11 @@ use crate::driver::{Driver, DriverError, Progress};
 use crate::ledger::{Begun, Ledger, LedgerError, State};
 use crate::reports::Reports;
 
+/// The most of a console that is answered with, in bytes.
+const LARGEST_LOG: u32 = 1 << 20;
+/// The most of an error that is told, in bytes.
+const LONGEST_MESSAGE: usize = 16 << 10;
+
 #[derive(Clone)]
 pub(super) struct Performer {
     pub driver: Arc<dyn Driver>,
@@ -108,7 +113,7 @@ impl Performer {
                         Err(error) => return failed(&error),
                     }
                 }
-                let acted = self.driver.act(&target, &action).await;
+                let acted = self.driver.act(&target, &bounded(action)).await;
                 acted.map(|output| Outcome::Acted { output })
             }
         };
@@ -276,6 +281,16 @@ impl Performer {
     }
 }
 
+/// No more of a console than fits a message with room to spare.
+fn bounded(action: Action) -> Action {
+    match action {
+        Action::Reboot => Action::Reboot,
+        Action::ConsoleLog { bytes } => Action::ConsoleLog {
+            bytes: bytes.min(LARGEST_LOG),
+        },
+    }
+}
+
 /// Whether it does no harm to do an action again.
 fn repeatable(action: &Action) -> bool {
     match action {
@@ -295,9 +310,14 @@ fn panicked(panic: &str) -> DriverError {
 }
 
 fn failed(error: &DriverError) -> Outcome {
+    let mut message = error.chain();
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push('…');
+    }
     Outcome::Failed {
         kind: error.kind,
-        message: error.chain(),
+        message,
     }
 }
 

@@ -151,6 +151,10 @@ async fn a_repair_that_fails_is_tried_again_after_a_pause() {
     host.driver.vanish(network(1).id);
     wait_for("the repair", || host.driver.count() == 1).await;
     assert_eq!(host.driver.faults().calls(), before + 3);
+    let wanted = tokio::time::timeout(PATIENCE, host.reports.inventory_wanted());
+    wanted
+        .await
+        .expect("the core sees that something is broken");
     // A pause of one second and one of two.
     assert!(
         began.elapsed() >= Duration::from_secs(3),

@@ -13,13 +13,16 @@ use crate::link::Link;
 /// The longest sleep: clocks jump, and timers do not notice.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Renews for ever and notifies `renewed` each time.
-pub async fn run(link: Arc<Link>, renewed: Arc<Notify>) {
+/// Renews for ever and notifies `renewed` each time; at once when `wanted` is notified, because the
+/// core's clock says what this host's does not.
+pub async fn run(link: Arc<Link>, wanted: Arc<Notify>, renewed: Arc<Notify>) {
     let mut pause = Pause::new(Duration::from_secs(1), LOOK);
     loop {
         if let Ok(left) = link.renew_at().duration_since(SystemTime::now()) {
-            tokio::time::sleep(left.min(LOOK)).await;
-            continue;
+            tokio::select! {
+                () = tokio::time::sleep(left.min(LOOK)) => continue,
+                () = wanted.notified() => {}
+            }
         }
         match link.renew().await {
             Ok(()) => {

@@ -1,10 +1,13 @@
 //! One session, from the connection to its end.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use rhyzome_model::JobId;
+use rhyzome_model::job::{FailureKind, Outcome};
 use rhyzome_model::placement::Found;
 use rhyzome_proto::pb::session_client::SessionClient;
-use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, Welcome};
+use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, Welcome};
 use rhyzome_proto::{Invalid, Refusal, Version, pb};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
@@ -26,6 +29,8 @@ const PROGRESS: Duration = Duration::from_millis(500);
 const PART: usize = 500;
 /// How long after a failed inventory the next try is.
 const INVENTORY_PAUSE: Duration = Duration::from_secs(5);
+/// The least time between two inventories of one session.
+const BETWEEN_INVENTORIES: Duration = Duration::from_secs(60);
 /// A difference of clocks, in milliseconds, that is worth a line in the log.
 const CLOCKS: i64 = 60_000;
 
@@ -54,13 +59,16 @@ pub(super) enum SessionError {
     Broken(Box<Status>),
     #[error("the core ended the session without a word")]
     Ended,
-    #[error("the core said what cannot be understood")]
-    Invalid(#[source] Invalid),
     #[error("the core did not begin with a welcome")]
     NoWelcome,
 }
 
 impl SessionError {
+    /// Whether the core takes the certificate for expired, whatever this host's clock says.
+    pub fn expired(&self) -> bool {
+        matches!(self, Self::Refused(status) if Refusal::of(status) == Some(Refusal::Expired))
+    }
+
     /// What is done, or to be done, about it.
     pub fn advice(&self) -> &'static str {
         let refusal = match self {
@@ -117,9 +125,13 @@ async fn talk(context: &Context, epoch: Uuid) -> Result<End, SessionError> {
         .into_inner();
     let first = tokio::time::timeout(WELCOME_WITHIN, receive(&mut incoming));
     let welcome = match first.await.map_err(|_| SessionError::Silent)?? {
-        FromCore::Welcome(welcome) => welcome,
-        FromCore::Goodbye { reason, message } => return Ok(End::Goodbye { reason, message }),
-        FromCore::Job(_) | FromCore::OutcomeRecorded { .. } => return Err(SessionError::NoWelcome),
+        Heard::Message(FromCore::Welcome(welcome)) => welcome,
+        Heard::Message(FromCore::Goodbye { reason, message }) => {
+            return Ok(End::Goodbye { reason, message });
+        }
+        Heard::Message(FromCore::Job(_) | FromCore::OutcomeRecorded { .. })
+        | Heard::StrangeJob { .. }
+        | Heard::Strange(_) => return Err(SessionError::NoWelcome),
     };
     welcomed(&welcome);
     context.reports.begin_session();
@@ -170,11 +182,42 @@ impl Mouth {
     }
 }
 
-async fn receive(stream: &mut Streaming<pb::FromCore>) -> Result<FromCore, SessionError> {
-    match stream.message().await {
-        Ok(Some(message)) => FromCore::try_from(message).map_err(SessionError::Invalid),
-        Ok(None) => Err(SessionError::Ended),
-        Err(status) => Err(SessionError::Broken(Box::new(status))),
+/// What came from the core. One message that makes no sense here is not worth the session: the next
+/// one would bring it again.
+enum Heard {
+    Message(FromCore),
+    StrangeJob {
+        job: JobId,
+        fence: u64,
+        invalid: Invalid,
+    },
+    Strange(Invalid),
+}
+
+async fn receive(stream: &mut Streaming<pb::FromCore>) -> Result<Heard, SessionError> {
+    let message = match stream.message().await {
+        Ok(Some(message)) => message,
+        Ok(None) => return Err(SessionError::Ended),
+        Err(status) => return Err(SessionError::Broken(Box::new(status))),
+    };
+    Ok(heard(message))
+}
+
+fn heard(message: pb::FromCore) -> Heard {
+    let job = match &message.message {
+        Some(pb::from_core::Message::Job(job)) => {
+            job.id.parse().ok().map(|id: JobId| (id, job.fence))
+        }
+        _ => None,
+    };
+    match (FromCore::try_from(message), job) {
+        (Ok(message), _) => Heard::Message(message),
+        (Err(invalid), Some((job, fence))) => Heard::StrangeJob {
+            job,
+            fence,
+            invalid,
+        },
+        (Err(invalid), None) => Heard::Strange(invalid),
     }
 }
 
@@ -184,25 +227,18 @@ async fn listen(
     mut incoming: Streaming<pb::FromCore>,
     heartbeat: Duration,
 ) -> Result<End, SessionError> {
-    let inventory = inventory(context);
-    tokio::pin!(inventory);
-    let mut told = false;
+    let inventories = inventories(context, mouth);
+    tokio::pin!(inventories);
     let mut heartbeats = ticks(heartbeat);
     let mut progress = ticks(PROGRESS);
     loop {
         tokio::select! {
-            message = receive(&mut incoming) => match message? {
-                FromCore::Job(job) => context.jobs.put(*job),
-                FromCore::OutcomeRecorded { job, fence } => context.jobs.recorded(job, fence),
-                FromCore::Goodbye { reason, message } => {
-                    return Ok(End::Goodbye { reason, message });
+            message = receive(&mut incoming) => {
+                if let Some(end) = hear(context, mouth, message?)? {
+                    return Ok(end);
                 }
-                FromCore::Welcome(_) => {}
-            },
-            found = &mut inventory, if !told => {
-                told = true;
-                mouth.say_inventory(found)?;
             }
+            Err(error) = &mut inventories => return Err(error),
             () = context.reports.woken() => mouth.say_all(context.reports.take())?,
             _ = progress.tick() => mouth.say_all(context.reports.take_progress())?,
             _ = heartbeats.tick() => mouth.say(FromComponent::Heartbeat {
@@ -210,6 +246,50 @@ async fn listen(
                 ledger: context.ledger.counts(),
             })?,
         }
+    }
+}
+
+/// Takes a message, and says how the session ends if it does.
+fn hear(context: &Context, mouth: &Mouth, message: Heard) -> Result<Option<End>, SessionError> {
+    match message {
+        Heard::Message(FromCore::Job(job)) => context.jobs.put(*job),
+        Heard::Message(FromCore::OutcomeRecorded { job, fence }) => {
+            context.jobs.recorded(job, fence);
+        }
+        Heard::Message(FromCore::Goodbye { reason, message }) => {
+            return Ok(Some(End::Goodbye { reason, message }));
+        }
+        Heard::Message(FromCore::Welcome(_)) => {}
+        Heard::StrangeJob {
+            job,
+            fence,
+            invalid,
+        } => {
+            tracing::warn!(%job, error = %invalid, "a job cannot be understood");
+            let message = format!("this component cannot understand the job: {invalid}");
+            let outcome = Outcome::Failed {
+                kind: FailureKind::Unsupported,
+                message,
+            };
+            mouth.say(FromComponent::Outcome(JobOutcome {
+                job,
+                fence,
+                outcome,
+            }))?;
+        }
+        Heard::Strange(invalid) => {
+            tracing::warn!(error = %invalid, "what the core said is passed over");
+        }
+    }
+    Ok(None)
+}
+
+/// Says what is on the host: first of all, and again when something stays broken.
+async fn inventories(context: &Context, mouth: &Mouth) -> Result<Infallible, SessionError> {
+    loop {
+        mouth.say_inventory(inventory(context).await)?;
+        tokio::time::sleep(BETWEEN_INVENTORIES).await;
+        context.reports.inventory_wanted().await;
     }
 }
 
@@ -233,4 +313,48 @@ fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_cannot_be_understood_is_known_by_its_id_and_other_messages_are_passed_over() {
+        let id = JobId(Uuid::from_u128(7));
+        let job = pb::Job {
+            id: id.to_string(),
+            fence: 3,
+            task: None,
+        };
+        let message = pb::FromCore {
+            message: Some(pb::from_core::Message::Job(job)),
+        };
+        match heard(message) {
+            Heard::StrangeJob {
+                job,
+                fence: 3,
+                invalid,
+            } => {
+                assert_eq!(
+                    (job, invalid.to_string().as_str()),
+                    (id, "job.task: is missing")
+                );
+            }
+            _ => panic!("it is a job with an id"),
+        }
+        assert!(matches!(
+            heard(pb::FromCore { message: None }),
+            Heard::Strange(_)
+        ));
+        let nameless = pb::Job {
+            id: "?".to_owned(),
+            fence: 3,
+            task: None,
+        };
+        let message = pb::FromCore {
+            message: Some(pb::from_core::Message::Job(nameless)),
+        };
+        assert!(matches!(heard(message), Heard::Strange(_)));
+    }
 }

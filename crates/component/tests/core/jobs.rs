@@ -189,3 +189,31 @@ async fn each_session_begins_with_an_inventory_and_goes_on_with_heartbeats() {
     .await;
     component.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_and_changes_that_mean_nothing_to_the_core_do_not_end_the_session() {
+    let site = Site::start().await;
+    site.gateway.state().know_nothing = true;
+    let driver = linux();
+    driver.faults().hold();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let placement = network(1);
+    let job = site.gateway.put(component.id, ensure(&placement));
+    let (progress, _) = wait_for("progress", || {
+        site.gateway.state().progress.first().cloned()
+    })
+    .await;
+    assert_eq!((progress.job, progress.step.as_str()), (job, "preparing"));
+    driver.faults().let_through(2);
+    wait_for("the outcome", || site.gateway.outcome_of(job)).await;
+    driver.vanish(placement.id);
+    wait_for("the change", || {
+        site.gateway.state().observed.first().cloned()
+    })
+    .await;
+    let next = site.gateway.put(component.id, ensure(&network(2)));
+    driver.faults().let_through(1);
+    wait_for("the outcome", || site.gateway.outcome_of(next)).await;
+    assert_eq!(site.gateway.state().sessions.len(), 1);
+    component.stop().await;
+}

@@ -46,6 +46,10 @@ pub struct State {
     /// Whether another core has the component's session.
     pub elsewhere: bool,
     pub heartbeat_interval: Option<Duration>,
+    /// So many sessions are refused, as by a core whose clock says that the certificate is expired.
+    pub take_for_expired: usize,
+    /// Whether progress and changes are about what is not there.
+    pub know_nothing: bool,
     /// So many outcomes are not taken.
     pub lose_outcomes: usize,
     pub blobs: HashMap<Digest, Vec<u8>>,
@@ -194,6 +198,14 @@ impl ComponentGateway for Memory {
     async fn connected(&self, _: ComponentId, _: Hello) -> Result<Session, GatewayError> {
         let id = SessionId(Uuid::new_v4());
         let mut state = self.state();
+        if state.take_for_expired > 0 {
+            state.take_for_expired -= 1;
+            let message = "it is late here".to_owned();
+            return Err(GatewayError::Refused {
+                refusal: Refusal::Expired,
+                message,
+            });
+        }
         state.sessions.push(id);
         let heartbeat_interval = state
             .heartbeat_interval
@@ -238,8 +250,13 @@ impl ComponentGateway for Memory {
     }
 
     async fn progress(&self, _: ComponentId, progress: JobProgress) -> Result<(), GatewayError> {
-        self.state().progress.push(progress);
-        Ok(())
+        let mut state = self.state();
+        state.progress.push(progress);
+        if state.know_nothing {
+            Err(GatewayError::NotFound)
+        } else {
+            Ok(())
+        }
     }
 
     async fn outcome(
@@ -273,10 +290,13 @@ impl ComponentGateway for Memory {
         generation: u64,
         observed: Observed,
     ) -> Result<(), GatewayError> {
-        self.state()
-            .observed
-            .push((placement, generation, observed));
-        Ok(())
+        let mut state = self.state();
+        state.observed.push((placement, generation, observed));
+        if state.know_nothing {
+            Err(GatewayError::NotFound)
+        } else {
+            Ok(())
+        }
     }
 
     async fn heartbeat(

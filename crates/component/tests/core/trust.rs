@@ -215,6 +215,24 @@ async fn a_certificate_is_renewed_in_time_without_disturbing_a_running_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_component_renews_at_once_when_only_the_cores_clock_says_that_it_is_expired() {
+    let site = Site::start().await;
+    site.gateway.state().take_for_expired = 1;
+    let driver = FakeDriver::linux(Options::default()).expect("a fake");
+    let component = site.component(ComponentKind::Linux, driver).await;
+    wait_for("a session", || {
+        (site.gateway.state().sessions.len() == 1).then_some(())
+    })
+    .await;
+    let known = &site.gateway.state().components[&component.id].serials.len();
+    assert_eq!(
+        *known, 2,
+        "one certificate from joining and one from renewal"
+    );
+    component.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_another_authority_none_and_one_that_is_not_known_are_refused() {
     let (site, other) = (Site::start().await, Site::start().await);
     let (folder, foreign) = (
