@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use rhyzome_app as app;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
 use crate::problem::{Failure, Refused};
@@ -24,14 +25,17 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Cancelled when the core begins to stop: streams and waits end then.
     pub stopping: CancellationToken,
+    /// What goes on without its caller.
+    pub detached: TaskTracker,
 }
 
 impl Api {
-    pub fn new(core: app::Core, stopping: CancellationToken) -> Self {
+    pub fn new(core: app::Core, stopping: CancellationToken, detached: TaskTracker) -> Self {
         Self(Arc::new(Shared {
             core,
             metrics: Metrics::new(),
             stopping,
+            detached,
         }))
     }
 }

@@ -7,7 +7,7 @@ mod query;
 
 pub use json::{Json, MAX_BODY, MaybeJson, body};
 pub use path::Path;
-pub use query::{NoQuery, Query};
+pub use query::{NoQuery, Query, query};
 
 use crate::problem::Refused;
 

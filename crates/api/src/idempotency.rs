@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
@@ -24,6 +24,7 @@ use tracing::Instrument;
 use crate::context::{Api, Context};
 use crate::extract;
 use crate::problem::{Failure, Refused};
+use crate::wait::{Wait, WaitQuery};
 
 /// The request's header.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,7 +32,7 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 /// The answer's header that says that it is an earlier one's.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// How long a repetition waits for the first request, which may itself `?wait=`.
+/// How long a repetition waits for the first request, besides its own `?wait=`.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -56,7 +57,8 @@ pub async fn idempotent(
             .await?;
     let body = extract::body(body).await?;
     let hash = request_hash(parts.uri.path(), &body);
-    if let Some(earlier) = begin(&cx, &key, &hash).await? {
+    let patience = PATIENCE + waits(&parts.uri);
+    if let Some(earlier) = begin(&cx, &key, &hash, patience).await? {
         return Ok(earlier);
     }
     let request = Request::from_parts(parts, Body::from(body));
@@ -64,7 +66,7 @@ pub async fn idempotent(
         let response = next.run(request).await;
         finish(&cx, &key, response).await
     };
-    match tokio::spawn(work.in_current_span()).await {
+    match api.detached.spawn(work.in_current_span()).await {
         Ok(answer) => answer,
         Err(_) => Err(Refused::Panicked.into()),
     }
@@ -98,14 +100,29 @@ fn request_hash(path: &str, body: &[u8]) -> String {
         .collect()
 }
 
+/// How long the caller is ready to wait. A query that is wrong is refused by the handler.
+fn waits(uri: &Uri) -> Duration {
+    let query = extract::query::<WaitQuery>(uri)
+        .ok()
+        .and_then(|query| query.wait);
+    query.map_or(Duration::ZERO, Wait::time)
+}
+
 /// The earlier answer; none where this request is the first with its key.
-async fn begin(cx: &Context, key: &str, hash: &str) -> Result<Option<Response>, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+async fn begin(
+    cx: &Context,
+    key: &str,
+    hash: &str,
+    patience: Duration,
+) -> Result<Option<Response>, Failure> {
+    let deadline = Instant::now() + patience;
     loop {
         match keys::begin(cx.core(), &cx.caller, key, hash).await? {
             Begin::New => return Ok(None),
             Begin::Replay(answer) => return Ok(Some(replay(answer))),
-            Begin::InProgress if Instant::now() < deadline => sleep(LOOK_AGAIN).await,
+            Begin::InProgress if Instant::now() < deadline && !cx.api.stopping.is_cancelled() => {
+                sleep(LOOK_AGAIN).await;
+            }
             Begin::InProgress => return Err(Refused::InProgress.into()),
         }
     }

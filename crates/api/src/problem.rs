@@ -40,6 +40,8 @@ pub enum Refused {
     TooLarge { limit: usize },
     #[error("the body ended before its end")]
     Broken,
+    #[error("the body did not arrive in time")]
+    TooSlow,
     #[error("the body has to be of the type {wanted}")]
     MediaType { wanted: &'static str },
     #[error("the request needs a Content-Length")]
@@ -96,6 +98,7 @@ fn of_refused(refused: &Refused) -> Named<'_> {
             "unsupported_media_type",
             None,
         ),
+        Refused::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", None),
         Refused::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required", None),
         Refused::InProgress => (StatusCode::CONFLICT, "in_progress", None),
         Refused::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal", None),

@@ -25,6 +25,7 @@ use rhyzome_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::certificate::{self, CertificateError, Origin};
 use crate::configuration::{Configuration, Switch};
@@ -92,6 +93,7 @@ pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
         core,
         set: JoinSet::new(),
         stopping: CancellationToken::new(),
+        detached: TaskTracker::new(),
     };
     tasks
         .set
@@ -121,9 +123,14 @@ impl Started {
             core,
             mut set,
             stopping,
+            detached,
         } = self.tasks;
         stopping.cancel();
-        let ended = async { while set.join_next().await.is_some() {} };
+        let ended = async {
+            while set.join_next().await.is_some() {}
+            detached.close();
+            detached.wait().await;
+        };
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("not everything ended in time; it is cut off");
             set.shutdown().await;
@@ -251,6 +258,8 @@ struct Tasks {
     core: app::Core,
     set: JoinSet<()>,
     stopping: CancellationToken,
+    /// Requests that go on without their callers.
+    detached: TaskTracker,
 }
 
 impl Tasks {
@@ -268,7 +277,11 @@ impl Tasks {
                 Listener::tls(listener, config).map_err(|source| StartError::Serve { source })?
             }
         };
-        let router = crate::router(Api::new(self.core.clone(), self.stopping.clone()));
+        let router = crate::router(Api::new(
+            self.core.clone(),
+            self.stopping.clone(),
+            self.detached.clone(),
+        ));
         self.set
             .spawn(serve::run(listener, router, self.stopping.clone()));
         Ok(address)

@@ -44,6 +44,10 @@ pub struct Wait(Duration);
 
 impl Wait {
     pub const MAX: Duration = Duration::from_secs(300);
+
+    pub fn time(self) -> Duration {
+        self.0
+    }
 }
 
 /// A text that is no time to wait.

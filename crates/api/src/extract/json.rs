@@ -1,5 +1,7 @@
 //! JSON bodies.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -66,9 +68,19 @@ fn is_json(request: &Request) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
+/// How long a JSON body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
 /// The whole body, up to [`MAX_BODY`].
+///
+/// # Errors
+/// Where it is larger, breaks off or takes too long.
 pub async fn body(body: Body) -> Result<Bytes, Refused> {
-    match Limited::new(body, MAX_BODY).collect().await {
+    let whole = Limited::new(body, MAX_BODY).collect();
+    let whole = tokio::time::timeout(BODY_TIME, whole)
+        .await
+        .map_err(|_| Refused::TooSlow)?;
+    match whole {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refused::TooLarge { limit: MAX_BODY }),
         Err(_) => Err(Refused::Broken),

@@ -1,6 +1,7 @@
 //! Query parameters.
 
 use axum::extract::FromRequestParts;
+use axum::http::Uri;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +23,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        Ok(parse(parts.uri.query().unwrap_or_default())?)
+        Ok(query(&parts.uri)?)
     }
 }
 
@@ -30,8 +31,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        Ok(Self(parse(parts.uri.query().unwrap_or_default())?))
+        Ok(Self(query(&parts.uri)?))
     }
+}
+
+/// The parameters of a URI.
+///
+/// # Errors
+/// Those of the first parameter that is wrong.
+pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refused> {
+    parse(uri.query().unwrap_or_default())
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Refused> {

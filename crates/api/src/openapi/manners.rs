@@ -12,7 +12,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 /// Reusable problems: name, status, when.
-const PROBLEMS: [(&str, &str, &str); 11] = [
+const PROBLEMS: [(&str, &str, &str); 12] = [
     ("Malformed", "400", "The body is no JSON."),
     (
         "Unauthenticated",
@@ -25,6 +25,7 @@ const PROBLEMS: [(&str, &str, &str); 11] = [
         "404",
         "It is not there, or the caller may not know of it.",
     ),
+    ("TooSlow", "408", "The body did not arrive in time."),
     (
         "Conflict",
         "409",
@@ -279,7 +280,7 @@ fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
     let has_json = operation.request_body.is_some() && !is_upload;
     for (name, status, _) in PROBLEMS.into_iter().chain([INTERNAL]) {
         let applies = match status {
-            "400" | "413" | "415" => has_json,
+            "400" | "408" | "413" | "415" => has_json,
             "404" => path.contains('{'),
             "409" => writes,
             "411" => is_upload,

@@ -1,12 +1,15 @@
 //! The bytes of images, named by their SHA-256.
 
-use axum::body::Body;
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
-use futures::TryStreamExt;
 use rhyzome_app as app;
 use rhyzome_model::image::Blob;
 use rhyzome_model::{Digest, Name, Size};
+use tokio_stream::{Stream, StreamExt};
 use tokio_util::io::StreamReader;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,6 +17,9 @@ use utoipa_axum::routes;
 use crate::context::{Api, Context};
 use crate::extract::{NoQuery, Path};
 use crate::problem::{Failure, Refused};
+
+/// How long an upload may pause.
+const STALLED: Duration = Duration::from_secs(60);
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(upload, head))
@@ -36,7 +42,7 @@ async fn upload(
     let known = app::image::blob(cx.core(), &cx.caller, &project, digest)
         .await
         .is_ok();
-    let bytes = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
+    let bytes = StreamReader::new(pieces(body));
     let blob =
         app::image::blob_upload(cx.core(), &cx.caller, &project, (digest, size), bytes).await?;
     let status = if known {
@@ -57,6 +63,16 @@ async fn head(
 ) -> Result<StatusCode, Failure> {
     app::image::blob(cx.core(), &cx.caller, &project, digest).await?;
     Ok(StatusCode::OK)
+}
+
+/// The body as it comes; one that stalls has ended.
+fn pieces(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    body.into_data_stream()
+        .timeout(STALLED)
+        .map(|piece| match piece {
+            Ok(piece) => piece.map_err(io::Error::other),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        })
 }
 
 fn length(headers: &HeaderMap) -> Result<Size, Refused> {

@@ -1,0 +1,212 @@
+//! The program itself: its arguments, what it says, its signals.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rhyzome_testkit::{Actor, BOUND, wait_for};
+use serde_json::json;
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rhyzome-api"));
+    command.args(arguments);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RHYZOME_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program(arguments).output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[test]
+fn a_wrong_configuration_is_told_whole_and_nothing_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("api.toml");
+    let text_of_file =
+        "http_bnd = \"127.0.0.1:1\"\nauthorization = \"maybe\"\n[pki]\ncert = \"x\"\n";
+    fs::write(&file, text_of_file).expect("a file");
+    let state = folder.path().join("state");
+    let set = format!("state_dir={}", state.display());
+    let config = file.display().to_string();
+    for check in [&["--check-config"][..], &[]] {
+        let output = run(&[&["--config", &config, "--set", &set], check].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        let told = text(&output.stderr);
+        for part in [
+            &config,
+            "http_bnd",
+            "http_bind",
+            "authorization",
+            "pki",
+            "tls",
+        ] {
+            assert!(told.contains(part), "{part:?} is not in {told}");
+        }
+    }
+    assert!(!state.exists(), "something was begun");
+}
+
+#[test]
+fn a_right_configuration_is_told_without_its_values() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let set = format!("state_dir={}", folder.path().display());
+    let seed = "site.seed=open-sesame";
+    let output = run(&["--check-config", "--set", &set, "--set", seed]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(
+        told.contains("site.seed") && !told.contains("open-sesame"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = run(&["--config", "/nowhere/api.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("/nowhere/api.toml"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// A core in a process of its own. Killed when the test is over.
+struct Running {
+    child: Child,
+    admin: Actor,
+    token: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    async fn start(folder: &Path) -> Self {
+        let port = free_port();
+        let settings = [
+            format!("state_dir={}", folder.display()),
+            format!("http_bind=127.0.0.1:{port}"),
+            format!("grpc_bind=127.0.0.1:{}", free_port()),
+            "log.level=trace".to_owned(),
+            "log.format=json".to_owned(),
+        ];
+        let mut command = program(&[]);
+        for setting in &settings {
+            command.args(["--set", setting]);
+        }
+        let child = command
+            .stdout(fs::File::create(folder.with_extension("out")).expect("a file"))
+            .stderr(fs::File::create(folder.with_extension("err")).expect("a file"))
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        let (token, pem) = wait_for("the token", async || {
+            read("admin.token").zip(read("authority.cert"))
+        })
+        .await;
+        wait_for("the port", async || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        })
+        .await;
+        let token = token.trim().to_owned();
+        let admin = Actor::new(&format!("https://127.0.0.1:{port}"), &pem).with_token(&token);
+        Self {
+            child,
+            admin,
+            token,
+        }
+    }
+
+    fn end(mut self, signal: Signal) -> Option<i32> {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        kill(Pid::from_raw(pid), signal).expect("a signal");
+        let deadline = Instant::now() + BOUND;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its end") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_serves_until_it_is_told_to_end_and_never_says_a_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let core = Running::start(&state).await;
+    core.admin.get("/readyz").await.status(200);
+    let join = core
+        .admin
+        .post("/v1/component-tokens")
+        .json(&json!({}))
+        .await
+        .good();
+    let join = join["token"].as_str().expect("a token").to_owned();
+    core.admin
+        .get(&format!("/v1/projects?after={}", "x"))
+        .await
+        .good();
+    let (token, pem) = (
+        core.token.clone(),
+        fs::read_to_string(state.join("authority.key")),
+    );
+    assert_eq!(core.end(Signal::SIGTERM), Some(0));
+    let out = fs::read_to_string(state.with_extension("out")).expect("its output");
+    let path = state.join("admin.token").display().to_string();
+    assert!(out.contains(&path), "{out}");
+    let log = fs::read_to_string(state.with_extension("err")).expect("its log");
+    assert!(
+        log.lines()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{log}"
+    );
+    assert!(log.contains("project_list"), "{log}");
+    let key = pem.expect("the key");
+    let key = key.lines().nth(1).expect("base64");
+    for secret in [token.as_str(), &token[3..], &join, key] {
+        assert!(
+            !log.contains(secret) && !out.contains(secret),
+            "a secret is in the log"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kill_at_any_time_loses_nothing_that_was_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let core = Running::start(&state).await;
+    core.admin
+        .post("/v1/projects")
+        .json(&json!({"name": "shop"}))
+        .await
+        .good();
+    assert_eq!(core.end(Signal::SIGKILL), None);
+    let core = Running::start(&state).await;
+    core.admin.get("/v1/projects/shop").await.good();
+    assert_eq!(core.end(Signal::SIGINT), Some(0));
+}
