@@ -4,7 +4,7 @@
 //! One that the operator brought is read again when its file changes.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -52,6 +52,33 @@ pub fn authority(settings: &Configuration) -> Result<Authority, CertificateError
     Ok(made)
 }
 
+/// All that is wrong with the certificates that the operator named. Makes nothing.
+pub fn check(settings: &Configuration) -> Vec<CertificateError> {
+    let mut wrong = Vec::new();
+    if let (Some(cert), Some(key)) = (&settings.authority.cert, &settings.authority.key) {
+        let loaded = Authority::load(cert, key, SystemTime::now());
+        wrong.extend(
+            loaded
+                .err()
+                .map(|source| CertificateError::Authority { source }),
+        );
+    }
+    if let (Some(cert), Some(key)) = (&settings.tls.cert, &settings.tls.key) {
+        wrong.extend(load(cert, key).err());
+    }
+    wrong
+}
+
+fn load(cert: &Path, key: &Path) -> Result<Credential, CertificateError> {
+    let failed = |source| CertificateError::Configured { source };
+    let credential = Credential::load(cert, key).map_err(failed)?;
+    let name = cert.display().to_string();
+    credential
+        .check_time(SystemTime::now(), &name)
+        .map_err(failed)?;
+    Ok(credential)
+}
+
 /// Where certificate and key of the authority are.
 pub fn authority_paths(settings: &Configuration) -> (PathBuf, PathBuf) {
     match (&settings.authority.cert, &settings.authority.key) {
@@ -97,13 +124,7 @@ impl Origin {
         let now = SystemTime::now();
         let mut rng = rand::rng();
         match self {
-            Self::Files { cert, key } => {
-                let failed = |source| CertificateError::Configured { source };
-                let credential = Credential::load(cert, key).map_err(failed)?;
-                let name = cert.display().to_string();
-                credential.check_time(now, &name).map_err(failed)?;
-                Ok(credential)
-            }
+            Self::Files { cert, key } => load(cert, key),
             Self::Http { names } => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 authority
@@ -181,5 +202,48 @@ pub async fn keep(
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issued_certificate_is_renewed_at_two_thirds_of_its_time() {
+        let mut rng = rand::rng();
+        let authority = Authority::make("test", SystemTime::now(), &mut rng).expect("an authority");
+        let origin = Origin::Http {
+            names: vec!["localhost".to_owned()],
+        };
+        let current = origin.obtain(&authority).expect("a certificate");
+        let whole = current
+            .not_after()
+            .duration_since(current.not_before())
+            .expect("a time");
+        let before = current.not_before() + whole * 65 / 100;
+        let behind = current.not_before() + whole * 67 / 100;
+        assert!(!origin.is_due(&current, before));
+        assert!(origin.is_due(&current, behind));
+        assert_ne!(
+            origin.obtain(&authority).expect("another").chain(),
+            current.chain()
+        );
+    }
+
+    #[test]
+    fn the_certificate_is_for_all_names_that_people_use() {
+        let settings = Configuration {
+            public_url: Some("https://core.example:8443".to_owned()),
+            http_bind: ([192, 0, 2, 1], 8443).into(),
+            ..Configuration::default()
+        };
+        let expected = ["127.0.0.1", "192.0.2.1", "::1", "core.example", "localhost"];
+        assert_eq!(names(&settings), expected);
+        let everywhere = Configuration {
+            http_bind: ([0, 0, 0, 0], 8443).into(),
+            ..Configuration::default()
+        };
+        assert_eq!(names(&everywhere), ["127.0.0.1", "::1", "localhost"]);
     }
 }

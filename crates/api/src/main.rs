@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use rhyzome_api::command::{Action, Command};
-use rhyzome_api::{logs, openapi, start};
+use rhyzome_api::problem::chain;
+use rhyzome_api::{certificate, logs, openapi, start};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -21,6 +22,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let wrong = certificate::check(&loaded.settings);
+    if !wrong.is_empty() {
+        for error in wrong {
+            eprintln!("{}", chain(&error));
+        }
+        return ExitCode::from(2);
+    }
     if command.check_config {
         println!("{loaded}");
         return ExitCode::SUCCESS;

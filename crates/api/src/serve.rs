@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -84,7 +85,13 @@ async fn accept(listener: &mut Listener, router: &Router, graceful: &GracefulShu
     match listener {
         Listener::Plain(listener) => match listener.accept().await {
             Ok((stream, remote)) => {
-                tokio::spawn(serve(stream, remote, router.clone(), graceful.watcher()));
+                tokio::spawn(serve(
+                    stream,
+                    remote,
+                    router.clone(),
+                    graceful.watcher(),
+                    HEAD_TIME,
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection could be accepted");
@@ -94,7 +101,13 @@ async fn accept(listener: &mut Listener, router: &Router, graceful: &GracefulShu
         Listener::Tls(incoming) => match incoming.accept().await {
             Some(connection) => {
                 let (stream, remote) = connection.into_parts();
-                tokio::spawn(serve(stream, remote, router.clone(), graceful.watcher()));
+                tokio::spawn(serve(
+                    stream,
+                    remote,
+                    router.clone(),
+                    graceful.watcher(),
+                    HEAD_TIME,
+                ));
             }
             // Only while the runtime ends.
             None => std::future::pending().await,
@@ -102,11 +115,19 @@ async fn accept(listener: &mut Listener, router: &Router, graceful: &GracefulShu
     }
 }
 
-async fn serve<S>(stream: S, remote: SocketAddr, router: Router, watcher: Watcher)
-where
+async fn serve<S>(
+    stream: S,
+    remote: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+    head_time: Duration,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let spoken = Arc::new(AtomicBool::new(false));
+    let speaks = spoken.clone();
     let service = hyper::service::service_fn(move |request: Request<Received>| {
+        speaks.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Remote(remote));
         router.clone().oneshot(request)
@@ -115,7 +136,7 @@ where
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME);
+        .header_read_timeout(head_time);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -125,7 +146,61 @@ where
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
         .into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%remote, error, "a connection ended early");
+    tokio::select! {
+        ended = watcher.watch(connection) => if let Err(error) = ended {
+            tracing::debug!(%remote, error, "a connection ended early");
+        },
+        // Before its first bytes nobody knows which HTTP it is, and nobody's timer runs.
+        () = silence(&spoken, head_time) => tracing::debug!(%remote, "a connection said nothing"),
+    }
+}
+
+/// Ends if nothing was asked in time.
+async fn silence(spoken: &AtomicBool, time: Duration) {
+    tokio::time::sleep(time).await;
+    if spoken.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    async fn connect(said: &[u8]) -> Vec<u8> {
+        let router = Router::new().route("/", axum::routing::get(|| async { "hello" }));
+        let (mut here, there) = tokio::io::duplex(1 << 16);
+        let graceful = GracefulShutdown::new();
+        let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+        tokio::spawn(serve(there, remote, router, graceful.watcher(), SHORT));
+        here.write_all(said).await.expect("written");
+        let mut heard = Vec::new();
+        let read = here.read_to_end(&mut heard);
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .expect("it ends")
+            .expect("read");
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_sends_no_whole_head_is_closed() {
+        assert!(connect(b"").await.is_empty());
+        assert!(connect(b"GET").await.is_empty());
+        assert!(
+            !connect(b"GET / HTTP/1.1\r\nhost: x\r\n")
+                .await
+                .starts_with(b"HTTP/1.1 200")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_asks_is_answered_and_closed_when_it_rests() {
+        let heard = connect(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(heard.starts_with(b"HTTP/1.1 200") && heard.ends_with(b"hello"));
     }
 }

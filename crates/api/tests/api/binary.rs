@@ -76,6 +76,27 @@ fn a_right_configuration_is_told_without_its_values() {
 }
 
 #[test]
+fn a_certificate_and_a_key_that_do_not_fit_are_told_before_anything_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let file = folder.path().join("not-pem");
+    fs::write(&file, "no certificate").expect("a file");
+    let mut command = program(&["--set", &format!("state_dir={}", state.display())]);
+    for key in ["tls.cert", "tls.key", "authority.cert", "authority.key"] {
+        command.args(["--set", &format!("{key}={}", file.display())]);
+    }
+    let output = command.output().expect("the program runs");
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert_eq!(told.lines().count(), 2, "both are told: {told}");
+    assert!(
+        told.contains("tls.cert") && told.contains("authority"),
+        "{told}"
+    );
+    assert!(!state.exists(), "something was begun");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let output = run(&["--config", "/nowhere/api.toml"]);
     assert_eq!(output.status.code(), Some(2));
