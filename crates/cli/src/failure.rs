@@ -8,6 +8,7 @@ use rhyzome_model::Name;
 
 use crate::context;
 use crate::output::table::printable;
+use crate::site;
 use crate::tunnel;
 
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +70,6 @@ pub enum Failure {
     Write { path: PathBuf, source: io::Error },
     #[error("{} may be read by others (its mode is {mode:04o})", .path.display())]
     Exposed { path: PathBuf, mode: u32 },
-    #[error("neither HOME nor the XDG variables are set, so there is no place for files")]
-    NoHome,
     #[error("{0} was answered with status {1}")]
     HttpStatus(String, u16),
     #[error("{what} failed: {reason}")]

@@ -75,7 +75,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Runs a command. One that does not mind interruptions itself ends by them all the same.
 async fn run(args: Args) -> Result<(), Failure> {
-    let cx = Cx::new(args.global)?;
+    let cx = Cx::new(args.global);
     let interrupted = async {
         let _ = tokio::signal::ctrl_c().await;
         tokio::time::sleep(LAST_WORDS).await;

@@ -171,17 +171,27 @@ impl Error {
 }
 
 fn by(holder: &Option<String>) -> String {
-    holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
+    holder
+        .as_ref()
+        .map(|holder| format!(" by {holder}"))
+        .unwrap_or_default()
 }
 
 fn last_lines(log: &str) -> String {
     if log.trim().is_empty() {
         return String::new();
     }
-    let lines: Vec<String> = log.trim_end().lines().map(|line| format!("\n    {line}")).collect();
+    let lines: Vec<String> = log
+        .trim_end()
+        .lines()
+        .map(|line| format!("\n    {line}"))
+        .collect();
     format!(":{}", lines[lines.len().saturating_sub(8)..].concat())
 }
 
 fn list(pids: &[i32]) -> String {
-    pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
+    pids.iter()
+        .map(i32::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -66,7 +66,10 @@ impl Choices {
         match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text)
                 .map(Some)
-                .map_err(|e| Error::Syntax { path, reason: e.to_string() }),
+                .map_err(|e| Error::Syntax {
+                    path,
+                    reason: e.to_string(),
+                }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::file(path)(e)),
         }
@@ -94,7 +97,10 @@ impl Choices {
             grpc,
             hosts,
             public_address: wishes.public_address.or(public).unwrap_or_else(own),
-            accelerator: wishes.accelerator.or(accelerator).unwrap_or_else(|| "auto".to_owned()),
+            accelerator: wishes
+                .accelerator
+                .or(accelerator)
+                .unwrap_or_else(|| "auto".to_owned()),
             libvirt: wishes.libvirt.or(libvirt),
         })
     }
@@ -142,7 +148,10 @@ mod tests {
         assert_eq!(first.hosts, Hosts::Simulated(2));
         let second = Choices::make(Some(first.clone()), Wishes::default()).unwrap();
         assert_eq!(second, first);
-        let more = Wishes { simulate: Some(5), ..Wishes::default() };
+        let more = Wishes {
+            simulate: Some(5),
+            ..Wishes::default()
+        };
         let third = Choices::make(Some(first.clone()), more).unwrap();
         assert_eq!((third.hosts, third.http), (Hosts::Simulated(5), first.http));
     }
@@ -150,7 +159,13 @@ mod tests {
     #[test]
     fn a_real_site_does_not_become_a_simulated_one() {
         let real = Choices::make(None, Wishes::default()).unwrap();
-        let wishes = Wishes { simulate: Some(1), ..Wishes::default() };
-        assert!(matches!(Choices::make(Some(real), wishes), Err(Error::OtherKind { .. })));
+        let wishes = Wishes {
+            simulate: Some(1),
+            ..Wishes::default()
+        };
+        assert!(matches!(
+            Choices::make(Some(real), wishes),
+            Err(Error::OtherKind { .. })
+        ));
     }
 }

@@ -58,5 +58,8 @@ pub fn write(layout: &Layout, choices: &Choices) -> Result<(), Failure> {
 
 fn one(layout: &Layout, program: &str, content: &impl Serialize) -> Result<(), Failure> {
     let text = toml::to_string(content).expect("the configurations have a TOML form");
-    private::write(&layout.config(program), format!("{NOTICE}{text}").as_bytes())
+    private::write(
+        &layout.config(program),
+        format!("{NOTICE}{text}").as_bytes(),
+    )
 }

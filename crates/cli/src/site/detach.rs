@@ -57,7 +57,9 @@ pub async fn run(cx: &Cx, up: &Up, layout: &Layout, programs: &Programs) -> Resu
         if holder.is_some_and(|holder| holder.process == process && holder.phase == Phase::Up) {
             show(cx, &said.next());
             let choices = Choices::load(layout)?;
-            return choices.map_or(Ok(()), |choices| report::print(&cx.output, layout, &choices));
+            return choices.map_or(Ok(()), |choices| {
+                report::print(&cx.output, layout, &choices)
+            });
         }
         sleep(LOOK).await;
     }
@@ -71,10 +73,17 @@ fn show(cx: &Cx, text: &str) {
 }
 
 fn spawn(cx: &Cx, up: &Up, programs: &Programs, log: File) -> Result<Child, Error> {
-    let failed = |source| Error::Spawn { program: programs.own().display().to_string(), source };
+    let failed = |source| Error::Spawn {
+        program: programs.own().display().to_string(),
+        source,
+    };
     let errors = log.try_clone().map_err(failed)?;
     let mut command = Command::new(programs.own());
-    command.args(arguments(cx, up)).stdin(Stdio::null()).stdout(log).stderr(errors);
+    command
+        .args(arguments(cx, up))
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors);
     // SAFETY: between fork and exec, one system call is made, and nothing is allocated.
     unsafe {
         command.pre_exec(|| {
@@ -96,8 +105,14 @@ fn arguments(cx: &Cx, up: &Up) -> Vec<std::ffi::OsString> {
     option("--state", up.state.clone().map(PathBuf::into_os_string));
     option("--simulate", up.simulate.map(|n| n.to_string().into()));
     option("--listen", up.listen.map(|a| a.to_string().into()));
-    option("--listen-components", up.listen_components.map(|a| a.to_string().into()));
-    option("--public-address", up.public_address.clone().map(Into::into));
+    option(
+        "--listen-components",
+        up.listen_components.map(|a| a.to_string().into()),
+    );
+    option(
+        "--public-address",
+        up.public_address.clone().map(Into::into),
+    );
     option("--accelerator", up.accelerator.clone().map(Into::into));
     option("--libvirt", up.libvirt.clone().map(Into::into));
     option("--bin-dir", up.bin_dir.clone().map(PathBuf::into_os_string));

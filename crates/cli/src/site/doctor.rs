@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::failure::Failure;
+use crate::output::table::Tone;
 use crate::output::{Cell, Mode};
 use crate::session::Cx;
 
@@ -40,16 +41,29 @@ pub struct Check {
 
 impl Check {
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, level: Level::Ok, found: found.into(), advice: None }
+        Self {
+            name,
+            level: Level::Ok,
+            found: found.into(),
+            advice: None,
+        }
     }
 
     pub fn warn(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         let advice = Some(advice.into());
-        Self { name, level: Level::Warn, found: found.into(), advice }
+        Self {
+            name,
+            level: Level::Warn,
+            found: found.into(),
+            advice,
+        }
     }
 
     pub fn fail(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { level: Level::Fail, ..Self::warn(name, found, advice) }
+        Self {
+            level: Level::Fail,
+            ..Self::warn(name, found, advice)
+        }
     }
 }
 
@@ -69,9 +83,14 @@ impl Doctor {
         match cx.output.mode {
             Mode::Json => cx.output.json(&checks)?,
             Mode::Quiet => {}
-            Mode::People => cx.output.print(&text(&checks, &|cell| cx.output.paint(cell)))?,
+            Mode::People => cx
+                .output
+                .print(&text(&checks, &|cell| cx.output.paint(cell)))?,
         }
-        let failed = checks.iter().filter(|check| check.level == Level::Fail).count();
+        let failed = checks
+            .iter()
+            .filter(|check| check.level == Level::Fail)
+            .count();
         match failed {
             0 => Ok(()),
             1 => Err(Error::Unfit("one hindrance".to_owned()).into()),
@@ -81,15 +100,24 @@ impl Doctor {
 }
 
 fn text(checks: &[Check], paint: &dyn Fn(&Cell) -> String) -> String {
-    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
+    let width = checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for check in checks {
         let level = match check.level {
-            Level::Ok => Cell::good("ok  "),
-            Level::Warn => Cell::middling("warn"),
-            Level::Fail => Cell::bad("FAIL"),
+            Level::Ok => Cell::new("ok  ").tone(Tone::Good),
+            Level::Warn => Cell::new("warn").tone(Tone::Busy),
+            Level::Fail => Cell::new("FAIL").tone(Tone::Bad),
         };
-        text.push_str(&format!("{}  {:width$}  {}\n", paint(&level), check.name, check.found));
+        text.push_str(&format!(
+            "{}  {:width$}  {}\n",
+            paint(&level),
+            check.name,
+            check.found
+        ));
         if let Some(advice) = &check.advice {
             text.push_str(&format!("{:indent$}→ {advice}\n", "", indent = width + 8));
         }
@@ -103,9 +131,12 @@ mod tests {
 
     #[test]
     fn what_to_do_stands_below_what_was_found() {
-        let checks = [Check::ok("KVM", "works"), Check::fail("nft", "is missing", "install nftables")];
+        let checks = [
+            Check::ok("KVM", "works"),
+            Check::fail("nft", "is missing", "install nftables"),
+        ];
         assert_eq!(
-            text(&checks, &|cell| cell.text().to_owned()),
+            text(&checks, &|cell| cell.text.clone()),
             "ok    KVM  works\nFAIL  nft  is missing\n           → install nftables\n"
         );
     }

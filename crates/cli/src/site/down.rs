@@ -72,7 +72,9 @@ impl Down {
             configuration::write(&layout, &choices)?;
             for (program, config) in [("rhyzome-libvirt", "libvirt"), ("rhyzome-linux", "linux")] {
                 take_down(&programs, program, &layout.config(config)).await?;
-                steps.say(&format!("{program}: nothing of it runs on this machine any more"));
+                steps.say(&format!(
+                    "{program}: nothing of it runs on this machine any more"
+                ));
             }
         }
         if self.purge || !was_there {
@@ -94,7 +96,10 @@ async fn stop_programs(layout: &Layout, steps: &Steps<'_>) -> Result<(), Error> 
     if layout.exists()
         && let Some(holder) = lock::holder(layout)?
     {
-        steps.say(&format!("stopping the site's programs (process {})", holder.process.pid));
+        steps.say(&format!(
+            "stopping the site's programs (process {})",
+            holder.process.pid
+        ));
         holder.process.signal(Signal::SIGTERM);
         if !holder.process.ended(SUPERVISOR).await {
             process::end(&[holder.process], PROGRAMS).await;
@@ -102,16 +107,30 @@ async fn stop_programs(layout: &Layout, steps: &Steps<'_>) -> Result<(), Error> 
     }
     let left = process::of_site(layout);
     if !left.is_empty() {
-        steps.say(&format!("stopping {} programs that nobody looks after", left.len()));
+        steps.say(&format!(
+            "stopping {} programs that nobody looks after",
+            left.len()
+        ));
     }
-    let pids: Vec<i32> = process::end(&left, PROGRAMS).await.iter().map(|p| p.pid).collect();
-    if pids.is_empty() { Ok(()) } else { Err(Error::Survived { pids }) }
+    let pids: Vec<i32> = process::end(&left, PROGRAMS)
+        .await
+        .iter()
+        .map(|p| p.pid)
+        .collect();
+    if pids.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Survived { pids })
+    }
 }
 
 /// Lets a component's program take everything of its own off this machine.
 async fn take_down(programs: &Programs, program: &'static str, config: &Path) -> Result<(), Error> {
     let path = programs.path(program)?;
-    let failed = |source| Error::Spawn { program: path.display().to_string(), source };
+    let failed = |source| Error::Spawn {
+        program: path.display().to_string(),
+        source,
+    };
     let output = Command::new(&path)
         .arg("--config")
         .arg(config)

@@ -40,7 +40,10 @@ pub async fn real(
     core: &str,
 ) -> Result<(), Failure> {
     let token = token(client, member).await?;
-    let failed = |source| Error::Spawn { program: service.program.display().to_string(), source };
+    let failed = |source| Error::Spawn {
+        program: service.program.display().to_string(),
+        source,
+    };
     let mut child = Command::new(&service.program)
         .arg("--config")
         .arg(layout.config(service.name))
@@ -60,7 +63,11 @@ pub async fn real(
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Error::Join { component: member.name.to_string(), output: said }.into())
+    Err(Error::Join {
+        component: member.name.to_string(),
+        output: said,
+    }
+    .into())
 }
 
 /// Lets a simulated component join.
@@ -105,7 +112,6 @@ pub fn has_tool(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Where Debian keeps what only root needs; a user's PATH has it not.
     let besides = ["/usr/sbin", "/sbin"].map(Path::new);
-    std::env::split_paths(&path)
-        .any(|folder| folder.join(tool).is_file())
+    std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
         || besides.iter().any(|folder| folder.join(tool).is_file())
 }

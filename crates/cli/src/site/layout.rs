@@ -38,7 +38,9 @@ impl Layout {
         };
         let root = std::path::absolute(&root).map_err(Error::file(&root))?;
         // Without `.` and a final slash: names that follow from the path are the same each time.
-        Ok(Self { root: root.components().collect() })
+        Ok(Self {
+            root: root.components().collect(),
+        })
     }
 
     pub fn root(&self) -> &Path {
@@ -99,12 +101,18 @@ impl Layout {
         self.check_ours()?;
         let mut builder = DirBuilder::new();
         builder.recursive(true);
-        builder.mode(0o755).create(&self.root).map_err(Error::file(&self.root))?;
+        builder
+            .mode(0o755)
+            .create(&self.root)
+            .map_err(Error::file(&self.root))?;
         let open = fs::Permissions::from_mode(0o711);
         fs::set_permissions(&self.root, open).map_err(Error::file(&self.root))?;
         for closed in ["config", "log", "api"] {
             let path = self.root.join(closed);
-            builder.mode(0o700).create(&path).map_err(Error::file(&path))?;
+            builder
+                .mode(0o700)
+                .create(&path)
+                .map_err(Error::file(&path))?;
         }
         Ok(())
     }
@@ -119,7 +127,13 @@ impl Layout {
         let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
         let known = ["up.lock", "site.json", "config", "log", "api"];
         let ours = names.is_empty() || names.iter().any(|name| known.iter().any(|k| name == k));
-        if ours { Ok(()) } else { Err(Error::NotOurs { path: self.root.clone() }) }
+        if ours {
+            Ok(())
+        } else {
+            Err(Error::NotOurs {
+                path: self.root.clone(),
+            })
+        }
     }
 
     /// Refuses a path that is too long for the sockets below.
@@ -128,7 +142,11 @@ impl Layout {
         if length <= LONGEST {
             return Ok(());
         }
-        Err(Error::LongPath { path: self.root.clone(), length, most: LONGEST })
+        Err(Error::LongPath {
+            path: self.root.clone(),
+            length,
+            most: LONGEST,
+        })
     }
 
     /// Removes the folder.
@@ -145,7 +163,11 @@ fn usual() -> PathBuf {
     if nix::unistd::geteuid().is_root() {
         return PathBuf::from(OF_ROOT);
     }
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
     set("XDG_STATE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(std::env::temp_dir)
@@ -172,7 +194,10 @@ mod tests {
     #[test]
     fn a_path_is_the_same_however_it_is_written() {
         let plain = Layout::of(Some(Path::new("/tmp/a/site"))).unwrap();
-        assert_eq!(Layout::of(Some(Path::new("/tmp/a/./site/"))).unwrap(), plain);
+        assert_eq!(
+            Layout::of(Some(Path::new("/tmp/a/./site/"))).unwrap(),
+            plain
+        );
         assert!(plain.check_length().is_ok());
         let long = format!("/{}", "x".repeat(LONGEST));
         let long = Layout::of(Some(Path::new(&long))).unwrap();

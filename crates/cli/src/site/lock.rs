@@ -51,7 +51,11 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(Error::File { path, source }),
         }
         let process = Process::current().map_err(Error::file("/proc/self/stat"))?;
-        let holder = Holder { process, since: time::now(), phase };
+        let holder = Holder {
+            process,
+            since: time::now(),
+            phase,
+        };
         let mut lock = Self { file, holder };
         lock.write().map_err(Error::file(&path))?;
         Ok(lock)
@@ -93,7 +97,11 @@ pub fn holder(layout: &Layout) -> Result<Option<Holder>, Error> {
 fn held(layout: &Layout) -> Error {
     let Ok(Some(holder)) = holder(layout) else {
         let (pid, since) = (0, "a moment ago".to_owned());
-        return Error::Running { pid, since, folder: layout.root().to_owned() };
+        return Error::Running {
+            pid,
+            since,
+            folder: layout.root().to_owned(),
+        };
     };
     let pid = holder.process.pid;
     match holder.phase {
@@ -107,7 +115,12 @@ fn held(layout: &Layout) -> Error {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
+    fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
 }
 
 #[cfg(test)]
@@ -122,7 +135,10 @@ mod tests {
         let mut lock = Lock::take(&layout, Phase::Starting).unwrap();
         lock.reached(Phase::Up).unwrap();
         let found = holder(&layout).unwrap().unwrap();
-        assert_eq!((found.process, found.phase), (Process::current().unwrap(), Phase::Up));
+        assert_eq!(
+            (found.process, found.phase),
+            (Process::current().unwrap(), Phase::Up)
+        );
         let Err(Error::Running { pid, .. }) = Lock::take(&layout, Phase::Starting) else {
             panic!("the lock was taken twice");
         };

@@ -19,7 +19,10 @@ pub fn check(address: SocketAddr) -> Result<(), Error> {
             address,
             holder: holder(address.port()),
         }),
-        Err(source) => Err(Error::File { path: format!("port {address}").into(), source }),
+        Err(source) => Err(Error::File {
+            path: format!("port {address}").into(),
+            source,
+        }),
     }
 }
 
@@ -60,18 +63,28 @@ pub fn holder(port: u16) -> Option<String> {
 }
 
 fn has_socket(pid: i32, inodes: &[String]) -> bool {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| {
-        let target = target.to_string_lossy();
-        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
-        inode.is_some_and(|inode| inodes.iter().any(|known| known == inode))
-    })
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|target| {
+            let target = target.to_string_lossy();
+            let inode = target
+                .strip_prefix("socket:[")
+                .and_then(|rest| rest.strip_suffix(']'));
+            inode.is_some_and(|inode| inodes.iter().any(|known| known == inode))
+        })
 }
 
 /// The inodes of sockets that listen on a port, out of proc_net_tcp's table.
 fn listening(table: &str, port: u16) -> Vec<String> {
     const LISTEN: &str = "0A";
-    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let rows = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter(|row| row.len() > 9 && row[3] == LISTEN)
         .filter(|row| {
             let hex = row[1].rsplit(':').next().unwrap_or_default();
@@ -89,7 +102,11 @@ mod tests {
     fn a_port_that_is_taken_is_passed_over_and_its_holder_is_named() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = taken.local_addr().unwrap();
-        let Err(Error::PortTaken { holder: Some(holder), .. }) = check(address) else {
+        let Err(Error::PortTaken {
+            holder: Some(holder),
+            ..
+        }) = check(address)
+        else {
             panic!("the port is free, or nobody's");
         };
         assert!(holder.contains(&std::process::id().to_string()), "{holder}");

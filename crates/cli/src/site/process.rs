@@ -77,17 +77,27 @@ pub async fn end(processes: &[Process], within: Duration) -> Vec<Process> {
         }
         let until = Instant::now() + within;
         for process in processes {
-            process.ended(until.saturating_duration_since(Instant::now())).await;
+            process
+                .ended(until.saturating_duration_since(Instant::now()))
+                .await;
         }
     }
-    processes.iter().copied().filter(|process| process.is_alive()).collect()
+    processes
+        .iter()
+        .copied()
+        .filter(|process| process.is_alive())
+        .collect()
 }
 
 /// The programs of a site that run now, whoever started them; this process is not among them.
 pub fn of_site(layout: &Layout) -> Vec<Process> {
     let own = nix::unistd::getpid().as_raw();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid| *pid != own)
         .filter(|pid| {
             let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -101,9 +111,18 @@ pub fn of_site(layout: &Layout) -> Vec<Process> {
 /// Whether arguments are those that a site's programs are started with.
 fn belongs(arguments: &[u8], layout: &Layout) -> bool {
     let mut arguments = arguments.split(|byte| *byte == 0);
-    let program = arguments.next().map(|path| Path::new(OsStr::from_bytes(path)));
-    let name = program.and_then(Path::file_name).and_then(OsStr::to_str).unwrap_or_default();
-    let given = |wanted: &Path| arguments.clone().any(|a| a == wanted.as_os_str().as_bytes());
+    let program = arguments
+        .next()
+        .map(|path| Path::new(OsStr::from_bytes(path)));
+    let name = program
+        .and_then(Path::file_name)
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    let given = |wanted: &Path| {
+        arguments
+            .clone()
+            .any(|a| a == wanted.as_os_str().as_bytes())
+    };
     match name {
         "rhyzome-api" => given(&layout.config("api")),
         "rhyzome-libvirt" => given(&layout.config("libvirt")),
@@ -115,7 +134,12 @@ fn belongs(arguments: &[u8], layout: &Layout) -> bool {
 
 /// The 22nd field. The second one is a name that may hold spaces and brackets.
 fn started(stat: &str) -> Option<u64> {
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 fn state(stat: &str) -> Option<&str> {
@@ -130,7 +154,10 @@ mod tests {
     fn a_process_is_told_from_a_later_one_of_its_number() {
         let current = Process::current().unwrap();
         assert!(current.is_alive());
-        let earlier = Process { started: current.started - 1, ..current };
+        let earlier = Process {
+            started: current.started - 1,
+            ..current
+        };
         assert!(!earlier.is_alive());
         let stat = "12 (a) b)) S 1 12 12 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 777 1 1";
         assert_eq!((started(stat), state(stat)), (Some(777), Some("S")));

@@ -56,7 +56,10 @@ impl Programs {
             .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0);
         match executable {
             true => Ok(path),
-            false => Err(Error::NoProgram { program, folder: self.folder.clone() }),
+            false => Err(Error::NoProgram {
+                program,
+                folder: self.folder.clone(),
+            }),
         }
     }
 

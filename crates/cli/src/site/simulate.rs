@@ -69,11 +69,16 @@ impl Simulation {
             memory: Size::bytes(0),
             public_address: Some(public_address.to_owned()),
         };
-        Self { hosts: hypervisors.chain([router]).collect() }
+        Self {
+            hosts: hypervisors.chain([router]).collect(),
+        }
     }
 
     pub fn names(&self) -> Vec<String> {
-        self.hosts.iter().map(|host| host.name.to_string()).collect()
+        self.hosts
+            .iter()
+            .map(|host| host.name.to_string())
+            .collect()
     }
 
     pub fn save(&self, layout: &Layout) -> Result<(), Failure> {
@@ -84,8 +89,10 @@ impl Simulation {
     fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(FILE);
         let text = std::fs::read(&path).map_err(Error::file(&path))?;
-        serde_json::from_slice(&text)
-            .map_err(|e| Error::Syntax { path, reason: e.to_string() })
+        serde_json::from_slice(&text).map_err(|e| Error::Syntax {
+            path,
+            reason: e.to_string(),
+        })
     }
 }
 
@@ -104,7 +111,9 @@ impl Simulated {
     }
 
     fn open(&self, folder: &Path) -> Result<(Component, Arc<dyn Driver>), Error> {
-        let failed = |reason: String| Error::Simulate { reason: format!("{}: {reason}", self.name) };
+        let failed = |reason: String| Error::Simulate {
+            reason: format!("{}: {reason}", self.name),
+        };
         let state_dir = folder.join(self.name.as_str());
         let setup = Setup {
             state_dir: state_dir.clone(),
@@ -129,7 +138,11 @@ impl Simulated {
 impl Simulate {
     pub async fn run(self) -> Result<(), Failure> {
         let level = tracing_subscriber::filter::LevelFilter::INFO;
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .with_max_level(level)
+            .init();
         let stop = CancellationToken::new();
         let mut running = tokio::task::JoinSet::new();
         for host in Simulation::load(&self.folder)?.hosts {

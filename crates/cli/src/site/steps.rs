@@ -11,7 +11,10 @@ pub struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     pub fn new(output: &'a Output) -> Self {
-        Self { output, begin: Instant::now() }
+        Self {
+            output,
+            begin: Instant::now(),
+        }
     }
 
     /// Says what has been done, or is.

@@ -39,9 +39,13 @@ const TAIL: u64 = 4096;
 /// How a supervised program is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    Running { pid: i32 },
+    Running {
+        pid: i32,
+    },
     /// It ended, and is started again in a while.
-    Pausing { how: String },
+    Pausing {
+        how: String,
+    },
     Stopped,
 }
 
@@ -63,7 +67,12 @@ impl Supervised {
         let (stop, stopping) = watch::channel(false);
         let (tell, state) = watch::channel(running(&child));
         let task = tokio::spawn(keep(service.clone(), child, tell, stopping));
-        Ok(Self { service, stop, state, task })
+        Ok(Self {
+            service,
+            stop,
+            state,
+            task,
+        })
     }
 
     pub fn name(&self) -> &'static str {
@@ -109,19 +118,34 @@ async fn keep(
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
-        let how = tokio::select! {
-            ended = child.wait() => describe(ended),
-            _ = stopping.wait_for(|stop| *stop) => {
-                end(&mut child).await;
-                break;
-            }
+        let ended = tokio::select! {
+            ended = child.wait() => Some(describe(ended)),
+            () = told(&mut stopping) => None,
         };
-        pause = if began.elapsed() >= GOOD { FIRST_PAUSE } else { pause };
-        eprintln!("{} ended ({how}); it starts again in {} s", service.name, pause.as_secs_f32());
+        let Some(how) = ended else {
+            end(&mut child).await;
+            break;
+        };
+        pause = if began.elapsed() >= GOOD {
+            FIRST_PAUSE
+        } else {
+            pause
+        };
+        eprintln!(
+            "{} ended ({how}); it starts again in {} s",
+            service.name,
+            pause.as_secs_f32()
+        );
         tell.send_replace(State::Pausing { how });
-        let Some(next) = again(&service, &mut pause, &mut stopping).await else { break };
+        let Some(next) = again(&service, &mut pause, &mut stopping).await else {
+            break;
+        };
         child = next;
-        eprintln!("{} runs again, as process {}", service.name, child.id().unwrap_or_default());
+        eprintln!(
+            "{} runs again, as process {}",
+            service.name,
+            child.id().unwrap_or_default()
+        );
         tell.send_replace(running(&child));
     }
     tell.send_replace(State::Stopped);
@@ -136,7 +160,7 @@ async fn again(
     loop {
         tokio::select! {
             () = sleep(*pause) => {}
-            _ = stopping.wait_for(|stop| *stop) => return None,
+            () = told(stopping) => return None,
         }
         *pause = (*pause * 2).min(LONGEST_PAUSE);
         match spawn(service) {
@@ -146,8 +170,15 @@ async fn again(
     }
 }
 
+/// Returns when it is to stop, also where nobody is left who could say so.
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
 async fn end(child: &mut Child) {
-    let process = child.id().and_then(|pid| Process::of(pid.cast_signed()).ok());
+    let process = child
+        .id()
+        .and_then(|pid| Process::of(pid.cast_signed()).ok());
     if let Some(process) = process {
         process.signal(Signal::SIGTERM);
     }
@@ -158,7 +189,9 @@ async fn end(child: &mut Child) {
 }
 
 fn running(child: &Child) -> State {
-    State::Running { pid: child.id().unwrap_or_default().cast_signed() }
+    State::Running {
+        pid: child.id().unwrap_or_default().cast_signed(),
+    }
 }
 
 fn describe(ended: std::io::Result<ExitStatus>) -> String {
@@ -169,7 +202,10 @@ fn describe(ended: std::io::Result<ExitStatus>) -> String {
 }
 
 fn spawn(service: &Service) -> Result<Child, Error> {
-    let failed = |source| Error::Spawn { program: service.program.display().to_string(), source };
+    let failed = |source| Error::Spawn {
+        program: service.program.display().to_string(),
+        source,
+    };
     let log = appending(&service.log).map_err(failed)?;
     let errors = log.try_clone().map_err(failed)?;
     let supervisor = nix::unistd::getpid();
@@ -196,7 +232,11 @@ fn spawn(service: &Service) -> Result<Child, Error> {
 
 /// A log that only its owner may read.
 pub fn appending(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// The end of a log, from the beginning of a line.
@@ -240,14 +280,21 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_killed_runs_again() {
         let folder = tempfile::tempdir().unwrap();
-        let supervised = Supervised::start(service(folder.path(), "echo here; exec sleep 600")).unwrap();
-        let State::Running { pid } = supervised.state() else { panic!("it does not run") };
+        let supervised =
+            Supervised::start(service(folder.path(), "echo here; exec sleep 600")).unwrap();
+        let State::Running { pid } = supervised.state() else {
+            panic!("it does not run")
+        };
         Process::of(pid).unwrap().signal(Signal::SIGKILL);
-        let how = timeout(Duration::from_secs(20), supervised.fell()).await.unwrap();
+        let how = timeout(Duration::from_secs(20), supervised.fell())
+            .await
+            .unwrap();
         assert!(how.contains("SIGKILL"), "{how}");
         let again = wait_for(&supervised, |state| matches!(state, State::Running { .. })).await;
         assert_ne!(again, State::Running { pid });
-        let State::Running { pid } = again else { unreachable!() };
+        let State::Running { pid } = again else {
+            unreachable!()
+        };
         let process = Process::of(pid).unwrap();
         supervised.stop().await;
         assert!(!process.is_alive());
@@ -259,6 +306,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut service = service(folder.path(), "");
         service.program = folder.path().join("nothing");
-        assert!(matches!(Supervised::start(service), Err(Error::Spawn { .. })));
+        assert!(matches!(
+            Supervised::start(service),
+            Err(Error::Spawn { .. })
+        ));
     }
 }

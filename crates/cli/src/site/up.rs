@@ -80,7 +80,14 @@ impl Up {
         let mut signals = Signals::new()?;
         let steps = Steps::new(&cx.output);
         let (mut lock, choices) = self.begin(&layout, &programs)?;
-        let mut site = Site { cx, layout, programs, choices, steps, running: Vec::new() };
+        let mut site = Site {
+            cx,
+            layout,
+            programs,
+            choices,
+            steps,
+            running: Vec::new(),
+        };
         let started = tokio::select! {
             started = site.start(self.state.is_some()) => started,
             () = signals.any() => Err(Error::Interrupted.into()),
@@ -123,7 +130,10 @@ impl Up {
         join::check(programs, real)?;
         if real {
             layout.check_length()?;
-            if let Some(missing) = ["nft", "dnsmasq"].into_iter().find(|tool| !join::has_tool(tool)) {
+            if let Some(missing) = ["nft", "dnsmasq"]
+                .into_iter()
+                .find(|tool| !join::has_tool(tool))
+            {
                 return Err(Error::NoTool(missing).into());
             }
         }
@@ -143,10 +153,14 @@ struct Site<'a> {
 
 impl Site<'_> {
     async fn start(&mut self, own_context: bool) -> Result<(), Failure> {
-        self.steps.say(&format!("state in {}", self.layout.root().display()));
+        self.steps
+            .say(&format!("state in {}", self.layout.root().display()));
         let left = process::of_site(&self.layout);
         if !left.is_empty() {
-            self.steps.say(&format!("ending {} programs of an earlier start", left.len()));
+            self.steps.say(&format!(
+                "ending {} programs of an earlier start",
+                left.len()
+            ));
             let survived = process::end(&left, Duration::from_secs(15)).await;
             if !survived.is_empty() {
                 let pids = survived.iter().map(|process| process.pid).collect();
@@ -168,7 +182,9 @@ impl Site<'_> {
     async fn start_core(&mut self) -> Result<Client, Failure> {
         let core = Supervised::start(self.programs.core(&self.layout)?)?;
         self.running.push(core);
-        let [core] = &self.running[..] else { unreachable!("the core is the first one") };
+        let [core] = &self.running[..] else {
+            unreachable!("the core is the first one")
+        };
         let until = Instant::now() + READY_WITHIN;
         let client = loop {
             if let Some(client) = self.client()
@@ -178,14 +194,20 @@ impl Site<'_> {
             }
             if Instant::now() >= until {
                 let (what, seconds) = ("the core".to_owned(), READY_WITHIN.as_secs());
-                return Err(Error::NotReady { what, seconds, log: core.log() }.into());
+                return Err(Error::NotReady {
+                    what,
+                    seconds,
+                    log: core.log(),
+                }
+                .into());
             }
             tokio::select! {
                 how = core.fell() => return Err(ended(core, how)),
                 () = sleep(LOOK) => {}
             }
         };
-        self.steps.say(&format!("the core is ready at {}", self.choices.http_url()));
+        self.steps
+            .say(&format!("the core is ready at {}", self.choices.http_url()));
         Ok(client)
     }
 
@@ -208,7 +230,11 @@ impl Site<'_> {
                 kind: ComponentKind::Libvirt,
                 state: self.layout.libvirt(),
             },
-            Member { name: name("router"), kind: ComponentKind::Linux, state: self.layout.linux() },
+            Member {
+                name: name("router"),
+                kind: ComponentKind::Linux,
+                state: self.layout.linux(),
+            },
         ];
         for member in &members {
             let service = self.programs.component(&self.layout, member.kind)?;
@@ -216,7 +242,8 @@ impl Site<'_> {
                 join::forget_half_joined(client, member).await?;
                 let core = self.choices.grpc_url();
                 join::real(client, &self.layout, &service, member, &core).await?;
-                self.steps.say(&format!("{} has joined ({})", member.name, member.kind));
+                self.steps
+                    .say(&format!("{} has joined ({})", member.name, member.kind));
             }
             self.running.push(Supervised::start(service)?);
         }
@@ -225,18 +252,23 @@ impl Site<'_> {
 
     async fn start_simulated(&mut self, client: &Client, count: u16) -> Result<(), Failure> {
         let simulation = Simulation::of(count, &self.choices.public_address);
-        let members: Vec<Member> =
-            simulation.hosts.iter().map(|host| host.member(&self.layout)).collect();
+        let members: Vec<Member> = simulation
+            .hosts
+            .iter()
+            .map(|host| host.member(&self.layout))
+            .collect();
         let missing: Vec<&Member> = members.iter().filter(|m| !join::has_joined(m)).collect();
         for member in &missing {
             join::forget_half_joined(client, member).await?;
             join::simulated(client, member, &self.choices.grpc_url()).await?;
         }
         if !missing.is_empty() {
-            self.steps.say(&format!("{} simulated hosts have joined", missing.len()));
+            self.steps
+                .say(&format!("{} simulated hosts have joined", missing.len()));
         }
         simulation.save(&self.layout)?;
-        self.running.push(Supervised::start(self.programs.simulated(&self.layout))?);
+        self.running
+            .push(Supervised::start(self.programs.simulated(&self.layout))?);
         self.connected(client, &members).await
     }
 
@@ -246,10 +278,15 @@ impl Site<'_> {
         loop {
             let there = client.component().all().await?;
             let missing = members.iter().find(|member| {
-                !there.iter().any(|one| one.meta.name == member.name && one.connected)
+                !there
+                    .iter()
+                    .any(|one| one.meta.name == member.name && one.connected)
             });
             let Some(missing) = missing else { break };
-            let fallen = self.running.iter().map(|one| Box::pin(async { (one, one.fell().await) }));
+            let fallen = self
+                .running
+                .iter()
+                .map(|one| Box::pin(async move { (one, one.fell().await) }));
             if Instant::now() >= until {
                 let log = self.running.last().map(Supervised::log).unwrap_or_default();
                 let (what, seconds) = (missing.name.to_string(), CONNECTED_WITHIN.as_secs());
@@ -261,7 +298,14 @@ impl Site<'_> {
             }
         }
         self.steps.say(&match members.len() {
-            1 | 2 => members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(" and ") + " are connected",
+            1 | 2 => {
+                members
+                    .iter()
+                    .map(|m| m.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+                    + " are connected"
+            }
             many => format!("{many} components are connected"),
         });
         Ok(())
@@ -283,7 +327,10 @@ impl Site<'_> {
         }
         for path in files {
             let mut file = context::File::load(&path)?;
-            let other = file.contexts.get(CONTEXT).is_some_and(|c| c.token_file != context.token_file);
+            let other = file
+                .contexts
+                .get(CONTEXT)
+                .is_some_and(|c| c.token_file != context.token_file);
             if other {
                 let own = self.layout.context();
                 self.cx.output.note(&format!(
@@ -311,7 +358,12 @@ impl Site<'_> {
 }
 
 fn ended(one: &Supervised, how: String) -> Failure {
-    Error::Ended { program: one.name().to_owned(), how, log: one.log() }.into()
+    Error::Ended {
+        program: one.name().to_owned(),
+        how,
+        log: one.log(),
+    }
+    .into()
 }
 
 fn name(text: &str) -> Name {
@@ -327,7 +379,10 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, Error> {
         let of = |kind| signal(kind).map_err(|source| Error::Signals { source });
-        Ok(Self { terminate: of(SignalKind::terminate())?, interrupt: of(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+        })
     }
 
     async fn any(&mut self) {
