@@ -27,17 +27,19 @@ pub enum LinkError {
         action: &'static str,
         subject: String,
         #[source]
-        source: rtnetlink::Error,
+        source: Box<rtnetlink::Error>,
     },
 }
 
 impl LinkError {
     fn errno(&self) -> Option<Errno> {
-        match self {
-            Self::Request {
-                source: rtnetlink::Error::NetlinkError(message),
-                ..
-            } => message.code.map(|code| Errno::from_raw(code.get().abs())),
+        let Self::Request { source, .. } = self else {
+            return None;
+        };
+        match &**source {
+            rtnetlink::Error::NetlinkError(message) => {
+                message.code.map(|code| Errno::from_raw(code.get().abs()))
+            }
             _ => None,
         }
     }
@@ -108,7 +110,7 @@ fn failed(
     move |source| LinkError::Request {
         action,
         subject,
-        source,
+        source: Box::new(source),
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -72,9 +73,9 @@ impl Namespace {
 
     /// The number by which the kernel tells namespaces apart.
     pub fn inode(&self) -> Option<u64> {
-        let here = std::fs::metadata(self.path()).ok()?;
-        let own = std::fs::metadata(OWN).ok()?;
-        (here.dev() == own.dev()).then(|| here.ino())
+        let path = self.path();
+        let inode = std::fs::metadata(&path).ok()?.ino();
+        is_namespace(&path).then_some(inode)
     }
 
     /// Whether a process is inside: one that has ended is not.
@@ -102,9 +103,13 @@ impl Namespace {
     /// where their other ends must not outlive this call.
     pub fn delete(&self) -> Result<(), NamespaceError> {
         let failed = |e: io::Error| NamespaceError::Delete(self.name.clone(), e);
-        match umount2(&self.path(), MntFlags::MNT_DETACH) {
-            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
-            Err(e) => return Err(failed(e.into())),
+        loop {
+            match umount2(&self.path(), MntFlags::MNT_DETACH) {
+                // There may be another one below.
+                Ok(()) => {}
+                Err(Errno::EINVAL | Errno::ENOENT) => break,
+                Err(e) => return Err(failed(e.into())),
+            }
         }
         match std::fs::remove_file(self.path()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
@@ -122,16 +127,25 @@ impl Namespace {
     {
         let path = self.path();
         let name = self.name.clone();
-        on_spare_thread(&self.name, move || {
+        // Closed when the future is dropped: then the work ends where it waits, too.
+        let (mut wanted, want) = tokio::sync::oneshot::channel::<()>();
+        let done = on_spare_thread(&self.name, move || {
             let failed = |e: io::Error| NamespaceError::Enter(name.clone(), e);
             enter(&path).map_err(failed)?;
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(failed)?;
-            Ok(runtime.block_on(work()))
-        })
-        .await?
+            runtime.block_on(async {
+                tokio::select! {
+                    done = work() => Ok(done),
+                    () = wanted.closed() => Err(NamespaceError::Lost(name.clone())),
+                }
+            })
+        });
+        let done = done.await?;
+        drop(want);
+        done
     }
 }
 
@@ -163,22 +177,32 @@ fn enter(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Several may try at once, also in other processes: the file below the mount is their lock.
 fn create(path: &Path) -> io::Result<()> {
-    OpenOptions::new()
+    let open = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o444)
-        .open(path)?;
+        .open(path);
+    let file = match open {
+        // A namespace cannot be opened for writing.
+        Err(_) if is_namespace(path) => return Ok(()),
+        opened => opened?,
+    };
+    let _lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+    if is_namespace(path) {
+        return Ok(());
+    }
     unshare(CloneFlags::CLONE_NEWNET)?;
-    mount(
-        Some(OWN),
-        path,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )?;
+    let flags = MsFlags::MS_BIND;
+    mount(Some(OWN), path, None::<&str>, flags, None::<&str>)?;
     Ok(())
+}
+
+fn is_namespace(path: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|there| there.dev());
+    device(path).is_some_and(|there| Some(there) == device(Path::new(OWN)))
 }
 
 /// Makes the folder a shared mount, as `ip netns` does, so that a namespace let go of here is let go

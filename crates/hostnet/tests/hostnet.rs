@@ -1,5 +1,7 @@
 //! What `hostnet` does to a kernel, in network namespaces that the tests make. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "what the tests share are tests, too")]
+
 #[path = "hostnet/frame.rs"]
 mod frame;
 #[path = "hostnet/namespace.rs"]
@@ -10,3 +12,10 @@ mod ports;
 mod segment;
 #[path = "hostnet/world.rs"]
 mod world;
+
+/// A mark that nothing else has.
+fn mark() -> rhyzome_hostnet::Mark {
+    uuid::Uuid::new_v4().simple().to_string()[..8]
+        .parse()
+        .unwrap()
+}

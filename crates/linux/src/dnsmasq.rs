@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 use rhyzome_model::network::NetworkPlacement;
 use tokio::process::Command;
 
+use crate::driver::LinuxDriver;
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::process::{self, Process};
@@ -87,64 +88,67 @@ pub(crate) async fn stop(folder: &Path) -> Result<(), Error> {
 
 /// Brings leases, configuration and process to what is recorded, whatever is there now.
 pub(crate) async fn ensure(
+    driver: &LinuxDriver,
     layout: &Layout,
     network: &NetworkRecord,
-    settings: &Settings,
 ) -> Result<(), Error> {
     let folder = &layout.folder;
-    let (config, text) = config_path(folder, &network.spec, settings);
+    let (config, text) = config_path(folder, &network.spec, driver.settings());
     record::write_text(&config, &text)?;
     for process in find_below(folder)? {
         if !is_current(&process, layout, &config) {
+            driver.watch().forget(layout.network);
             process.stop().await?;
         }
     }
     for path in record::entries(folder)? {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("dnsmasq-") && name.ends_with(".conf") && path != config {
             record::remove_file(&path)?;
         }
     }
-    sync(layout, network, settings).await
+    bring_leases(driver, layout, &network.spec, &config).await
 }
 
-/// Brings the leases to what is recorded, starting dnsmasq where it does not run.
-pub(crate) async fn sync(
+async fn bring_leases(
+    driver: &LinuxDriver,
     layout: &Layout,
-    network: &NetworkRecord,
-    settings: &Settings,
+    spec: &NetworkPlacement,
+    config: &Path,
 ) -> Result<(), Error> {
     let folder = &layout.folder;
     let leases: Vec<LeaseRecord> = record::list(folder, Shelf::Leases)?;
-    let files = Files::of(&network.spec, leases.iter().map(|lease| &lease.spec));
-    let database = config::database(folder);
-    let (config, _) = config_path(folder, &network.spec, settings);
+    let files = Files::of(spec, leases.iter().map(|lease| &lease.spec));
+    let before = record::read_text(&config::dhcp_hosts(folder))?.unwrap_or_default();
     // Twice: between the look at the lease file and the reload a client may still get the old lease.
     for _ in 0..2 {
-        let before = record::read_text(&config::dhcp_hosts(folder))?.unwrap_or_default();
-        let handed_out = record::read_text(&database)?.unwrap_or_default();
-        let kept = leases::keep(&handed_out, &before, &files.dhcp);
-        if kept != handed_out {
+        if kept(folder, &before, &files)?.is_some() {
+            driver.watch().forget(layout.network);
             stop(folder).await?;
-            record::write_text(&database, &kept)?;
+            // Looked at again: only now does nobody write it any more.
+            if let Some(kept) = kept(folder, &before, &files)? {
+                record::write_text(&config::database(folder), &kept)?;
+            }
         }
         record::write_text(&config::dns_hosts(folder), &files.dns)?;
         record::write_text(&config::dhcp_hosts(folder), &files.dhcp)?;
-        match running(layout, &config)? {
+        match running(layout, config)? {
             Some(process) => process.signal(Signal::SIGHUP).map_err(Error::Processes)?,
-            None => start(layout, &config).await?,
+            None => start(layout, config).await?,
         }
-        loaded(layout, &network.spec, &files).await?;
-        let handed_out = record::read_text(&database)?.unwrap_or_default();
-        if leases::keep(&handed_out, &before, &files.dhcp) == handed_out {
+        loaded(layout, spec, &files).await?;
+        if kept(folder, &before, &files)?.is_none() {
             return Ok(());
         }
     }
     Err(Error::Unloaded)
+}
+
+/// What of dnsmasq's own record holds; none where all of it does.
+fn kept(folder: &Path, before: &str, files: &Files) -> Result<Option<String>, Error> {
+    let handed_out = record::read_text(&config::database(folder))?.unwrap_or_default();
+    let kept = leases::keep(&handed_out, before, &files.dhcp);
+    Ok((kept != handed_out).then_some(kept))
 }
 
 /// Returns when it listens: dnsmasq leaves the foreground then.
@@ -157,6 +161,7 @@ async fn start(layout: &Layout, config: &Path) -> Result<(), Error> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .kill_on_drop(true)
             .output()
             .await
     };

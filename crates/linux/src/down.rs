@@ -1,6 +1,6 @@
 //! Takes all that carries a component's mark off its host, without the core and without any record.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use rhyzome_hostnet::{Links, Mark, Namespace, segment};
@@ -22,8 +22,8 @@ pub enum DownError {
     Segments(#[source] rhyzome_hostnet::SegmentError),
     #[error("cannot remove the routers")]
     Namespaces(#[source] rhyzome_hostnet::NamespaceError),
-    #[error("cannot remove the state directory {0}")]
-    Purge(std::path::PathBuf, #[source] std::io::Error),
+    #[error("cannot remove {0}")]
+    Purge(PathBuf, #[source] std::io::Error),
 }
 
 /// Removes what the component whose state is in a directory made on this host: processes, links, rules,
@@ -49,20 +49,19 @@ pub async fn down(state_dir: &Path) -> Result<(), DownError> {
     Ok(())
 }
 
-/// Removes the state directory: records, keys, identity.
+/// Removes the driver's part of the state directory: records, keys, what was handed out. What else is
+/// in it is its component's.
 pub fn purge(state_dir: &Path) -> Result<(), DownError> {
-    match std::fs::remove_dir_all(state_dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(DownError::Purge(state_dir.to_owned(), e))
-        }
+    let folder = layout::networks_dir(state_dir);
+    match std::fs::remove_dir_all(&folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(DownError::Purge(folder, e)),
         _ => Ok(()),
     }
 }
 
 async fn stop_processes(state_dir: &Path) -> Result<(), Error> {
-    let folder = layout::networks_dir(
-        &std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()),
-    );
+    let absolute = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    let folder: PathBuf = layout::networks_dir(&absolute).components().collect();
     let mut processes: Vec<Process> = endpoint::find_below(&folder)?;
     processes.extend(dnsmasq::find_below(&folder)?);
     // All are asked before the first one is waited for.

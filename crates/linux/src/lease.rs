@@ -6,7 +6,8 @@ use rhyzome_model::{LeaseId, NetworkId};
 
 use crate::driver::LinuxDriver;
 use crate::error::Error;
-use crate::record::{self, LeaseRecord, Shelf};
+use crate::layout::Layout;
+use crate::record::{self, LeaseRecord, NetworkRecord, Shelf};
 use crate::{dnsmasq, network};
 
 fn check(network: &NetworkPlacement, lease: &LeaseRecord) -> Result<(), Error> {
@@ -30,9 +31,7 @@ pub(crate) async fn ensure(driver: &LinuxDriver, lease: &LeaseRecord) -> Result<
     }
     check(&network.spec, lease)?;
     record::put(&layout.folder, Shelf::Leases, lease.spec.lease.0, lease)?;
-    driver.watch().forget(lease.spec.network);
-    dnsmasq::sync(&layout, &network, driver.settings()).await?;
-    rewatch(driver, &network).await
+    bring(driver, &layout, &network).await
 }
 
 pub(crate) async fn remove(
@@ -42,19 +41,19 @@ pub(crate) async fn remove(
 ) -> Result<(), Error> {
     let layout = driver.layout(network);
     record::take_away(&layout.folder, Shelf::Leases, lease.0)?;
-    let Some(network) = record::read_network(&layout.folder)? else {
-        return Ok(());
-    };
-    if !layout.namespace.exists() {
-        // The network is not up; when it comes up, it is without the lease.
-        return Ok(());
+    let network = record::read_network(&layout.folder)?.filter(|_| layout.namespace.exists());
+    match network {
+        Some(network) => bring(driver, &layout, &network).await,
+        // When it comes up, it is without the lease.
+        None => Ok(()),
     }
-    driver.watch().forget(network.spec.network);
-    dnsmasq::sync(&layout, &network, driver.settings()).await?;
-    rewatch(driver, &network).await
 }
 
-/// dnsmasq may be another process now.
-async fn rewatch(driver: &LinuxDriver, record: &record::NetworkRecord) -> Result<(), Error> {
+async fn bring(driver: &LinuxDriver, layout: &Layout, record: &NetworkRecord) -> Result<(), Error> {
+    dnsmasq::ensure(driver, layout, record).await?;
+    if driver.watch().is_watched(layout.network) {
+        return Ok(());
+    }
+    // dnsmasq is another process now.
     network::look(driver, record).await.map(drop)
 }

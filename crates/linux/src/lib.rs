@@ -18,6 +18,7 @@
 //! IPv6 has no way out: there is no translation of IPv6 addresses, and a unique local prefix cannot be
 //! routed outside.
 
+mod configuration;
 mod dnsmasq;
 mod down;
 mod driver;
@@ -37,8 +38,9 @@ mod settings;
 mod step;
 mod watch;
 
+pub use configuration::Configuration;
 pub use down::{DownError, down, purge};
 pub use driver::LinuxDriver;
 pub use error::Error;
-pub use settings::Settings;
+pub use settings::{STATE_DIR_MAX, Settings};
 pub use step::{Interrupt, Step};

@@ -1,51 +1,58 @@
-//! The network component for a Linux host.
+//! The network component for a Linux host: `rhyzome-linux`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
+use anyhow::Context as _;
+use async_trait::async_trait;
+use clap::Subcommand;
+use rhyzome_component::Driver;
+use rhyzome_component::program::{self, ComponentSettings, Context, Program};
+use rhyzome_linux::{Configuration, LinuxDriver};
+use rhyzome_model::component::ComponentKind;
+use rhyzome_wireguard::endpoint;
 
-#[derive(Parser)]
-#[command(name = "rhyzome-linux", version, about)]
-struct Arguments {
-    #[command(subcommand)]
-    verb: Verb,
-}
+struct Linux;
 
-#[derive(Subcommand)]
-enum Verb {
-    /// Takes all that this component made off the host. Its records stay, unless they are purged.
-    Down {
-        /// Where its state is.
-        #[arg(
-            long,
-            env = "RHYZOME_LINUX_STATE_DIR",
-            default_value = "/var/lib/rhyzome/linux"
-        )]
-        state_dir: PathBuf,
-        /// Removes the state directory too: records, keys and identity.
-        #[arg(long)]
-        purge: bool,
-    },
+#[derive(Debug, Subcommand)]
+enum Own {
     /// Becomes the WireGuard endpoint of a network. Started by the component.
     #[command(hide = true)]
     WireguardEndpoint { folder: PathBuf },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().verb {
-        Verb::Down { state_dir, purge } => down(&state_dir, purge),
-        Verb::WireguardEndpoint { folder } => {
-            rhyzome_wireguard::endpoint::main(&folder).context("the WireGuard endpoint")
+#[async_trait]
+impl Program for Linux {
+    const NAME: &'static str = "rhyzome-linux";
+    const KIND: ComponentKind = ComponentKind::Linux;
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Settings = Configuration;
+    type Command = Own;
+
+    fn component(settings: &Configuration) -> &ComponentSettings {
+        &settings.component
+    }
+
+    async fn driver(settings: Configuration, _: Context) -> anyhow::Result<Arc<dyn Driver>> {
+        let program =
+            endpoint::Program::current().context("this program's own path is not known")?;
+        Ok(Arc::new(LinuxDriver::new(settings.into_settings(program))))
+    }
+
+    async fn down(settings: Configuration, purge: bool) -> anyhow::Result<()> {
+        rhyzome_linux::down(&settings.state_dir()).await?;
+        if purge {
+            rhyzome_linux::purge(&settings.state_dir())?;
         }
+        Ok(())
+    }
+
+    fn command(Own::WireguardEndpoint { folder }: Own) -> anyhow::Result<()> {
+        endpoint::main(&folder).context("the WireGuard endpoint")
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn down(state_dir: &Path, purge: bool) -> anyhow::Result<()> {
-    rhyzome_linux::down(state_dir).await?;
-    if purge {
-        rhyzome_linux::purge(state_dir)?;
-    }
-    Ok(())
+fn main() -> ExitCode {
+    program::main::<Linux>()
 }

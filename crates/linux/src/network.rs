@@ -55,11 +55,10 @@ pub(crate) async fn ensure(
     } else {
         egress::remove(&layout).await?;
     }
-    driver.reach(Step::Leases, progress)?;
-    driver.watch().forget(spec.network);
     driver.reach(Step::Dnsmasq, progress)?;
-    dnsmasq::ensure(&layout, record, driver.settings()).await?;
+    dnsmasq::ensure(driver, &layout, record).await?;
     driver.reach(Step::Endpoint, progress)?;
+    driver.watch().forget(spec.network);
     let mut running = endpoint::ensure(&layout, spec, driver.settings()).await?;
     driver.reach(Step::Peers, progress)?;
     for (key, reason) in endpoint::sync(&layout, &mut running).await? {

@@ -7,10 +7,14 @@ use ipnet::Ipv4Net;
 use rhyzome_hostnet::Mark;
 use rhyzome_wireguard::endpoint::Program;
 
+/// How long the path of the state directory may be, in bytes: endpoints' sockets are 23 bytes below it,
+/// and an endpoint takes a folder of at most 94 (unix(7)).
+pub const STATE_DIR_MAX: usize = 94 - 23;
+
 /// How a [`crate::LinuxDriver`] is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where its records, keys and leases are: an absolute path, less than 60 bytes, as sockets are in it.
+    /// Where its records, keys and leases are: at most [`STATE_DIR_MAX`] bytes.
     pub state_dir: PathBuf,
     /// The address or name that peers' configurations point at.
     pub public_address: Option<String>,

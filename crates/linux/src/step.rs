@@ -30,7 +30,7 @@ pub enum Step {
 
 impl Step {
     /// The steps of bringing a network up, in their order.
-    pub const UP: [Self; 13] = [
+    pub const UP: [Self; 12] = [
         Self::Record,
         Self::Namespace,
         Self::Rules,
@@ -38,7 +38,6 @@ impl Step {
         Self::Port,
         Self::Addresses,
         Self::Egress,
-        Self::Leases,
         Self::Dnsmasq,
         Self::Endpoint,
         Self::Peers,

@@ -73,6 +73,11 @@ impl Watch {
         self.tasks().remove(&network);
     }
 
+    /// Whether any of its processes are.
+    pub fn is_watched(&self, network: NetworkId) -> bool {
+        self.tasks().contains_key(&network)
+    }
+
     pub async fn next(&self) -> PlacementRef {
         let mut receive = self.receive.lock().await;
         receive

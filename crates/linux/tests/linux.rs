@@ -1,8 +1,12 @@
 //! The driver on real namespaces, dnsmasq, nftables and WireGuard, on hosts that are network namespaces
 //! of the tests' own. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "what the tests share are tests, too")]
+
 #[path = "linux/client.rs"]
 mod client;
+#[path = "linux/contract.rs"]
+mod contract;
 #[path = "linux/convergence.rs"]
 mod convergence;
 #[path = "linux/leases.rs"]
@@ -15,6 +19,5 @@ mod reach;
 mod repair;
 #[path = "linux/site.rs"]
 mod site;
-#[expect(dead_code, reason = "shared with hostnet's tests, which use all of it")]
 #[path = "../../hostnet/tests/hostnet/world.rs"]
 mod world;

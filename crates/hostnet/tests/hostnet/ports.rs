@@ -7,13 +7,13 @@ use rhyzome_model::{MacAddr, NetworkId, PlacementId};
 use uuid::Uuid;
 
 use crate::frame::{arp, arrives, icmp6, inject, open, udp4, udp6};
-use crate::world::{Place, mark, on_a_host, plug};
+use crate::mark;
+use crate::world::{Place, on_a_host, plug};
 
 const TOKEN: &[u8] = b"rhyzome-was-here";
 
 /// Two instances on one segment: one that speaks, and one that listens.
 struct Pair {
-    ports: Ports,
     speaker: Place,
     listener: Place,
     speaks: Port,
@@ -55,7 +55,6 @@ async fn pair() -> Pair {
     let speaker = attach(&ports, &bridge, &speaks).await;
     let listener = attach(&ports, &bridge, &listens).await;
     Pair {
-        ports,
         speaker,
         listener,
         speaks,
@@ -259,7 +258,7 @@ fn ports_come_and_go_one_by_one() {
         assert_eq!(ports.check().await.unwrap(), None);
         ports.remove(&two.tap).await.unwrap();
         ports.remove(&two.tap).await.unwrap();
-        assert_eq!(ports.list().await.unwrap(), [moved.clone()]);
+        assert_eq!(ports.list().await.unwrap(), std::slice::from_ref(&moved));
         ports.remove(&moved.tap).await.unwrap();
         assert!(
             nft::tables().await.unwrap().is_empty(),
@@ -297,7 +296,7 @@ fn a_tap_that_is_there_keeps_its_rules() {
             ports.remove(&port.tap).await,
             Err(PortError::StillThere(_))
         ));
-        assert_eq!(ports.list().await.unwrap(), [port.clone()]);
+        assert_eq!(ports.list().await.unwrap(), std::slice::from_ref(&port));
         links.delete_named(&port.tap).await.unwrap();
         ports.remove(&port.tap).await.unwrap();
     });

@@ -4,7 +4,8 @@ use rhyzome_model::network::bridge_name;
 use rhyzome_model::{NetworkId, PlacementId};
 use uuid::Uuid;
 
-use crate::world::{Place, mark, on_a_host, plug};
+use crate::mark;
+use crate::world::{Place, on_a_host, plug};
 
 fn held() -> Held {
     Held {

@@ -1,11 +1,10 @@
 //! Hosts and instances of a test: a network namespace each, gone at its end however it ends.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rhyzome_hostnet::link::Change;
-use rhyzome_hostnet::{Links, Mark, Namespace, sysctl};
+use rhyzome_hostnet::{Links, Namespace, sysctl};
 use uuid::Uuid;
 
 /// A namespace of its own, deleted when dropped.
@@ -52,10 +51,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.delete().unwrap();
     }
-}
-
-pub fn mark() -> Mark {
-    Uuid::new_v4().simple().to_string()[..8].parse().unwrap()
 }
 
 /// Runs a test in a host of its own.
@@ -120,16 +115,4 @@ pub async fn plug(instance: &Place, bridge: &str, tap: &str, mac: [u8; 6], addre
                 .unwrap();
         })
         .await;
-}
-
-/// Waits until something is so, for at most 5 seconds.
-pub async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "waited in vain for {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

@@ -90,7 +90,7 @@ async fn member(network: &NetworkPlacement) -> Member {
     }
 }
 
-fn peer(network: &NetworkPlacement, key: &PrivateKey, number: u8) -> PeerPlacement {
+pub fn peer(network: &NetworkPlacement, key: &PrivateKey, number: u8) -> PeerPlacement {
     PeerPlacement {
         peer: PeerId(Uuid::new_v4()),
         network: network.network,
