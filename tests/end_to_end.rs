@@ -1,4 +1,64 @@
 //! The whole system, end to end: real processes, libvirt, namespaces and WireGuard. Needs root.
 
-#[path = "end_to_end/path.rs"]
-mod path;
+#![expect(clippy::unwrap_used, reason = "all of this is tests")]
+
+#[path = "end_to_end/canary.rs"]
+mod canary;
+#[path = "end_to_end/deletion.rs"]
+mod deletion;
+#[path = "end_to_end/kills.rs"]
+mod kills;
+#[path = "end_to_end/power.rs"]
+mod power;
+#[path = "end_to_end/reach.rs"]
+mod reach;
+#[path = "end_to_end/removal.rs"]
+mod removal;
+#[path = "end_to_end/revocation.rs"]
+mod revocation;
+#[path = "end_to_end/segments.rs"]
+mod segments;
+#[path = "end_to_end/tenants.rs"]
+mod tenants;
+
+use rhyzome_end_to_end::world::Kind;
+use rhyzome_end_to_end::{Operator, World};
+
+#[test]
+fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
+    World::run(async |world| {
+        let operator = start(world).await;
+        let nothing = world.left();
+        let tenants = tenants::settle(world, &operator).await;
+        let devices = reach::a_peer_reaches_exactly_its_networks(world, &operator, &tenants).await;
+        reach::a_peer_reaches_nothing_else(world, &tenants, &devices).await;
+        segments::only_an_instance_as_itself_passes(world, &tenants).await;
+        removal::nothing_passes_after_a_removal_is_answered(world, &operator, &tenants, &devices)
+            .await;
+        let operator =
+            kills::killing_core_and_components_interrupts_nothing(world, &tenants, &devices).await;
+        power::an_instance_stops_starts_reboots_and_says_why_it_ended(world, &tenants, &devices)
+            .await;
+        power::a_crashed_instance_says_why(world, &tenants).await;
+        deletion::what_is_deleted_leaves_nothing(world, &operator, &tenants, &nothing).await;
+    });
+}
+
+#[test]
+fn a_revoked_component_has_no_session_within_two_seconds() {
+    World::run(async |world| {
+        revocation::a_revoked_component_has_no_session_within_two_seconds(world).await;
+    });
+}
+
+/// A core, and a host with both components.
+async fn start(world: &mut World) -> Operator {
+    world.start_core();
+    let operator = Operator::of(world).await;
+    world.say("the core answers");
+    for kind in Kind::ALL {
+        let name = operator.add_component(world, kind).await;
+        world.say(&format!("{name} has joined and is connected"));
+    }
+    operator
+}

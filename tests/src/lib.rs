@@ -12,6 +12,7 @@
 //!
 //! Left out on purpose: what is tried, which is the tests' own.
 
+pub mod frame;
 pub mod host;
 pub mod member;
 pub mod operator;
@@ -19,11 +20,15 @@ pub mod page;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod stranger;
+pub mod talk;
 pub mod wait;
 pub mod world;
 
 pub use member::Tunnelled;
 pub use operator::Operator;
 pub use place::Place;
+pub use stranger::Stranger;
+pub use talk::Talk;
 pub use wait::{eventually, wait_for};
 pub use world::World;

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use rhyzome_wireguard::config::ClientConfig;
-use rhyzome_wireguard::tunnel::{ConnectError, Tunnel, TunnelStream};
+use rhyzome_wireguard::tunnel::{ConnectError, RemoteStats, Tunnel, TunnelStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -111,6 +111,22 @@ impl Tunnelled {
                 },
             );
         failure.await
+    }
+
+    /// What passed, for each network.
+    pub async fn stats(&self) -> Vec<RemoteStats> {
+        self.run(async |tunnel| tunnel.stats().await.peers).await
+    }
+
+    /// When the sessions began that are in use.
+    ///
+    /// # Panics
+    /// Where there is a network without a session.
+    pub async fn sessions(&self) -> Vec<Instant> {
+        let stats = self.stats().await;
+        let now = Instant::now();
+        let age = |remote: &RemoteStats| remote.last_handshake.expect("a session");
+        stats.iter().map(|remote| now - age(remote)).collect()
     }
 }
 

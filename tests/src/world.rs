@@ -229,11 +229,11 @@ impl World {
         let state = self.state(kind);
         let state = state.display();
         match kind {
-            Kind::Libvirt => format!("state_dir = \"{state}\"\nlibvirt = \"embedded\"\n"),
+            Kind::Libvirt => format!("component.state_dir = \"{state}\"\n"),
             Kind::Linux => {
                 let (first, last) = ENDPOINTS;
                 format!(
-                    "state_dir = \"{state}\"\npublic_address = \"{PUBLIC}\"\nendpoint_ports = [{first}, {last}]\n"
+                    "component.state_dir = \"{state}\"\npublic_address = \"{PUBLIC}\"\nendpoint_ports = [{first}, {last}]\n"
                 )
             }
         }
@@ -318,16 +318,18 @@ impl World {
         self.say("nothing is left");
     }
 
-    /// What there is of the world besides its own namespaces and wires.
+    /// What there is of the world besides its own namespaces, wires and programs.
     pub fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = Vec::new();
+        let own: Vec<u32> = [&self.core_process]
+            .into_iter()
+            .chain(&self.components)
+            .filter_map(|running| Some(running.as_ref()?.pid()))
+            .collect();
         for place in [&self.core, &self.host, &self.member] {
-            left.extend(
-                place
-                    .processes()
-                    .iter()
-                    .map(|process| format!("process {process}")),
-            );
+            let processes = place.processes().into_iter();
+            let others = processes.filter(|process| !own.contains(&process.pid.cast_unsigned()));
+            left.extend(others.map(|process| format!("process {process}")));
         }
         left.extend(
             self.routers()
@@ -349,6 +351,7 @@ impl World {
             let files = files_below(&self.state(kind));
             left.extend(files.iter().map(|path| format!("file {}", path.display())));
         }
+        left.sort();
         left
     }
 
