@@ -4,7 +4,7 @@ use rhyzome_model::component::{ComponentKind, ComponentSpec};
 use rhyzome_model::resource::{Component, ComponentSummary};
 use rhyzome_model::{ComponentId, Name, Timestamp};
 use rhyzome_pki::token::JoinToken;
-use rhyzome_store::{component, token};
+use rhyzome_store::{component, placement, token};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
@@ -102,6 +102,7 @@ pub async fn update(
 }
 
 /// Ends what a component may do: its session ends within two seconds, and it can never connect again.
+/// What was waiting for it to remove something waits no longer.
 pub async fn revoke(core: &Core, caller: &Caller, name: &Name) -> Result<Component> {
     authorize(caller, Operation::ComponentRevoke, None)?;
     let mut work = core.begin().await?;
@@ -110,6 +111,11 @@ pub async fn revoke(core: &Core, caller: &Caller, name: &Name) -> Result<Compone
     if !found.revoked {
         let now = work.now;
         component::revoke(&mut work, id, now).await?;
+        for row in placement::of_component(&mut work, id).await? {
+            if !row.wanted {
+                work.unwant(&row).await?;
+            }
+        }
         tell(&mut work, &found, "revoked").await?;
         work.wake(id);
         work.commit().await?;

@@ -13,6 +13,7 @@ use rhyzome_store::placement;
 
 use crate::{Core, Error, Kind, Result};
 
+pub(crate) use outcome::gone;
 pub use outcome::outcome;
 pub use repair::inventory;
 

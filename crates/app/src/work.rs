@@ -6,12 +6,13 @@ use std::ops::{Deref, DerefMut};
 use rhyzome_model::placement::PlacementSpec;
 use rhyzome_model::{ComponentId, JobId, Name, PlacementId, ProjectId, Timestamp};
 use rhyzome_store::Tx;
+use rhyzome_store::component;
 use rhyzome_store::event::{self, NewEvent};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, Set, Wanted};
 use uuid::Uuid;
 
-use crate::{Core, Result};
+use crate::{Core, Result, session};
 
 /// Changing a spec, enqueueing its jobs and telling of it are one of these.
 pub struct Work {
@@ -91,8 +92,12 @@ impl Work {
         Ok(set.id())
     }
 
-    /// Wants a placement gone. What is on its way already stays on its way.
+    /// Wants a placement gone. What is on its way already stays on its way; what is on a revoked
+    /// component counts as gone, since nobody will ever come to remove it.
     pub async fn unwant(&mut self, row: &Row) -> Result<()> {
+        if component::is_revoked(&mut self.tx, row.component).await? {
+            return session::gone(self, row).await;
+        }
         if row.wanted {
             placement::unwant(&mut self.tx, row.id, self.now).await?;
             self.enqueue(row.id, row.component, &Verb::Remove).await?;

@@ -137,6 +137,15 @@ pub async fn revoke(tx: &mut Tx, id: ComponentId, now: Timestamp) -> Result<()> 
         .map(drop)
 }
 
+/// Whether a component was revoked: it will never do anything any more.
+pub async fn is_revoked(conn: &mut Conn, id: ComponentId) -> Result<bool> {
+    let n = query("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND revoked_at IS NOT NULL")
+        .bind(id.to_string())
+        .number(conn, "look whether a component was revoked")
+        .await?;
+    Ok(n > 0)
+}
+
 /// Deletes a component that has nothing placed on it.
 pub async fn delete(tx: &mut Tx, id: ComponentId) -> Result<()> {
     query("DELETE FROM components WHERE id = $1")

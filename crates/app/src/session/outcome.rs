@@ -82,14 +82,21 @@ async fn ensured(
 
 async fn removed(work: &mut Work, row: &job::Row, placement: Option<Row>) -> Result<()> {
     finish(work, row, JobState::Done, (None, None)).await?;
-    let gone = placement.filter(|p| !p.wanted && p.generation == row.generation);
-    let Some(placement) = gone else {
-        return Ok(());
-    };
+    match placement.filter(|p| !p.wanted && p.generation == row.generation) {
+        Some(placement) => gone(work, &placement).await,
+        None => Ok(()),
+    }
+}
+
+/// Forgets a placement that is not on its host any more, and what goes with its last one.
+pub(crate) async fn gone(work: &mut Work, placement: &Row) -> Result<()> {
     work.wake_neighbours(placement.id).await?;
+    if let Some(open) = job::open(work, placement.id).await? {
+        finish(work, &open, JobState::Superseded, (None, None)).await?;
+    }
     placement::delete(work, placement.id).await?;
-    tell(work, &placement, "removed", "").await?;
-    forget_if_gone(work, &placement).await
+    tell(work, placement, "removed", "").await?;
+    forget_if_gone(work, placement).await
 }
 
 /// A resource that is being deleted goes with its last placement.

@@ -2,7 +2,7 @@
 
 use rhyzome_app::join::{JoinRequest, join, renew};
 use rhyzome_app::session::{self, Allowed};
-use rhyzome_app::{Kind, component};
+use rhyzome_app::{Kind, component, instance};
 use rhyzome_model::component::{ComponentKind, HostFacts};
 use rhyzome_model::job::Task;
 use rhyzome_model::placement::{Found, Observed, PlacementKind, PlacementRef};
@@ -264,4 +264,41 @@ async fn a_component_gets_only_the_bytes_that_it_boots() {
         .expect_err("not the router's");
     assert_eq!(refused.kind(), Kind::NotFound);
     assert_eq!(kinds(&site.router.claim(&site.core).await), []);
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_host_that_was_given_up() {
+    let site = Site::new().await;
+    site.image().await;
+    site.network("lab").await;
+    site.instance("early", &["lab"]).await.expect("an instance");
+    site.instance("late", &["lab"]).await.expect("an instance");
+    site.settle().await;
+    let (core, admin, default) = (&site.core, &site.admin, &site.default);
+    let delete = |called: &'static str| async move {
+        instance::delete(core, admin, default, &name(called), None)
+            .await
+            .expect("deleting")
+    };
+    assert!(delete("early").await.is_some(), "its host has to remove it");
+    component::revoke(core, admin, &name("node"))
+        .await
+        .expect("revoked");
+    let busy = component::delete(core, admin, &name("node"), None)
+        .await
+        .expect_err("late is on it");
+    assert_eq!(busy.kind(), Kind::InUse);
+    delete("late").await;
+    // The router still removes the leases.
+    while site.router.work(core).await > 0 {}
+    for gone in ["early", "late"] {
+        assert_eq!(
+            site.show(gone).await.expect_err("gone").kind(),
+            Kind::NotFound
+        );
+    }
+    component::delete(core, admin, &name("node"), None)
+        .await
+        .expect("nothing is on it");
+    assert_eq!(site.phase("lab").await, Phase::Ready);
 }
