@@ -1,3 +1,5 @@
+//! The API's definition: the committed file against the code, and what is served of it.
+
 use rhyzome_testkit::TestCore;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Events as streams and as pages: complete, in order, resumable.
+
 use std::collections::BTreeSet;
 
 use rhyzome_testkit::{Actor, TestCore};

@@ -1,3 +1,5 @@
+//! `Idempotency-Key`: repetitions, reuse, secrets.
+
 use rhyzome_testkit::{Actor, Call, TestCore};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Uploading bytes and naming them.
+
 use reqwest::Method;
 use rhyzome_model::Digest;
 use rhyzome_testkit::{Actor, Answer, TestCore};

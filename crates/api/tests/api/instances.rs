@@ -1,3 +1,5 @@
+//! An instance's life through the API, on a simulated host.
+
 use serde_json::json;
 
 use crate::{DEFAULT, Site};

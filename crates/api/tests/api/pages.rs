@@ -1,3 +1,5 @@
+//! Pages of lists, while the list changes.
+
 use rhyzome_testkit::{Actor, TestCore};
 use serde_json::{Value, json};
 

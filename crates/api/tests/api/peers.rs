@@ -1,3 +1,5 @@
+//! Peers, given networks and taken from them.
+
 use serde_json::json;
 
 use crate::{DEFAULT, Site};
