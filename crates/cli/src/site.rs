@@ -48,12 +48,6 @@ pub enum Error {
     NotRoot,
     #[error("{0} is missing on this machine")]
     NoTool(&'static str),
-    #[error("the path of the state folder is too long: {} has {length} bytes, and {most} are possible", .path.display())]
-    LongPath {
-        path: PathBuf,
-        length: usize,
-        most: usize,
-    },
     #[error("{} is no state folder of a site", .path.display())]
     NotOurs { path: PathBuf },
     #[error("this site is running already: process {pid}, since {since}, in {}", .folder.display())]
@@ -134,7 +128,6 @@ impl Error {
             Self::NoTool(_) => "`scripts/install-packages` installs what is needed; `rhyzome doctor` \
                                 looks at the whole machine"
                 .to_owned(),
-            Self::LongPath { .. } => "choose a shorter one with `--state`".to_owned(),
             Self::NotOurs { .. } => {
                 "choose a folder that is empty or not there yet with `--state`".to_owned()
             }

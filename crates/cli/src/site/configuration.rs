@@ -1,5 +1,7 @@
 //! The configurations of the site's programs, written anew at each start from what was chosen.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::choices::Choices;
@@ -14,23 +16,27 @@ const NOTICE: &str = "# Written by `rhyzome up` at each start: changes here are 
 struct Api<'a> {
     http_bind: String,
     grpc_bind: String,
-    state_dir: &'a std::path::Path,
+    state_dir: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Component<'a> {
+    core: String,
+    state_dir: &'a Path,
 }
 
 #[derive(Serialize)]
 struct Libvirt<'a> {
-    core: String,
-    state_dir: &'a std::path::Path,
     accelerator: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a str>,
+    component: Component<'a>,
 }
 
 #[derive(Serialize)]
 struct Linux<'a> {
-    core: String,
-    state_dir: &'a std::path::Path,
     public_address: &'a str,
+    component: Component<'a>,
 }
 
 /// Writes all of them.
@@ -40,16 +46,19 @@ pub fn write(layout: &Layout, choices: &Choices) -> Result<(), Failure> {
         grpc_bind: choices.grpc.to_string(),
         state_dir: &layout.api(),
     };
-    let libvirt = Libvirt {
+    let (libvirt, linux) = (layout.libvirt(), layout.linux());
+    let component = |state_dir| Component {
         core: choices.grpc_url(),
-        state_dir: &layout.libvirt(),
+        state_dir,
+    };
+    let libvirt = Libvirt {
         accelerator: &choices.accelerator,
         uri: choices.libvirt.as_deref(),
+        component: component(&libvirt),
     };
     let linux = Linux {
-        core: choices.grpc_url(),
-        state_dir: &layout.linux(),
         public_address: &choices.public_address,
+        component: component(&linux),
     };
     one(layout, "api", &api)?;
     one(layout, "libvirt", &libvirt)?;

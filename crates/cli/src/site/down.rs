@@ -69,6 +69,7 @@ impl Down {
                 Some(choices) => choices,
                 None => Choices::make(None, Wishes::default())?,
             };
+            layout.link()?;
             configuration::write(&layout, &choices)?;
             for (program, config) in [("rhyzome-libvirt", "libvirt"), ("rhyzome-linux", "linux")] {
                 take_down(&programs, program, &layout.config(config)).await?;

@@ -11,8 +11,10 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use super::Error;
 
@@ -20,8 +22,9 @@ use super::Error;
 const OF_ROOT: &str = "/var/lib/rhyzome/site";
 
 /// The longest path of a state folder in bytes: a socket's path has 107 at most (unix(7)), and QEMU's
-/// monitor is the deepest one below.
-const LONGEST: usize = 48;
+/// monitor is the deepest one below. Longer ones are reached through a link in here.
+const LONGEST: usize = 32;
+const LINKS: &str = "/run/rhyzome-sites";
 
 /// The files of one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +75,11 @@ impl Layout {
     }
 
     pub fn libvirt(&self) -> PathBuf {
-        self.root.join("libvirt")
+        self.short().join("libvirt")
     }
 
     pub fn linux(&self) -> PathBuf {
-        self.root.join("linux")
+        self.short().join("linux")
     }
 
     pub fn simulated(&self) -> PathBuf {
@@ -136,21 +139,53 @@ impl Layout {
         }
     }
 
-    /// Refuses a path that is too long for the sockets below.
-    pub fn check_length(&self) -> Result<(), Error> {
-        let length = self.root.as_os_str().len();
-        if length <= LONGEST {
+    /// The folder by a path that is short enough for the sockets below: its own, or a link's. It
+    /// follows from the folder's path, as names of what is made on this machine follow from it.
+    fn short(&self) -> PathBuf {
+        if self.root.as_os_str().len() <= LONGEST {
+            return self.root.clone();
+        }
+        let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
+        let word: String = digest[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Path::new(LINKS).join(word)
+    }
+
+    /// Sees to it that [`Layout::libvirt`] and [`Layout::linux`] lead into the folder. What is in `/run`
+    /// is gone after each start of the machine.
+    pub fn link(&self) -> Result<(), Error> {
+        let short = self.short();
+        if short == self.root || fs::read_link(&short).is_ok_and(|target| target == self.root) {
             return Ok(());
         }
-        Err(Error::LongPath {
-            path: self.root.clone(),
-            length,
-            most: LONGEST,
-        })
+        self.unlink()?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(LINKS)
+            .and_then(|()| symlink(&self.root, &short))
+            .map_err(Error::file(&short))
+    }
+
+    fn unlink(&self) -> Result<(), Error> {
+        let short = self.short();
+        if short == self.root {
+            return Ok(());
+        }
+        match fs::remove_file(&short) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::file(&short)(e)),
+            _ => {}
+        }
+        // Fails where another site has its link there.
+        let _ = fs::remove_dir(LINKS);
+        Ok(())
     }
 
     /// Removes the folder.
     pub fn remove(&self) -> Result<(), Error> {
+        self.unlink()?;
         match fs::remove_dir_all(&self.root) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::file(&self.root)(e)),
             _ => Ok(()),
@@ -198,9 +233,20 @@ mod tests {
             Layout::of(Some(Path::new("/tmp/a/./site/"))).unwrap(),
             plain
         );
-        assert!(plain.check_length().is_ok());
-        let long = format!("/{}", "x".repeat(LONGEST));
-        let long = Layout::of(Some(Path::new(&long))).unwrap();
-        assert!(matches!(long.check_length(), Err(Error::LongPath { .. })));
+    }
+
+    #[test]
+    fn a_long_path_is_reached_by_a_short_one() {
+        let of = |path: &str| Layout::of(Some(Path::new(path))).unwrap();
+        assert_eq!(of("/srv/site").libvirt(), Path::new("/srv/site/libvirt"));
+        let long = format!("/{}", "x".repeat(200));
+        let short = of(&long).libvirt();
+        assert!(
+            short.starts_with(LINKS) && short.as_os_str().len() <= LONGEST + 8,
+            "{short:?}"
+        );
+        assert_eq!(of(&format!("{long}/")).libvirt(), short);
+        assert_ne!(of(&format!("{long}y")).libvirt(), short);
+        assert_eq!(of(&long).api(), Path::new(&long).join("api"));
     }
 }

@@ -129,7 +129,7 @@ impl Up {
         }
         join::check(programs, real)?;
         if real {
-            layout.check_length()?;
+            layout.link()?;
             if let Some(missing) = ["nft", "dnsmasq"]
                 .into_iter()
                 .find(|tool| !join::has_tool(tool))
