@@ -52,8 +52,8 @@ impl Completion {
 }
 
 pub fn contexts() -> Vec<CompletionCandidate> {
-    let cx = Cx::new(Global::default()).ok();
-    let file = cx.and_then(|cx| File::load(&cx.paths.config).ok());
+    let cx = Cx::new(Global::default());
+    let file = File::load(&cx.paths.config).ok();
     file.into_iter()
         .flat_map(|file| file.contexts.into_keys())
         .map(CompletionCandidate::new)
@@ -101,7 +101,7 @@ where
 
 /// The session of the words that stand on the command line already.
 fn session() -> Option<Session<'static>> {
-    let cx = Cx::new(typed(std::env::args())).ok()?;
+    let cx = Cx::new(typed(std::env::args()));
     // It lives as long as the process, which ends with the completion.
     Box::leak(Box::new(cx)).session().ok()
 }

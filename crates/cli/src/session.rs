@@ -36,14 +36,18 @@ pub struct Session<'a> {
 }
 
 impl Cx {
-    pub fn new(global: Global) -> Result<Self, Failure> {
+    pub fn new(global: Global) -> Self {
         let output = Output::new(&global);
-        let paths = Paths::find(&|name| env::var_os(name).map(PathBuf::from))?;
-        Ok(Self {
+        let paths = Paths::find(&|name| match name {
+            // Set, or else as the system's users are listed.
+            "HOME" => env::home_dir(),
+            name => env::var_os(name).map(PathBuf::from),
+        });
+        Self {
             global,
             output,
             paths,
-        })
+        }
     }
 
     /// Which core is meant, by options, environment and contexts.
@@ -73,18 +77,21 @@ impl Cx {
 
 impl Paths {
     /// By the XDG base directory specification; `env` reads an environment variable.
-    pub fn find(env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self, Failure> {
+    ///
+    /// Where there is no home, what is read is not there, and what is written cannot be: a tunnel out of
+    /// a file needs neither.
+    pub fn find(env: &dyn Fn(&str) -> Option<PathBuf>) -> Self {
+        let home = env("HOME").unwrap_or_else(|| PathBuf::from("/nonexistent"));
         let folder = |variable: &str, usual: &str| {
             let set = env(variable).filter(|path| path.is_absolute());
-            set.or_else(|| env("HOME").map(|home| home.join(usual)))
-                .ok_or(Failure::NoHome)
+            set.unwrap_or_else(|| home.join(usual))
         };
         let config = match env("RHYZOME_CONFIG").filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => path,
-            None => folder("XDG_CONFIG_HOME", ".config")?.join("rhyzome/config.toml"),
+            None => folder("XDG_CONFIG_HOME", ".config").join("rhyzome/config.toml"),
         };
-        let data = folder("XDG_DATA_HOME", ".local/share")?.join("rhyzome");
-        Ok(Self { config, data })
+        let data = folder("XDG_DATA_HOME", ".local/share").join("rhyzome");
+        Self { config, data }
     }
 }
 
@@ -97,7 +104,7 @@ mod tests {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| PathBuf::from(value))
         };
-        let paths = Paths::find(&env).unwrap();
+        let paths = Paths::find(&env);
         assert_eq!(
             (paths.config.to_str(), paths.data.to_str()),
             (Some(config), Some(data))
@@ -125,6 +132,10 @@ mod tests {
             "/x.toml",
             "/h/.local/share/rhyzome",
         );
-        assert!(matches!(Paths::find(&|_| None), Err(Failure::NoHome)));
+        check(
+            &[],
+            "/nonexistent/.config/rhyzome/config.toml",
+            "/nonexistent/.local/share/rhyzome",
+        );
     }
 }
