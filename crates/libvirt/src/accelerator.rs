@@ -63,7 +63,10 @@ pub fn choose(wanted: Wanted, evidence: &Evidence) -> Choice {
             Some(obstacle) => chosen(Accelerator::Qemu, obstacle),
             None => {
                 let flag = evidence.processor_flag.unwrap_or_default();
-                chosen(Accelerator::Kvm, format!("/dev/kvm opens, and the processor has {flag}"))
+                chosen(
+                    Accelerator::Kvm,
+                    format!("/dev/kvm opens, and the processor has {flag}"),
+                )
             }
         },
     }
@@ -88,7 +91,9 @@ fn obstacle(evidence: &Evidence) -> Option<String> {
 /// The processor's flag for virtualization out of the text of `/proc/cpuinfo`.
 pub fn processor_flag(cpuinfo: &str) -> Option<&'static str> {
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags"))?;
-    ["vmx", "svm"].into_iter().find(|flag| flags.split_whitespace().any(|word| word == *flag))
+    ["vmx", "svm"]
+        .into_iter()
+        .find(|flag| flags.split_whitespace().any(|word| word == *flag))
 }
 
 /// Whether the device opens as an accelerator needs it. Starts nothing on it.
@@ -107,9 +112,17 @@ mod tests {
 
     fn check(wanted: Wanted, device: bool, flag: bool, libvirt: bool, expect: (Accelerator, &str)) {
         let evidence = Evidence {
-            device: if device { Ok(()) } else { Err("no such file".to_owned()) },
+            device: if device {
+                Ok(())
+            } else {
+                Err("no such file".to_owned())
+            },
             processor_flag: flag.then_some("svm"),
-            libvirt: if libvirt { Ok(()) } else { Err("unsupported".to_owned()) },
+            libvirt: if libvirt {
+                Ok(())
+            } else {
+                Err("unsupported".to_owned())
+            },
         };
         let choice = choose(wanted, &evidence);
         assert_eq!((choice.accelerator, choice.why.as_str()), expect);
@@ -120,17 +133,44 @@ mod tests {
         use Accelerator::{Kvm, Qemu};
         let good = (Kvm, "/dev/kvm opens, and the processor has svm");
         check(Wanted::Auto, true, true, true, good);
-        check(Wanted::Auto, false, true, true, (Qemu, "/dev/kvm cannot be used: no such file"));
+        check(
+            Wanted::Auto,
+            false,
+            true,
+            true,
+            (Qemu, "/dev/kvm cannot be used: no such file"),
+        );
         let trap = "/dev/kvm opens, but the processor shows neither vmx nor svm: guests would not run on it";
         check(Wanted::Auto, true, false, true, (Qemu, trap));
-        check(Wanted::Auto, true, true, false, (Qemu, "libvirt has no domains of type kvm: unsupported"));
-        check(Wanted::Kvm, false, false, false, (Kvm, "the settings say so"));
-        check(Wanted::Qemu, true, true, true, (Qemu, "the settings say so"));
+        check(
+            Wanted::Auto,
+            true,
+            true,
+            false,
+            (Qemu, "libvirt has no domains of type kvm: unsupported"),
+        );
+        check(
+            Wanted::Kvm,
+            false,
+            false,
+            false,
+            (Kvm, "the settings say so"),
+        );
+        check(
+            Wanted::Qemu,
+            true,
+            true,
+            true,
+            (Qemu, "the settings say so"),
+        );
     }
 
     #[test]
     fn the_flag_is_a_whole_word_of_the_flags_line() {
         assert_eq!(processor_flag("flags\t\t: fpu vmx sse\n"), Some("vmx"));
-        assert_eq!(processor_flag("flags\t\t: fpu svm_lock sse\nbugs: svm\n"), None);
+        assert_eq!(
+            processor_flag("flags\t\t: fpu svm_lock sse\nbugs: svm\n"),
+            None
+        );
     }
 }

@@ -70,17 +70,23 @@ impl Cache {
             progress.step("fetching the image");
             let part = path.with_extension("part");
             let failed = |what: &str, error: io::Error| {
-                DriverError::transient(format!("{what} {} failed", part.display())).with_source(error)
+                DriverError::transient(format!("{what} {} failed", part.display()))
+                    .with_source(error)
             };
             match fs::remove_file(&part) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("removing", error));
+                }
                 _ => {}
             }
             self.blobs.fetch(pin, part.clone(), progress).await?;
             fs::set_permissions(&part, fs::Permissions::from_mode(0o644))
                 .map_err(|error| failed("opening to QEMU", error))?;
             fs::rename(&part, &path).map_err(|error| failed("renaming", error))?;
-            self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(pin.digest);
+            self.verified
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(pin.digest);
         }
         // When it was last used, for whoever makes room.
         let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
@@ -92,7 +98,11 @@ impl Cache {
         if !path.exists() {
             return false;
         }
-        let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&pin.digest);
+        let known = self
+            .verified
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&pin.digest);
         let size = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == pin.size.as_bytes());
         if known || !size {
             return size;
@@ -100,7 +110,10 @@ impl Cache {
         let read = tokio::task::spawn_blocking(move || digest_of(&path)).await;
         let whole = matches!(read, Ok(Ok(digest)) if digest == pin.digest);
         if whole {
-            self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(pin.digest);
+            self.verified
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(pin.digest);
         } else {
             tracing::warn!(digest = %pin.digest, "an image was damaged on disk and is fetched again");
         }
@@ -113,7 +126,10 @@ impl Cache {
         let mut unused = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let digest: Option<Digest> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let digest: Option<Digest> = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
             let metadata = entry.metadata()?;
             if let Some(digest) = digest.filter(|digest| !used.contains(digest)) {
                 unused.push((metadata.modified()?, metadata.len(), digest));
@@ -125,7 +141,10 @@ impl Cache {
             let old = now.duration_since(modified).is_ok_and(|age| age > OLD);
             if old || total > self.bound.as_bytes() {
                 fs::remove_file(self.path(digest))?;
-                self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                self.verified
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&digest);
                 total -= size;
             }
         }

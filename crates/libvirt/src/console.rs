@@ -2,8 +2,9 @@
 //!
 //! QEMU holds the pipes open, and the kernel keeps up to 1 MiB in them while this component is away:
 //! a restart of the component loses nothing that fits there, and never holds up a guest (what does not
-//! fit is dropped by QEMU). What is read goes into a [`Ring`] of at most 1 MiB on disk. QEMU's own log
-//! file would grow without bound under a guest that floods it.
+//! fit is dropped by QEMU). Lost is only what nobody had read when QEMU ended without this component.
+//! What is read goes into a [`Ring`] of at most 1 MiB on disk, of which the last 448 KiB are always kept.
+//! QEMU's own log file would grow without bound under a guest that floods it.
 
 mod ring;
 mod text;
@@ -36,7 +37,10 @@ pub fn pipes(folder: &Path) -> PathBuf {
 /// Makes the pipes where they are not there.
 pub fn prepare(folder: &Path) -> io::Result<()> {
     for ending in ["in", "out"] {
-        match nix::unistd::mkfifo(&pipes(folder).with_extension(ending), Mode::S_IRUSR | Mode::S_IWUSR) {
+        match nix::unistd::mkfifo(
+            &pipes(folder).with_extension(ending),
+            Mode::S_IRUSR | Mode::S_IWUSR,
+        ) {
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(error) => return Err(error.into()),
         }
@@ -77,14 +81,19 @@ impl Recorder {
         unsafe { nix::libc::fcntl(pipe.as_raw_fd(), nix::libc::F_SETPIPE_SZ, PIPE) };
         let ring = Ring::open(folder.join("console.log"));
         let (requests, inbox) = mpsc::channel(4);
-        Ok(Self { requests, task: tokio::spawn(record(pipe, ring, inbox)) })
+        Ok(Self {
+            requests,
+            task: tokio::spawn(record(pipe, ring, inbox)),
+        })
     }
 
     /// The last bytes that the guest wrote, up to now.
     pub async fn tail(&self, bytes: usize) -> io::Result<Vec<u8>> {
         let (answer, answered) = oneshot::channel();
         let _ = self.requests.send(Request::Tail(bytes, answer)).await;
-        answered.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
     /// Notes in the recording that a guest starts now, which is where its last words begin.
@@ -144,7 +153,9 @@ pub fn read_recording(folder: &Path, bytes: usize) -> io::Result<Vec<u8>> {
 
 /// The size of a file; 0 where it is not there.
 fn length(path: &Path) -> u64 {
-    File::open(path).and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
+    File::open(path)
+        .and_then(|file| file.metadata())
+        .map_or(0, |metadata| metadata.len())
 }
 
 #[cfg(test)]

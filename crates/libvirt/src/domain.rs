@@ -97,7 +97,9 @@ pub struct Files {
 pub enum InvalidDomain {
     #[error("the command line has the character {0:?}, which cannot be given to a guest")]
     CommandLine(char),
-    #[error("the image wants {wanted} networks, and the instance has {given}: a Solo5 image takes neither more nor fewer")]
+    #[error(
+        "the image wants {wanted} networks, and the instance has {given}: a Solo5 image takes neither more nor fewer"
+    )]
     Networks { wanted: u8, given: usize },
     #[error("the image wants {0} block devices, which instances do not have yet")]
     Blocks(u8),
@@ -122,15 +124,30 @@ impl Domain {
             }
             if usize::from(networks) != spec.interfaces.len() {
                 let given = spec.interfaces.len();
-                return Err(InvalidDomain::Networks { wanted: networks, given });
+                return Err(InvalidDomain::Networks {
+                    wanted: networks,
+                    given,
+                });
             }
         }
         // XML 1.0 has no way to write these (production 2, "Char"), and no guest has a use for them.
-        if let Some(c) = spec.command_line.chars().find(|c| c.is_control() || *c >= '\u{fffe}') {
+        if let Some(c) = spec
+            .command_line
+            .chars()
+            .find(|c| c.is_control() || *c >= '\u{fffe}')
+        {
             return Err(InvalidDomain::CommandLine(c));
         }
-        for path in [Some(&files.kernel), files.initrd.as_ref(), Some(&files.console)].into_iter().flatten() {
-            let fits = |text: &str| !text.contains(|c: char| c.is_control() || c == ' ' || c == ',');
+        for path in [
+            Some(&files.kernel),
+            files.initrd.as_ref(),
+            Some(&files.console),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let fits =
+                |text: &str| !text.contains(|c: char| c.is_control() || c == ' ' || c == ',');
             if !path.to_str().is_some_and(fits) {
                 return Err(InvalidDomain::Path(path.clone()));
             }
@@ -144,7 +161,7 @@ impl Domain {
         };
         Ok(Self {
             uuid: id,
-            name: format!("{}.{}.{}", spec.project, spec.name, rhyzome_model::id::short(id)),
+            name: name(spec),
             accelerator,
             machine: Machine::of(&spec.image.format),
             cpus: spec.cpus,
@@ -154,7 +171,10 @@ impl Domain {
             command_line: spec.command_line.clone(),
             console: files.console,
             nics: spec.interfaces.iter().enumerate().map(nic).collect(),
-            random: !matches!(spec.image.format, ImageFormat::Solo5 { .. } | ImageFormat::Unikraft),
+            random: !matches!(
+                spec.image.format,
+                ImageFormat::Solo5 { .. } | ImageFormat::Unikraft
+            ),
             mark,
         })
     }
@@ -163,6 +183,16 @@ impl Domain {
     pub fn to_xml(&self) -> String {
         xml::write(self)
     }
+}
+
+/// The domain's name: for people, and unique on the host.
+pub fn name(spec: &InstancePlacement) -> String {
+    format!(
+        "{}.{}.{}",
+        spec.project,
+        spec.name,
+        rhyzome_model::id::short(spec.instance.0)
+    )
 }
 
 #[cfg(test)]

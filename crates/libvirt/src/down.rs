@@ -47,10 +47,11 @@ pub enum DownError {
 /// # Errors
 /// At the first step that failed; what was done stays done, and it may be run again.
 pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
-    let never_ran = settings.libvirt == Libvirt::Embedded && !settings.embed_root().join("lib").exists();
+    let never_ran =
+        settings.libvirt == Libvirt::Embedded && !settings.embed_root().join("lib").exists();
     if !never_ran {
         let (events, _inbox) = tokio::sync::mpsc::unbounded_channel();
-        let hypervisor = Hypervisor::open(&settings.uri(), events)
+        let hypervisor = Hypervisor::open(settings, events)
             .await
             .map_err(|error| DownError::Open(crate::host::hint(&error)))?;
         stop_all(settings, &hypervisor).await?;
@@ -59,11 +60,24 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         end_leftovers(&settings.embed_root())?;
     }
     let mark = settings.mark();
-    Ports::of(mark).remove_all().await.map_err(DownError::Ports)?;
-    let holder = Holder { role: Role::Hypervisor, mark };
-    segment::remove_all(holder).await.map_err(DownError::Segments)?;
+    Ports::of(mark)
+        .remove_all()
+        .await
+        .map_err(DownError::Ports)?;
+    let holder = Holder {
+        role: Role::Hypervisor,
+        mark,
+    };
+    segment::remove_all(holder)
+        .await
+        .map_err(DownError::Segments)?;
     if purge {
-        for path in [settings.instances(), settings.blobs(), settings.embed_root(), settings.state.join("no-kvm")] {
+        for path in [
+            settings.instances(),
+            settings.blobs(),
+            settings.embed_root(),
+            settings.state.join("no-kvm"),
+        ] {
             remove(&path)?;
         }
     }
@@ -71,23 +85,36 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
 }
 
 fn remove(path: &Path) -> Result<(), DownError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
     match removed {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(DownError::Files { path: path.to_owned(), source })
-        }
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DownError::Files {
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     }
 }
 
 async fn stop_all(settings: &Settings, hypervisor: &Hypervisor) -> Result<(), DownError> {
     let component = settings.mark().to_string();
-    let list = || async { hypervisor.list(component.clone()).await.map_err(DownError::Libvirt) };
+    let list = || async {
+        hypervisor
+            .list(component.clone())
+            .await
+            .map_err(DownError::Libvirt)
+    };
     let began = Instant::now();
     let mut limits = HashMap::new();
     for seen in list().await? {
         limits.insert(seen.uuid, began + note_stop(settings, &seen)?);
-        hypervisor.press_power_button(seen.uuid).await.map_err(DownError::Libvirt)?;
+        hypervisor
+            .press_power_button(seen.uuid)
+            .await
+            .map_err(DownError::Libvirt)?;
     }
     let mut forced: HashMap<Uuid, Instant> = HashMap::new();
     loop {
@@ -96,13 +123,22 @@ async fn stop_all(settings: &Settings, hypervisor: &Hypervisor) -> Result<(), Do
             return Ok(());
         }
         for seen in &left {
-            let over = limits.get(&seen.uuid).is_none_or(|limit| *limit <= Instant::now());
+            let over = limits
+                .get(&seen.uuid)
+                .is_none_or(|limit| *limit <= Instant::now());
             if over && !forced.contains_key(&seen.uuid) {
-                hypervisor.destroy(seen.uuid).await.map_err(DownError::Libvirt)?;
+                hypervisor
+                    .destroy(seen.uuid)
+                    .await
+                    .map_err(DownError::Libvirt)?;
                 forced.insert(seen.uuid, Instant::now());
             }
         }
-        if left.iter().any(|seen| forced.get(&seen.uuid).is_some_and(|since| since.elapsed() > FORCED)) {
+        if left.iter().any(|seen| {
+            forced
+                .get(&seen.uuid)
+                .is_some_and(|since| since.elapsed() > FORCED)
+        }) {
             return Err(DownError::StillThere(left.len()));
         }
         tokio::time::sleep(LOOK).await;
@@ -112,23 +148,37 @@ async fn stop_all(settings: &Settings, hypervisor: &Hypervisor) -> Result<(), Do
 /// Writes down that a guest is stopped on purpose, and says how long it may take.
 fn note_stop(settings: &Settings, seen: &Seen) -> Result<Duration, DownError> {
     let folder = settings.instances().join(seen.uuid.to_string());
-    let Some(mut record) = Record::read(&folder) else { return Ok(ASKED) };
+    let Some(mut record) = Record::read(&folder) else {
+        return Ok(ASKED);
+    };
     record.enter(Phase::Stopped, "the host's site was taken down", now());
-    record.write(&folder).map_err(|source| DownError::Files { path: folder, source })?;
+    record.write(&folder).map_err(|source| DownError::Files {
+        path: folder,
+        source,
+    })?;
     Ok(Duration::from_secs(record.wanted.stop_timeout.into()))
 }
 
 /// Ends QEMU processes that libvirt lost, by the process ids that it wrote: only those whose command
 /// line names this state directory.
 fn end_leftovers(root: &Path) -> Result<(), DownError> {
-    let Ok(entries) = fs::read_dir(root.join("run/qemu")) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(root.join("run/qemu")) else {
+        return Ok(());
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.extension().is_none_or(|ending| ending != "pid") {
             continue;
         }
-        let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
-        let Some(pid) = pid.filter(|pid| is_qemu_of(*pid, root)) else { continue };
-        tracing::warn!(pid, "ending a QEMU process that libvirt does not know any more");
+        let pid = fs::read_to_string(&path)
+            .ok()
+            .and_then(|text| text.trim().parse::<i32>().ok());
+        let Some(pid) = pid.filter(|pid| is_qemu_of(*pid, root)) else {
+            continue;
+        };
+        tracing::warn!(
+            pid,
+            "ending a QEMU process that libvirt does not know any more"
+        );
         let process = nix::unistd::Pid::from_raw(pid);
         match nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL) {
             Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
@@ -139,7 +189,9 @@ fn end_leftovers(root: &Path) -> Result<(), DownError> {
 }
 
 fn is_qemu_of(pid: i32, root: &Path) -> bool {
-    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
     let line = String::from_utf8_lossy(&line).into_owned();
     let program = line.split('\0').next().unwrap_or_default();
     let inside = format!("{}/", root.display());

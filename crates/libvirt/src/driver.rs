@@ -10,7 +10,9 @@ use rhyzome_model::component::HostFacts;
 use rhyzome_model::instance::{InstancePlacement, Power};
 use rhyzome_model::job::Action;
 use rhyzome_model::network::SegmentPlacement;
-use rhyzome_model::placement::{Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec};
+use rhyzome_model::placement::{
+    Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
+};
 use rhyzome_model::{InstanceId, NetworkId};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -20,7 +22,7 @@ use crate::host;
 use crate::hypervisor::Hypervisor;
 use crate::instances::{self, Instances, Slot, from_disk, from_libvirt, ports_of};
 use crate::record::{Phase, Record, boot_id};
-use crate::settings::Settings;
+use crate::settings::{Libvirt, Settings};
 
 /// The most of a console that an action returns.
 const MOST_CONSOLE: u32 = 1 << 20;
@@ -41,19 +43,23 @@ impl Drop for LibvirtDriver {
 }
 
 impl LibvirtDriver {
-    /// Connects to libvirt and takes up what runs. [`embed::prepare`](crate::embed::prepare) comes
-    /// before it.
+    /// Connects to libvirt and takes up what runs.
     ///
     /// # Errors
     /// *transient* where libvirt or the state directory cannot be used now.
     pub async fn open(settings: Settings, blobs: Arc<dyn Blobs>) -> Result<Self, DriverError> {
         let (events, inbox) = unbounded_channel();
-        let hypervisor = Hypervisor::open(&settings.uri(), events)
+        let hypervisor = Hypervisor::open(&settings, events)
             .await
             .map_err(|error| DriverError::transient(host::hint(&error)))?;
-        let accelerator =
-            host::choose_accelerator(&settings, &hypervisor).await.map_err(from_libvirt)?;
-        tracing::info!(accelerator = accelerator.accelerator.as_str(), why = accelerator.why, "guests run on");
+        let accelerator = host::choose_accelerator(&settings, &hypervisor)
+            .await
+            .map_err(from_libvirt)?;
+        tracing::info!(
+            accelerator = accelerator.accelerator.as_str(),
+            why = accelerator.why,
+            "guests run on"
+        );
         let cache = Cache::open(settings.blobs(), settings.image_cache, blobs)
             .map_err(|error| from_disk("the folder of images could not be opened", error))?;
         let mark = settings.mark();
@@ -65,6 +71,8 @@ impl LibvirtDriver {
             accelerator,
             component: mark.to_string(),
             folder: settings.instances(),
+            logs: (settings.libvirt == Libvirt::Embedded)
+                .then(|| settings.embed_root().join("log/qemu")),
             boot: boot_id(),
             changes,
             slots: Mutex::default(),
@@ -74,15 +82,26 @@ impl LibvirtDriver {
         Ok(Self {
             settings,
             instances,
-            holder: Holder { role: Role::Hypervisor, mark },
+            holder: Holder {
+                role: Role::Hypervisor,
+                mark,
+            },
             changes: tokio::sync::Mutex::new(changed),
             supervisor,
         })
     }
 
-    async fn instance_found(&self, slot: &Slot, record: &Record, accepted: Option<&Placement>, ports: &[Port]) -> Result<Found, DriverError> {
+    async fn instance_found(
+        &self,
+        slot: &Slot,
+        record: &Record,
+        accepted: Option<&Placement>,
+        ports: &[Port],
+    ) -> Result<Found, DriverError> {
         let spec = accepted.and_then(|placement| match &placement.spec {
-            PlacementSpec::Instance(spec) if placement.id == record.placement => Some((placement, spec)),
+            PlacementSpec::Instance(spec) if placement.id == record.placement => {
+                Some((placement, spec))
+            }
             _ => None,
         });
         let as_accepted = match spec {
@@ -102,24 +121,41 @@ impl LibvirtDriver {
     }
 
     /// Whether reality is what the record says, and that is what was asked for.
-    async fn is_as_recorded(&self, slot: &Slot, record: &Record, ports: &[Port]) -> Result<bool, DriverError> {
+    async fn is_as_recorded(
+        &self,
+        slot: &Slot,
+        record: &Record,
+        ports: &[Port],
+    ) -> Result<bool, DriverError> {
         if !slot.is_idle() {
             // A workflow is at it, and reports by itself.
             return Ok(true);
         }
-        let runs = self.instances.hypervisor.find(slot.uuid()).await.map_err(from_libvirt)?.is_some();
+        let runs = self
+            .instances
+            .hypervisor
+            .find(slot.uuid())
+            .await
+            .map_err(from_libvirt)?
+            .is_some();
         let phase = match record.phase {
             Phase::Running => runs && record.wanted.power == Power::Running,
-            Phase::Ended { .. } | Phase::Waiting { .. } => !runs && record.wanted.power == Power::Running,
+            Phase::Ended { .. } | Phase::Waiting { .. } => {
+                !runs && record.wanted.power == Power::Running
+            }
             Phase::Stopped => !runs && record.wanted.power == Power::Stopped,
             Phase::Starting | Phase::Stopping | Phase::Rebooting => false,
         };
-        let rules = !runs || ports_of(&record.wanted).iter().all(|port| ports.contains(port));
+        let rules = !runs
+            || ports_of(&record.wanted)
+                .iter()
+                .all(|port| ports.contains(port));
         Ok(phase && rules)
     }
 
     async fn ports(&self) -> Result<Vec<Port>, DriverError> {
-        let failed = |error| DriverError::transient("the port rules could not be read").with_source(error);
+        let failed =
+            |error| DriverError::transient("the port rules could not be read").with_source(error);
         // Where the rules themselves were changed, no port is as it should be.
         match self.instances.ports.check().await.map_err(failed)? {
             Some(why) => {
@@ -142,11 +178,15 @@ impl LibvirtDriver {
         let mut found = Vec::new();
         for held in segment::list(self.holder).await.map_err(from_segment)? {
             let spec = accepted.iter().find_map(|placement| match &placement.spec {
-                PlacementSpec::Segment(spec) if placement.id == held.placement => Some((placement.generation, spec)),
+                PlacementSpec::Segment(spec) if placement.id == held.placement => {
+                    Some((placement.generation, spec))
+                }
                 _ => None,
             });
             let difference = match spec {
-                Some((_, spec)) => segment::check(held.network, spec.mtu, self.holder).await.map_err(from_segment)?,
+                Some((_, spec)) => segment::check(held.network, spec.mtu, self.holder)
+                    .await
+                    .map_err(from_segment)?,
                 None => Some(String::new()),
             };
             found.push(Found {
@@ -163,25 +203,46 @@ impl LibvirtDriver {
         Ok(found)
     }
 
-    async fn ensure_segment(&self, placement: &Placement, spec: &SegmentPlacement, progress: &Progress) -> Result<Observed, DriverError> {
+    async fn ensure_segment(
+        &self,
+        placement: &Placement,
+        spec: &SegmentPlacement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError> {
         progress.step("making the segment's bridge");
-        segment::ensure(spec.network, placement.id, spec.mtu, self.holder).await.map_err(from_segment)?;
+        segment::ensure(spec.network, placement.id, spec.mtu, self.holder)
+            .await
+            .map_err(from_segment)?;
         Ok(Observed::Segment)
     }
 
-    async fn ensure_instance(&self, placement: &Placement, spec: &InstancePlacement, progress: &Progress) -> Result<Observed, DriverError> {
-        let observed = self.instances.ensure(placement.id, placement.generation, spec, progress).await?;
+    async fn ensure_instance(
+        &self,
+        placement: &Placement,
+        spec: &InstancePlacement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError> {
+        let observed = self
+            .instances
+            .ensure(placement.id, placement.generation, spec, progress)
+            .await?;
         Ok(Observed::Instance(observed))
     }
 }
 
 fn from_segment(error: SegmentError) -> DriverError {
-    let make = if error.is_permanent() { DriverError::permanent } else { DriverError::transient };
+    let make = if error.is_permanent() {
+        DriverError::permanent
+    } else {
+        DriverError::transient
+    };
     make("the segment is not as it should be").with_source(error)
 }
 
 fn unsupported(kind: PlacementKind) -> DriverError {
-    DriverError::unsupported(format!("a hypervisor makes segments and instances, no {kind}"))
+    DriverError::unsupported(format!(
+        "a hypervisor makes segments and instances, no {kind}"
+    ))
 }
 
 #[async_trait]
@@ -192,10 +253,20 @@ impl Driver for LibvirtDriver {
 
     async fn facts(&self) -> Result<HostFacts, DriverError> {
         let instances = &self.instances;
-        host::facts(&self.settings, &instances.hypervisor, &instances.accelerator).await.map_err(from_libvirt)
+        host::facts(
+            &self.settings,
+            &instances.hypervisor,
+            &instances.accelerator,
+        )
+        .await
+        .map_err(from_libvirt)
     }
 
-    async fn ensure(&self, placement: &Placement, progress: &Progress) -> Result<Observed, DriverError> {
+    async fn ensure(
+        &self,
+        placement: &Placement,
+        progress: &Progress,
+    ) -> Result<Observed, DriverError> {
         match &placement.spec {
             PlacementSpec::Segment(spec) => self.ensure_segment(placement, spec, progress).await,
             PlacementSpec::Instance(spec) => self.ensure_instance(placement, spec, progress).await,
@@ -207,9 +278,15 @@ impl Driver for LibvirtDriver {
         match target.kind {
             PlacementKind::Segment => {
                 progress.step("letting go of the segment's bridge");
-                segment::remove(NetworkId(target.resource), self.holder).await.map_err(from_segment)
+                segment::remove(NetworkId(target.resource), self.holder)
+                    .await
+                    .map_err(from_segment)
             }
-            PlacementKind::Instance => self.instances.remove(InstanceId(target.resource), progress).await,
+            PlacementKind::Instance => {
+                self.instances
+                    .remove(InstanceId(target.resource), progress)
+                    .await
+            }
             other => Err(unsupported(other)),
         }
     }
@@ -222,7 +299,9 @@ impl Driver for LibvirtDriver {
         match action {
             Action::Reboot => self.instances.reboot(&slot).await.map(|()| Vec::new()),
             Action::ConsoleLog { bytes } => {
-                self.instances.console(&slot, (*bytes).min(MOST_CONSOLE) as usize).await
+                self.instances
+                    .console(&slot, (*bytes).min(MOST_CONSOLE) as usize)
+                    .await
             }
         }
     }
@@ -232,13 +311,27 @@ impl Driver for LibvirtDriver {
         let ports = self.ports().await?;
         for slot in self.instances.all() {
             if let Some(record) = self.settle(&slot).await {
-                let accepted = accepted.iter().find(|placement| placement.id == record.placement);
-                found.push(self.instance_found(&slot, &record, accepted, &ports).await?);
+                let accepted = accepted
+                    .iter()
+                    .find(|placement| placement.id == record.placement);
+                found.push(
+                    self.instance_found(&slot, &record, accepted, &ports)
+                        .await?,
+                );
             }
         }
         let component = self.instances.component.clone();
-        for seen in self.instances.hypervisor.list(component).await.map_err(from_libvirt)? {
-            if found.iter().all(|found| found.placement.resource != seen.uuid) {
+        for seen in self
+            .instances
+            .hypervisor
+            .list(component)
+            .await
+            .map_err(from_libvirt)?
+        {
+            if found
+                .iter()
+                .all(|found| found.placement.resource != seen.uuid)
+            {
                 found.push(Found {
                     placement: PlacementRef {
                         id: seen.mark.placement,
@@ -257,14 +350,23 @@ impl Driver for LibvirtDriver {
     async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
         match &placement.spec {
             PlacementSpec::Segment(spec) => {
-                let difference = segment::check(spec.network, spec.mtu, self.holder).await.map_err(from_segment)?;
+                let difference = segment::check(spec.network, spec.mtu, self.holder)
+                    .await
+                    .map_err(from_segment)?;
                 Ok(difference.is_none().then_some(Observed::Segment))
             }
             PlacementSpec::Instance(spec) => {
-                let Ok(slot) = self.instances.known(spec.instance) else { return Ok(None) };
-                let Some(record) = self.settle(&slot).await else { return Ok(None) };
+                let Ok(slot) = self.instances.known(spec.instance) else {
+                    return Ok(None);
+                };
+                let Some(record) = self.settle(&slot).await else {
+                    return Ok(None);
+                };
                 let ports = self.ports().await?;
-                Ok(self.instance_found(&slot, &record, Some(placement), &ports).await?.observed)
+                Ok(self
+                    .instance_found(&slot, &record, Some(placement), &ports)
+                    .await?
+                    .observed)
             }
             other => Err(unsupported(other.kind())),
         }

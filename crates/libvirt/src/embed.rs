@@ -1,9 +1,10 @@
-//! What an embedded libvirt needs of its host and of this process before it is opened.
+//! What an embedded libvirt needs of its host and of the threads that call it before it is opened.
 //!
 //! **A `/dev/kvm` that guests cannot use is hidden from it.** libvirt probes QEMU with rights that its
 //! guests do not have; where only root may open the device, it takes its own findings for outdated and
-//! probes anew at every call, some ten seconds each. So where guests do not run on KVM, this process
-//! gets a mount namespace of its own, in which the device is an empty file that nobody may open.
+//! probes anew at every call, some ten seconds each. So where guests do not run on KVM, the threads that
+//! call libvirt get a mount namespace of their own, in which the device is an empty file that nobody may
+//! open.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -19,19 +20,27 @@ use crate::settings::{Libvirt, Settings};
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     #[error("preparing {path} failed")]
-    Folder { path: std::path::PathBuf, source: io::Error },
-    #[error("a mount namespace of its own, which hides /dev/kvm from libvirt, could not be made: root is needed")]
+    Folder {
+        path: std::path::PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "a mount namespace of its own, which hides /dev/kvm from libvirt, could not be made: root is needed"
+    )]
     Hide(#[source] nix::Error),
 }
 
-/// Prepares folders, libvirt's configuration and this process. Call it **before any thread is started**:
-/// a thread that was there before would see the host's `/dev/kvm` still.
+/// Prepares folders, libvirt's configuration and the calling thread, which the threads that call libvirt
+/// come from.
 ///
 /// # Errors
 /// Where the state directory cannot be written, or this is not root.
 pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
     let folder = |path: &Path| {
-        let failed = |source| EmbedError::Folder { path: path.to_owned(), source };
+        let failed = |source| EmbedError::Folder {
+            path: path.to_owned(),
+            source,
+        };
         fs::create_dir_all(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(failed)
     };
@@ -45,7 +54,11 @@ pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
     let hide = without_libvirt(settings) == Accelerator::Qemu && Path::new("/dev/kvm").exists();
     let path = root.join("etc/qemu.conf");
     configure(&path, hide).map_err(|source| EmbedError::Folder { path, source })?;
-    if hide { hide_kvm(&settings.state.join("no-kvm")) } else { Ok(()) }
+    if hide {
+        hide_kvm(&settings.state.join("no-kvm"))
+    } else {
+        Ok(())
+    }
 }
 
 /// What will be chosen, as far as it can be known before libvirt is asked.
@@ -62,7 +75,8 @@ fn without_libvirt(settings: &Settings) -> Accelerator {
 /// There is no virtlogd to write logs through, and consoles are not written by QEMU but read by us.
 /// libvirt's own mount namespaces for guests cannot take along a file in the place of a device.
 fn configure(path: &Path, hidden: bool) -> io::Result<()> {
-    let mut text = String::from("# Written by rhyzome-libvirt at each start.\nstdio_handler = \"file\"\n");
+    let mut text =
+        String::from("# Written by rhyzome-libvirt at each start.\nstdio_handler = \"file\"\n");
     if hidden {
         text.push_str("namespaces = []\n");
     }
@@ -72,7 +86,10 @@ fn configure(path: &Path, hidden: bool) -> io::Result<()> {
 }
 
 fn hide_kvm(empty: &Path) -> Result<(), EmbedError> {
-    let failed = |source| EmbedError::Folder { path: empty.to_owned(), source };
+    let failed = |source| EmbedError::Folder {
+        path: empty.to_owned(),
+        source,
+    };
     fs::File::create(empty).map_err(failed)?;
     fs::set_permissions(empty, fs::Permissions::from_mode(0o000)).map_err(failed)?;
     unshare(CloneFlags::CLONE_NEWNS).map_err(EmbedError::Hide)?;

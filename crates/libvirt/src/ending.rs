@@ -37,25 +37,37 @@ pub struct Ending {
 
 /// Judges a guest's end. `lines` are the console's last.
 pub fn judge(signs: &Signs, format: &ImageFormat, lines: &[String]) -> Ending {
-    let crashed = |why: &str| Ending { crashed: true, why: why.to_owned() };
+    let crashed = |why: &str| Ending {
+        crashed: true,
+        why: why.to_owned(),
+    };
     let solo5 = matches!(format, ImageFormat::Solo5 { .. });
     if signs.panicked {
         return crashed("the guest panicked");
     }
     if let Some(status) = solo5.then(|| solo5_status(lines)).flatten() {
         let why = format!("the unikernel exited with status {status}");
-        return Ending { crashed: status != 0, why };
+        return Ending {
+            crashed: status != 0,
+            why,
+        };
     }
     match (signs.shutdown.as_deref(), signs.stopped) {
-        (Some("guest-shutdown"), _) => Ending { crashed: false, why: "it shut itself down".to_owned() },
-        (Some("guest-reset"), _) => {
-            crashed("it reset itself, as a guest does that restarts, or one that crashed so badly that it could not say so")
-        }
+        (Some("guest-shutdown"), _) => Ending {
+            crashed: false,
+            why: "it shut itself down".to_owned(),
+        },
+        (Some("guest-reset"), _) => crashed(
+            "it reset itself, as a guest does that restarts, or one that crashed so badly that it could not say so",
+        ),
         (Some("guest-panic"), _) => crashed("the guest panicked"),
         (Some("host-error"), _) => crashed("QEMU ended because of an error on the host"),
         (Some("host-signal"), _) => crashed("somebody on the host ended its QEMU with a signal"),
         (_, Some(Stopped::Destroyed)) => crashed("somebody on the host forced it to end"),
-        (_, Some(Stopped::Shutdown)) => Ending { crashed: false, why: "it shut itself down".to_owned() },
+        (_, Some(Stopped::Shutdown)) => Ending {
+            crashed: false,
+            why: "it shut itself down".to_owned(),
+        },
         (_, Some(Stopped::Crashed | Stopped::Failed | Stopped::Other)) => {
             crashed("its QEMU ended without warning")
         }
@@ -65,7 +77,10 @@ pub fn judge(signs: &Signs, format: &ImageFormat, lines: &[String]) -> Ending {
 
 /// The status that Solo5 prints at its exit.
 fn solo5_status(lines: &[String]) -> Option<i32> {
-    let line = lines.iter().rev().find_map(|line| line.split_once("solo5_exit("))?;
+    let line = lines
+        .iter()
+        .rev()
+        .find_map(|line| line.split_once("solo5_exit("))?;
     line.1.split(')').next()?.trim().parse().ok()
 }
 
@@ -115,20 +130,58 @@ mod tests {
         );
         let panic = [What::Panicked, shutdown("guest-shutdown"), stopped.clone()];
         check(&panic, &Pvh, &[], (true, "the guest panicked"));
-        check(&[signal, What::Stopped(Stopped::Crashed)], &Pvh, &[], (true, "somebody on the host"));
-        check(&[What::Stopped(Stopped::Crashed)], &Pvh, &[], (true, "its QEMU ended without warning"));
+        check(
+            &[signal, What::Stopped(Stopped::Crashed)],
+            &Pvh,
+            &[],
+            (true, "somebody on the host"),
+        );
+        check(
+            &[What::Stopped(Stopped::Crashed)],
+            &Pvh,
+            &[],
+            (true, "its QEMU ended without warning"),
+        );
         check(&[], &Pvh, &[], (true, "it ended while this component"));
         // What was before the start does not count.
-        check(&[What::Panicked, What::Started, stopped], &Pvh, &[], (false, "it shut itself down"));
+        check(
+            &[What::Panicked, What::Started, stopped],
+            &Pvh,
+            &[],
+            (false, "it shut itself down"),
+        );
     }
 
     #[test]
     fn solo5_says_its_status_on_the_console_alone() {
-        let solo5 = ImageFormat::Solo5 { networks: 0, blocks: 0 };
+        let solo5 = ImageFormat::Solo5 {
+            networks: 0,
+            blocks: 0,
+        };
         let events = [shutdown("guest-shutdown"), What::Stopped(Stopped::Shutdown)];
-        check(&events, &solo5, &["Solo5: solo5_exit(0) called"], (false, "the unikernel exited with status 0"));
-        check(&events, &solo5, &["Solo5: solo5_exit(255) called"], (true, "the unikernel exited with status 255"));
-        check(&events, &solo5, &["nothing"], (false, "it shut itself down"));
-        check(&events, &ImageFormat::Pvh, &["solo5_exit(1)"], (false, "it shut itself down"));
+        check(
+            &events,
+            &solo5,
+            &["Solo5: solo5_exit(0) called"],
+            (false, "the unikernel exited with status 0"),
+        );
+        check(
+            &events,
+            &solo5,
+            &["Solo5: solo5_exit(255) called"],
+            (true, "the unikernel exited with status 255"),
+        );
+        check(
+            &events,
+            &solo5,
+            &["nothing"],
+            (false, "it shut itself down"),
+        );
+        check(
+            &events,
+            &ImageFormat::Pvh,
+            &["solo5_exit(1)"],
+            (false, "it shut itself down"),
+        );
     }
 }

@@ -45,7 +45,10 @@ pub async fn facts(
 ) -> Result<HostFacts, HypervisorError> {
     let versions = hypervisor.versions().await?;
     let details = BTreeMap::from([
-        ("accelerator".to_owned(), choice.accelerator.as_str().to_owned()),
+        (
+            "accelerator".to_owned(),
+            choice.accelerator.as_str().to_owned(),
+        ),
         ("accelerator_reason".to_owned(), choice.why.clone()),
         ("libvirt".to_owned(), versions.libvirt),
         ("qemu".to_owned(), versions.qemu),
@@ -68,8 +71,16 @@ pub async fn facts(
 
 /// What instances may take in sum: all but a tenth, and at least half a GiB less; in whole MiB.
 fn for_instances(meminfo: &str) -> Size {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| {
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
     let total = kib.unwrap_or(0) << 10;
     Size::mib(total.saturating_sub((total / 10).max(RESERVE)) >> 20)
 }
@@ -84,17 +95,27 @@ pub struct Finding {
 }
 
 /// Looks at a machine as a hypervisor, without starting anything.
-pub async fn examine(settings: &Settings, opened: Result<&Hypervisor, &HypervisorError>) -> Vec<Finding> {
+pub async fn examine(
+    settings: &Settings,
+    opened: Result<&Hypervisor, &HypervisorError>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     match opened {
         Ok(hypervisor) => {
             findings.extend(versions(hypervisor).await);
             if let Ok(choice) = choose_accelerator(settings, hypervisor).await {
-                let text = format!("guests run on {}: {}", choice.accelerator.as_str(), choice.why);
+                let text = format!(
+                    "guests run on {}: {}",
+                    choice.accelerator.as_str(),
+                    choice.why
+                );
                 findings.push(Finding { fine: true, text });
             }
         }
-        Err(error) => findings.push(Finding { fine: false, text: hint(error) }),
+        Err(error) => findings.push(Finding {
+            fine: false,
+            text: hint(error),
+        }),
     }
     if let Some(folder) = impassable(&settings.state) {
         let text = format!(
@@ -103,12 +124,22 @@ pub async fn examine(settings: &Settings, opened: Result<&Hypervisor, &Hyperviso
         );
         findings.push(Finding { fine: false, text });
     }
-    if settings.state.to_string_lossy().contains(|c: char| c == ' ' || c == ',' || c.is_control()) {
-        let text = format!("the path {} has a space or a comma, which guests cannot be given", settings.state.display());
+    if settings
+        .state
+        .to_string_lossy()
+        .contains(|c: char| c == ' ' || c == ',' || c.is_control())
+    {
+        let text = format!(
+            "the path {} has a space or a comma, which guests cannot be given",
+            settings.state.display()
+        );
         findings.push(Finding { fine: false, text });
     }
     findings.extend(
-        rhyzome_hostnet::host_warnings().await.into_iter().map(|text| Finding { fine: true, text }),
+        rhyzome_hostnet::host_warnings()
+            .await
+            .into_iter()
+            .map(|text| Finding { fine: true, text }),
     );
     findings
 }
@@ -122,8 +153,10 @@ async fn versions(hypervisor: &Hypervisor) -> Option<Finding> {
 /// What libvirt said, with what helps where that is known.
 pub fn hint(error: &HypervisorError) -> String {
     let mut text = error.to_string();
-    if let Some(source) = std::error::Error::source(error) {
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
         text = format!("{text}: {source}");
+        next = source.source();
     }
     let help = if text.contains("Failed to parse user") || text.contains("Failed to parse group") {
         "the user that libvirt runs guests as is missing: install libvirt-daemon-system, or make that user and group"
@@ -152,8 +185,14 @@ mod tests {
 
     #[test]
     fn the_host_keeps_a_tenth_and_at_least_half_a_gibibyte() {
-        assert_eq!(for_instances("MemTotal:       25165824 kB\nMemFree: 1 kB\n"), Size::mib(22118));
-        assert_eq!(for_instances("MemTotal:       1048576 kB\n"), Size::mib(512));
+        assert_eq!(
+            for_instances("MemTotal:       25165824 kB\nMemFree: 1 kB\n"),
+            Size::mib(22118)
+        );
+        assert_eq!(
+            for_instances("MemTotal:       1048576 kB\n"),
+            Size::mib(512)
+        );
         assert_eq!(for_instances("MemTotal:       1024 kB\n"), Size::bytes(0));
         assert_eq!(for_instances(""), Size::bytes(0));
     }

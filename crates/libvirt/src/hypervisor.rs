@@ -1,10 +1,11 @@
 //! The connection to libvirt, as an asynchronous handle.
 //!
-//! Every call of libvirt blocks, so each runs on a thread for blocking work; events come in on a thread
-//! of their own (see [`event`]). A connection that broke (libvirtd was restarted) is opened again by the
+//! Every call of libvirt blocks, so each runs on a thread made for that (see [`threads`]); events come in
+//! on a thread of their own (see [`event`]). A connection that broke (libvirtd was restarted) is opened again by the
 //! next call. Nothing here decides anything: it says what libvirt says.
 
 pub mod event;
+mod threads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,11 +17,17 @@ use virt::error::ErrorNumber;
 use virt::sys;
 
 use crate::domain::{DomainMark, NAMESPACE};
+use crate::embed::{self, EmbedError};
+use crate::settings::Settings;
 use event::Event;
+use threads::Threads;
 
 /// A handle; clones share the connection.
 #[derive(Clone)]
-pub struct Hypervisor(Arc<Inner>);
+pub struct Hypervisor {
+    inner: Arc<Inner>,
+    threads: Threads,
+}
 
 struct Inner {
     uri: String,
@@ -31,13 +38,21 @@ struct Inner {
 /// What libvirt could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum HypervisorError {
+    #[error("an embedded libvirt could not be prepared")]
+    Prepare(#[source] EmbedError),
     #[error("opening {uri} failed")]
-    Open { uri: String, source: virt::error::Error },
+    Open {
+        uri: String,
+        source: virt::error::Error,
+    },
     #[error("libvirt's event loop could not be started")]
     EventLoop { source: virt::error::Error },
     #[error("{operation} failed")]
-    Call { operation: &'static str, source: virt::error::Error },
-    #[error("{operation} was given up, because the program ends")]
+    Call {
+        operation: &'static str,
+        source: virt::error::Error,
+    },
+    #[error("{operation} was given up")]
     Ended { operation: &'static str },
 }
 
@@ -62,16 +77,31 @@ impl Hypervisor {
     ///
     /// # Errors
     /// Where libvirt cannot be reached or a driver of it does not start.
-    pub async fn open(uri: &str, events: UnboundedSender<Event>) -> Result<Self, HypervisorError> {
-        event::start_loop()?;
-        let inner = Inner { uri: uri.to_owned(), events, connection: Mutex::new(None) };
-        let hypervisor = Self(Arc::new(inner));
+    pub async fn open(
+        settings: &Settings,
+        events: UnboundedSender<Event>,
+    ) -> Result<Self, HypervisorError> {
+        let inner = Inner {
+            uri: settings.uri(),
+            events,
+            connection: Mutex::new(None),
+        };
+        let settings = settings.clone();
+        let threads = Threads::start(move || {
+            embed::prepare(&settings).map_err(HypervisorError::Prepare)?;
+            event::start_loop()
+        })
+        .await?;
+        let hypervisor = Self {
+            inner: Arc::new(inner),
+            threads,
+        };
         hypervisor.call("settling", settle).await?;
         Ok(hypervisor)
     }
 
     pub fn uri(&self) -> &str {
-        &self.0.uri
+        &self.inner.uri
     }
 
     /// Starts a transient domain.
@@ -108,7 +138,9 @@ impl Hypervisor {
     pub async fn press_power_button(&self, uuid: Uuid) -> Result<(), HypervisorError> {
         self.call("pressing the power button", move |connection| {
             on_active(connection, uuid, |domain| {
-                domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN).map(drop)
+                domain
+                    .shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+                    .map(drop)
             })
         })
         .await
@@ -143,11 +175,21 @@ impl Hypervisor {
     }
 
     /// Whether libvirt has domains of a type, or what it says.
-    pub async fn supports(&self, kind: &'static str) -> Result<Result<(), String>, HypervisorError> {
+    pub async fn supports(
+        &self,
+        kind: &'static str,
+    ) -> Result<Result<(), String>, HypervisorError> {
         self.call("asking for capabilities", move |connection| {
-            let capabilities =
-                connection.get_domain_capabilities(None, Some("x86_64"), Some("q35"), Some(kind), 0);
-            Ok(capabilities.map(drop).map_err(|error| error.message().to_owned()))
+            let capabilities = connection.get_domain_capabilities(
+                None,
+                Some("x86_64"),
+                Some("q35"),
+                Some(kind),
+                0,
+            );
+            Ok(capabilities
+                .map(drop)
+                .map_err(|error| error.message().to_owned()))
         })
         .await
     }
@@ -167,25 +209,34 @@ impl Hypervisor {
         operation: &'static str,
         work: impl FnOnce(&Connect) -> Result<T, virt::error::Error> + Send + 'static,
     ) -> Result<T, HypervisorError> {
-        let inner = self.0.clone();
+        let inner = self.inner.clone();
         let work = move || {
             let connection = inner.connect()?;
             work(&connection).map_err(|source| HypervisorError::Call { operation, source })
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or(Err(HypervisorError::Ended { operation }))
+        self.threads
+            .run(work)
+            .await
+            .unwrap_or(Err(HypervisorError::Ended { operation }))
     }
 }
 
 impl Inner {
     /// The connection, opened where it is not or no longer there.
     fn connect(&self) -> Result<Arc<Connect>, HypervisorError> {
-        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = &*slot
             && connection.is_alive().unwrap_or(false)
         {
             return Ok(connection.clone());
         }
-        let failed = |source| HypervisorError::Open { uri: self.uri.clone(), source };
+        let failed = |source| HypervisorError::Open {
+            uri: self.uri.clone(),
+            source,
+        };
         let connection = Connect::open(Some(&self.uri)).map_err(failed)?;
         event::register(&connection, &self.events).map_err(failed)?;
         Ok(slot.insert(Arc::new(connection)).clone())
@@ -211,20 +262,31 @@ fn see(domain: &Domain) -> Result<Option<Seen>, virt::error::Error> {
         Err(error) if error.code() == ErrorNumber::NoDomainMetadata => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(mark) = DomainMark::parse(&element) else { return Ok(None) };
+    let Some(mark) = DomainMark::parse(&element) else {
+        return Ok(None);
+    };
     let (state, _) = domain.get_state()?;
     if state == sys::VIR_DOMAIN_SHUTOFF && !domain.is_persistent()? {
         return Ok(None);
     }
     let running = matches!(state, sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED);
-    Ok(Some(Seen { uuid: domain.get_uuid()?, running, mark }))
+    Ok(Some(Seen {
+        uuid: domain.get_uuid()?,
+        running,
+        mark,
+    }))
 }
 
 /// Turns "there is no such domain" and "it does not run (any more)" into none.
 fn unless_gone<T>(result: Result<T, virt::error::Error>) -> Result<Option<T>, virt::error::Error> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.code(), ErrorNumber::NoDomain | ErrorNumber::OperationInvalid) => {
+        Err(error)
+            if matches!(
+                error.code(),
+                ErrorNumber::NoDomain | ErrorNumber::OperationInvalid
+            ) =>
+        {
             Ok(None)
         }
         Err(error) => Err(error),
@@ -236,7 +298,8 @@ fn on_known(
     uuid: Uuid,
     work: impl FnOnce(&Domain) -> Result<(), virt::error::Error>,
 ) -> Result<(), virt::error::Error> {
-    unless_gone(Domain::lookup_by_uuid(connection, uuid).and_then(|domain| work(&domain))).map(|_| ())
+    unless_gone(Domain::lookup_by_uuid(connection, uuid).and_then(|domain| work(&domain)))
+        .map(|_| ())
 }
 
 /// As [`on_known`], and tells a domain that ended under our hands from a call that failed.
@@ -253,5 +316,10 @@ fn on_active(
 
 /// libvirt's numbers: 1,000,000 major, 1,000 minor, release.
 fn dotted(version: u32) -> String {
-    format!("{}.{}.{}", version / 1_000_000, version / 1_000 % 1_000, version % 1_000)
+    format!(
+        "{}.{}.{}",
+        version / 1_000_000,
+        version / 1_000 % 1_000,
+        version % 1_000
+    )
 }

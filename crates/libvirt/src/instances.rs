@@ -44,6 +44,8 @@ pub struct Instances {
     /// The component's mark.
     pub component: String,
     pub folder: PathBuf,
+    /// Where an embedded libvirt writes QEMU's messages, a file a domain.
+    pub logs: Option<PathBuf>,
     pub boot: String,
     /// Where changes go that nobody asked for.
     pub changes: UnboundedSender<PlacementRef>,
@@ -141,10 +143,14 @@ impl Instances {
         fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o711)).map_err(failed)?;
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
             let slot = self.slot(id);
-            if slot.record().is_some() {
-                slot.record_console()?;
+            if slot.record().is_some()
+                && let Err(error) = slot.record_console()
+            {
+                tracing::warn!(instance = %id, error = error.chain(), "a console is not recorded");
             }
         }
         Ok(())
@@ -193,7 +199,12 @@ impl Instances {
     /// # Errors
     /// *permanent* where somebody else has a domain with its id.
     async fn domain(&self, slot: &Slot) -> Result<Option<Seen>, DriverError> {
-        match self.hypervisor.find(slot.uuid()).await.map_err(from_libvirt)? {
+        match self
+            .hypervisor
+            .find(slot.uuid())
+            .await
+            .map_err(from_libvirt)?
+        {
             Some(seen) if seen.mark.component != self.component => {
                 Err(DriverError::permanent(format!(
                     "libvirt has a domain {} that another component made",

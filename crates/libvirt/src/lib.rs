@@ -7,11 +7,12 @@
 
 pub mod accelerator;
 mod cache;
+mod configuration;
 mod console;
 pub mod domain;
 pub mod down;
 mod driver;
-pub mod embed;
+mod embed;
 mod ending;
 pub mod host;
 pub mod hypervisor;
@@ -20,5 +21,6 @@ mod record;
 mod restart;
 pub mod settings;
 
+pub use configuration::Configuration;
 pub use driver::LibvirtDriver;
 pub use settings::{Libvirt, Settings};

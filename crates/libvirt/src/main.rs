@@ -1,61 +1,79 @@
 //! The component of a hypervisor.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
-use rhyzome_libvirt::{Libvirt, Settings, down, embed, host, hypervisor::Hypervisor};
+use anyhow::Context as _;
+use async_trait::async_trait;
+use clap::Subcommand;
+use rhyzome_component::driver::Driver;
+use rhyzome_component::program::{self, ComponentSettings, Context, Program};
+use rhyzome_libvirt::hypervisor::Hypervisor;
+use rhyzome_libvirt::{Configuration, LibvirtDriver, Settings, down, host};
+use rhyzome_model::component::ComponentKind;
 
-#[derive(Parser)]
-#[command(name = "rhyzome-libvirt", version, about)]
-struct Arguments {
-    /// Where its state is.
-    #[arg(long, global = true, env = "RHYZOME_LIBVIRT_STATE_DIR", default_value = "/var/lib/rhyzome/libvirt")]
-    state_dir: PathBuf,
-    /// A libvirt to connect to, as qemu:///system; by default one inside this process.
-    #[arg(long, global = true, env = "RHYZOME_LIBVIRT_URI")]
-    uri: Option<String>,
-    #[command(subcommand)]
-    verb: Verb,
+fn main() -> ExitCode {
+    program::main::<Hypervisors>()
 }
+
+struct Hypervisors;
 
 #[derive(Subcommand)]
-enum Verb {
-    /// Stops all instances and takes all that this component made off the host. Its records and images
-    /// stay, unless they are purged.
-    Down {
-        /// Removes records, consoles and images too.
-        #[arg(long)]
-        purge: bool,
-    },
+enum Command {
     /// Looks at this machine as a hypervisor, and says what to do.
-    Doctor,
+    Doctor {
+        /// Where the component's state is, or would be.
+        #[arg(long, default_value = "/var/lib/rhyzome/libvirt")]
+        state_dir: PathBuf,
+    },
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let mut settings = Settings::new(arguments.state_dir);
-    if let Some(uri) = arguments.uri {
-        settings.libvirt = Libvirt::Uri(uri);
+#[async_trait]
+impl Program for Hypervisors {
+    const NAME: &'static str = "rhyzome-libvirt";
+    const KIND: ComponentKind = ComponentKind::Libvirt;
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    type Settings = Configuration;
+    type Command = Command;
+
+    fn component(settings: &Configuration) -> &ComponentSettings {
+        &settings.component
     }
-    // Before the runtime starts its threads.
-    embed::prepare(&settings)?;
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
-    runtime.block_on(async {
-        match arguments.verb {
-            Verb::Down { purge } => down::down(&settings, purge).await.context("taking the component down"),
-            Verb::Doctor => doctor(&settings).await,
-        }
-    })
+
+    async fn driver(settings: Configuration, context: Context) -> anyhow::Result<Arc<dyn Driver>> {
+        let driver = LibvirtDriver::open(settings.driver(), context.blobs).await;
+        Ok(Arc::new(
+            driver.map_err(|error| anyhow::anyhow!(error.chain()))?,
+        ))
+    }
+
+    async fn down(settings: Configuration, purge: bool) -> anyhow::Result<()> {
+        Ok(down::down(&settings.driver(), purge).await?)
+    }
+
+    fn command(command: Command) -> anyhow::Result<()> {
+        let Command::Doctor { state_dir } = command;
+        let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+        runtime.block_on(doctor(&Settings::new(state_dir)))
+    }
 }
 
 async fn doctor(settings: &Settings) -> anyhow::Result<()> {
     let (events, _inbox) = tokio::sync::mpsc::unbounded_channel();
-    let opened = Hypervisor::open(&settings.uri(), events).await;
+    let opened = Hypervisor::open(settings, events).await;
     let findings = host::examine(settings, opened.as_ref()).await;
     for finding in &findings {
-        println!("{} {}", if finding.fine { "ok     " } else { "problem" }, finding.text);
+        println!(
+            "{} {}",
+            if finding.fine { "ok     " } else { "problem" },
+            finding.text
+        );
     }
-    anyhow::ensure!(findings.iter().all(|finding| finding.fine), "instances cannot be made here");
+    anyhow::ensure!(
+        findings.iter().all(|finding| finding.fine),
+        "instances cannot be made here"
+    );
     Ok(())
 }

@@ -61,9 +61,14 @@ pub enum Phase {
     Stopping,
     /// As stopping, and will be started then.
     Rebooting,
-    Ended { crashed: bool },
+    Ended {
+        crashed: bool,
+    },
     /// Ended, and will be started again.
-    Waiting { crashed: bool, until: Timestamp },
+    Waiting {
+        crashed: bool,
+        until: Timestamp,
+    },
 }
 
 impl Record {
@@ -86,23 +91,37 @@ impl Record {
     pub fn observed(&self, accelerator: Accelerator) -> InstanceObserved {
         let state = match self.phase {
             Phase::Stopped => InstanceState::Stopped,
-            Phase::Starting | Phase::Running | Phase::Stopping | Phase::Rebooting => InstanceState::Running,
+            Phase::Starting | Phase::Running | Phase::Stopping | Phase::Rebooting => {
+                InstanceState::Running
+            }
             Phase::Ended { crashed } | Phase::Waiting { crashed, .. } => {
-                if crashed { InstanceState::Crashed } else { InstanceState::Ended }
+                if crashed {
+                    InstanceState::Crashed
+                } else {
+                    InstanceState::Ended
+                }
             }
         };
         let reason = match self.phase {
-            Phase::Waiting { until, .. } => format!("{}; it is started again at {until}", self.reason),
+            Phase::Waiting { until, .. } => {
+                format!("{}; it is started again at {until}", self.reason)
+            }
             _ => self.reason.clone(),
         };
-        let started = self.started.as_ref().filter(|_| state == InstanceState::Running);
+        let started = self
+            .started
+            .as_ref()
+            .filter(|_| state == InstanceState::Running);
         InstanceObserved {
             state,
             reason,
             since: self.since,
             restarts: self.restarts,
             needs_restart: started.is_some_and(|started| started.spec != spec_hash(&self.wanted)),
-            accelerator: started.map_or(accelerator, |started| started.accelerator).as_str().to_owned(),
+            accelerator: started
+                .map_or(accelerator, |started| started.accelerator)
+                .as_str()
+                .to_owned(),
         }
     }
 
@@ -131,5 +150,7 @@ impl Record {
 
 /// The host's boot, as the kernel names it; empty where it does not.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }

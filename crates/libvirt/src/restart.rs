@@ -29,9 +29,15 @@ pub fn pause(ended: Ended, luck: f64) -> Option<(u32, Duration)> {
         RestartPolicy::OnFailure => ended.crashed,
         RestartPolicy::Always => true,
     };
-    let attempts = if ended.ran >= STEADY { 0 } else { ended.attempts };
+    let attempts = if ended.ran >= STEADY {
+        0
+    } else {
+        ended.attempts
+    };
     let doubled = FIRST.saturating_mul(1_u32.checked_shl(attempts.min(16)).unwrap_or(u32::MAX));
-    let pause = doubled.min(LONGEST).mul_f64(0.8 + 0.4 * luck.clamp(0.0, 1.0));
+    let pause = doubled
+        .min(LONGEST)
+        .mul_f64(0.8 + 0.4 * luck.clamp(0.0, 1.0));
     again.then_some((attempts + 1, pause))
 }
 
@@ -40,7 +46,12 @@ mod tests {
     use super::*;
 
     fn check(policy: RestartPolicy, crashed: bool, expect: bool) {
-        let ended = Ended { policy, crashed, attempts: 0, ran: Duration::ZERO };
+        let ended = Ended {
+            policy,
+            crashed,
+            attempts: 0,
+            ran: Duration::ZERO,
+        };
         assert_eq!(pause(ended, 0.5).is_some(), expect, "{policy:?} {crashed}");
     }
 
@@ -57,7 +68,12 @@ mod tests {
     #[test]
     fn pauses_double_up_to_five_minutes_and_begin_anew_after_a_steady_run() {
         let after = |attempts, ran| {
-            let ended = Ended { policy: RestartPolicy::Always, crashed: true, attempts, ran };
+            let ended = Ended {
+                policy: RestartPolicy::Always,
+                crashed: true,
+                attempts,
+                ran,
+            };
             pause(ended, 0.5).unwrap()
         };
         assert_eq!(after(0, Duration::ZERO), (1, Duration::from_secs(1)));

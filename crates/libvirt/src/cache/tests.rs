@@ -11,12 +11,16 @@ struct Source(AtomicUsize);
 impl Blobs for Source {
     async fn fetch(&self, _: BlobPin, to: PathBuf, _: &Progress) -> Result<(), DriverError> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        fs::write(to, b"kernel").map_err(|error| DriverError::transient("writing").with_source(error))
+        fs::write(to, b"kernel")
+            .map_err(|error| DriverError::transient("writing").with_source(error))
     }
 }
 
 fn pin() -> BlobPin {
-    BlobPin { digest: Digest::of(b"kernel"), size: Size::bytes(6) }
+    BlobPin {
+        digest: Digest::of(b"kernel"),
+        size: Size::bytes(6),
+    }
 }
 
 fn open(folder: &Path, source: &Arc<Source>) -> Cache {
@@ -56,8 +60,15 @@ async fn room_is_made_of_what_nobody_uses_oldest_first() {
         fs::File::open(&path).unwrap().set_modified(then).unwrap();
         path
     };
-    let (used, old, second, third) = (file(b"used", 90), file(b"old", 31), file(b"second", 2), file(b"third.", 1));
-    cache.make_room(&HashSet::from([Digest::of(b"used")]), now).unwrap();
+    let (used, old, second, third) = (
+        file(b"used", 90),
+        file(b"old", 31),
+        file(b"second", 2),
+        file(b"third.", 1),
+    );
+    cache
+        .make_room(&HashSet::from([Digest::of(b"used")]), now)
+        .unwrap();
     let there = [used, old, second, third].map(|path| path.exists());
     assert_eq!(there, [true, false, false, true]);
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-/// How much one of the two files holds: together at most 1 MiB, and at least half of it is kept.
+/// How much one of the two files holds: together at most 1 MiB.
 const HALF: u64 = 512 << 10;
 
 #[derive(Debug)]
@@ -34,7 +34,11 @@ impl Ring {
                 _ => {}
             }
         }
-        File::options().append(true).create(true).open(&self.path)?.write_all(bytes)
+        File::options()
+            .append(true)
+            .create(true)
+            .open(&self.path)?
+            .write_all(bytes)
     }
 
     /// The last bytes, at most so many.

@@ -27,7 +27,10 @@ pub fn last_boot(bytes: &[u8]) -> &[u8] {
 /// The last lines that say something, without what steers a terminal, one behind the other.
 pub fn last_lines(bytes: &[u8]) -> Vec<String> {
     let plain = without_escapes(&String::from_utf8_lossy(bytes));
-    let lines = plain.split(['\n', '\r']).map(str::trim_end).filter(|line| !line.trim().is_empty());
+    let lines = plain
+        .split(['\n', '\r'])
+        .map(str::trim_end)
+        .filter(|line| !line.trim().is_empty());
     let mut lines: Vec<String> = lines.rev().take(LINES).map(shortened).collect();
     lines.reverse();
     lines

@@ -41,7 +41,11 @@ impl DomainMark {
         let mut writer = quick_xml::Writer::new(Vec::new());
         writer
             .create_element("placement")
-            .with_attributes(self.attributes().iter().map(|(key, value)| (*key, value.as_str())))
+            .with_attributes(
+                self.attributes()
+                    .iter()
+                    .map(|(key, value)| (*key, value.as_str())),
+            )
             .write_empty()
             .expect("writing to memory does not fail");
         String::from_utf8(writer.into_inner()).expect("what was written is text")

@@ -8,7 +8,10 @@ use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId};
 use super::*;
 
 fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
-    let blob = BlobPin { digest: Digest::of(b"kernel"), size: Size::bytes(6) };
+    let blob = BlobPin {
+        digest: Digest::of(b"kernel"),
+        size: Size::bytes(6),
+    };
     let interface = |number: u128| Interface {
         network: NetworkId(Uuid::from_u128(number)),
         mac: format!("52:54:00:00:00:{number:02x}").parse().unwrap(),
@@ -40,7 +43,11 @@ fn files(initrd: bool) -> Files {
     }
 }
 
-fn domain(spec: &InstancePlacement, initrd: bool, accelerator: Accelerator) -> Result<Domain, InvalidDomain> {
+fn domain(
+    spec: &InstancePlacement,
+    initrd: bool,
+    accelerator: Accelerator,
+) -> Result<Domain, InvalidDomain> {
     let mark = DomainMark {
         component: "0a1b2c3d".to_owned(),
         placement: PlacementId(Uuid::from_u128(7)),
@@ -54,7 +61,11 @@ fn domain(spec: &InstancePlacement, initrd: bool, accelerator: Accelerator) -> R
 fn check_schema(xml: &str) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(xml.as_bytes()).unwrap();
-    let output = Command::new("virt-xml-validate").arg(file.path()).arg("domain").output().unwrap();
+    let output = Command::new("virt-xml-validate")
+        .arg(file.path())
+        .arg("domain")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{xml}");
 }
@@ -64,12 +75,29 @@ fn a_domain_follows_from_the_family_of_its_image() {
     let cases = [
         ("linux", ImageFormat::Linux, 1, true, Accelerator::Kvm),
         ("pvh", ImageFormat::Pvh, 8, false, Accelerator::Qemu),
-        ("solo5", ImageFormat::Solo5 { networks: 2, blocks: 0 }, 2, false, Accelerator::Qemu),
-        ("unikraft", ImageFormat::Unikraft, 1, false, Accelerator::Qemu),
+        (
+            "solo5",
+            ImageFormat::Solo5 {
+                networks: 2,
+                blocks: 0,
+            },
+            2,
+            false,
+            Accelerator::Qemu,
+        ),
+        (
+            "unikraft",
+            ImageFormat::Unikraft,
+            1,
+            false,
+            Accelerator::Qemu,
+        ),
         ("hermit", ImageFormat::Hermit, 0, true, Accelerator::Qemu),
     ];
     for (name, format, networks, initrd, accelerator) in cases {
-        let xml = domain(&spec(format, networks), initrd, accelerator).unwrap().to_xml();
+        let xml = domain(&spec(format, networks), initrd, accelerator)
+            .unwrap()
+            .to_xml();
         insta::assert_snapshot!(name, xml);
         check_schema(&xml);
     }
@@ -79,16 +107,32 @@ fn a_domain_follows_from_the_family_of_its_image() {
 fn solo5_gets_the_devices_of_its_manifest_neither_more_nor_fewer() {
     let refused = |networks, blocks, given| {
         let format = ImageFormat::Solo5 { networks, blocks };
-        domain(&spec(format, given), false, Accelerator::Qemu).map(|_| ()).unwrap_err()
+        domain(&spec(format, given), false, Accelerator::Qemu)
+            .map(|_| ())
+            .unwrap_err()
     };
-    assert_eq!(refused(1, 0, 0), InvalidDomain::Networks { wanted: 1, given: 0 });
-    assert_eq!(refused(0, 0, 1), InvalidDomain::Networks { wanted: 0, given: 1 });
+    assert_eq!(
+        refused(1, 0, 0),
+        InvalidDomain::Networks {
+            wanted: 1,
+            given: 0
+        }
+    );
+    assert_eq!(
+        refused(0, 0, 1),
+        InvalidDomain::Networks {
+            wanted: 0,
+            given: 1
+        }
+    );
     assert_eq!(refused(0, 1, 0), InvalidDomain::Blocks(1));
 }
 
 #[test]
 fn the_mark_reads_back_from_the_element_that_libvirt_returns() {
-    let mark = domain(&spec(ImageFormat::Pvh, 0), false, Accelerator::Qemu).unwrap().mark;
+    let mark = domain(&spec(ImageFormat::Pvh, 0), false, Accelerator::Qemu)
+        .unwrap()
+        .mark;
     assert_eq!(DomainMark::parse(&mark.to_element()), Some(mark));
     assert_eq!(DomainMark::parse("<placement id='x'/>"), None);
     assert_eq!(DomainMark::parse("<other/>"), None);

@@ -21,12 +21,15 @@ pub fn write(domain: &Domain) -> String {
 }
 
 fn text(out: &mut Out, name: &str, value: &str) -> io::Result<()> {
-    out.create_element(name).write_text_content(BytesText::new(value))?;
+    out.create_element(name)
+        .write_text_content(BytesText::new(value))?;
     Ok(())
 }
 
 fn empty(out: &mut Out, name: &str, attributes: &[(&str, &str)]) -> io::Result<()> {
-    out.create_element(name).with_attributes(attributes.iter().copied()).write_empty()?;
+    out.create_element(name)
+        .with_attributes(attributes.iter().copied())
+        .write_empty()?;
     Ok(())
 }
 
@@ -36,7 +39,9 @@ fn parent(
     attributes: &[(&str, &str)],
     children: impl FnOnce(&mut Out) -> io::Result<()>,
 ) -> io::Result<()> {
-    out.create_element(name).with_attributes(attributes.iter().copied()).write_inner_content(children)?;
+    out.create_element(name)
+        .with_attributes(attributes.iter().copied())
+        .write_inner_content(children)?;
     Ok(())
 }
 
@@ -46,32 +51,37 @@ fn path(path: &Path) -> &str {
 }
 
 fn write_domain(out: &mut Out, domain: &Domain) -> io::Result<()> {
-    parent(out, "domain", &[("type", domain.accelerator.as_str())], |out| {
-        text(out, "name", &domain.name)?;
-        text(out, "uuid", &domain.uuid.to_string())?;
-        write_metadata(out, domain)?;
-        let memory = (domain.memory.as_bytes() >> 10).to_string();
-        out.create_element("memory")
-            .with_attribute(("unit", "KiB"))
-            .write_text_content(BytesText::new(&memory))?;
-        text(out, "vcpu", &domain.cpus.to_string())?;
-        write_boot(out, domain)?;
-        parent(out, "features", &[], |out| {
-            empty(out, "acpi", &[])?;
-            empty(out, "apic", &[])
-        })?;
-        let cpu = match domain.accelerator {
-            Accelerator::Kvm => "host-passthrough",
-            Accelerator::Qemu => "maximum",
-        };
-        empty(out, "cpu", &[("mode", cpu)])?;
-        empty(out, "clock", &[("offset", "utc")])?;
-        // All three end the domain, and the event says why; whether it starts again is decided here.
-        text(out, "on_poweroff", "destroy")?;
-        text(out, "on_reboot", "destroy")?;
-        text(out, "on_crash", "destroy")?;
-        write_devices(out, domain)
-    })
+    parent(
+        out,
+        "domain",
+        &[("type", domain.accelerator.as_str())],
+        |out| {
+            text(out, "name", &domain.name)?;
+            text(out, "uuid", &domain.uuid.to_string())?;
+            write_metadata(out, domain)?;
+            let memory = (domain.memory.as_bytes() >> 10).to_string();
+            out.create_element("memory")
+                .with_attribute(("unit", "KiB"))
+                .write_text_content(BytesText::new(&memory))?;
+            text(out, "vcpu", &domain.cpus.to_string())?;
+            write_boot(out, domain)?;
+            parent(out, "features", &[], |out| {
+                empty(out, "acpi", &[])?;
+                empty(out, "apic", &[])
+            })?;
+            let cpu = match domain.accelerator {
+                Accelerator::Kvm => "host-passthrough",
+                Accelerator::Qemu => "maximum",
+            };
+            empty(out, "cpu", &[("mode", cpu)])?;
+            empty(out, "clock", &[("offset", "utc")])?;
+            // All three end the domain, and the event says why; whether it starts again is decided here.
+            text(out, "on_poweroff", "destroy")?;
+            text(out, "on_reboot", "destroy")?;
+            text(out, "on_crash", "destroy")?;
+            write_devices(out, domain)
+        },
+    )
 }
 
 fn write_metadata(out: &mut Out, domain: &Domain) -> io::Result<()> {
@@ -103,13 +113,29 @@ fn write_boot(out: &mut Out, domain: &Domain) -> io::Result<()> {
 
 fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
     parent(out, "devices", &[], |out| {
-        empty(out, "controller", &[("type", "usb"), ("index", "0"), ("model", "none")])?;
+        empty(
+            out,
+            "controller",
+            &[("type", "usb"), ("index", "0"), ("model", "none")],
+        )?;
         if domain.machine == Machine::Q35 {
-            empty(out, "controller", &[("type", "pci"), ("index", "0"), ("model", "pcie-root")])?;
+            empty(
+                out,
+                "controller",
+                &[("type", "pci"), ("index", "0"), ("model", "pcie-root")],
+            )?;
             let ports = domain.nics.len() + usize::from(domain.random) + SPARE_PORTS;
             for index in 1..=ports {
                 let index = index.to_string();
-                empty(out, "controller", &[("type", "pci"), ("index", &index), ("model", "pcie-root-port")])?;
+                empty(
+                    out,
+                    "controller",
+                    &[
+                        ("type", "pci"),
+                        ("index", &index),
+                        ("model", "pcie-root-port"),
+                    ],
+                )?;
             }
         }
         for nic in &domain.nics {

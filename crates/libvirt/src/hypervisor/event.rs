@@ -64,7 +64,9 @@ pub fn start_loop() -> Result<(), HypervisorError> {
         });
         Ok(())
     });
-    started.clone().map_err(|source| HypervisorError::EventLoop { source })
+    started
+        .clone()
+        .map_err(|source| HypervisorError::EventLoop { source })
 }
 
 /// Sends what happens on a connection into a channel, as long as the connection is open.
@@ -76,7 +78,12 @@ pub fn register(
     // SAFETY: the connection is open; each call gets a box of its own, which `free` takes back when
     // libvirt drops the callback. On an error libvirt has not taken it, and it is leaked.
     let registered = unsafe {
-        sys::virConnectDomainEventRegister(connection.as_ptr(), Some(lifecycle), opaque(), Some(free))
+        sys::virConnectDomainEventRegister(
+            connection.as_ptr(),
+            Some(lifecycle),
+            opaque(),
+            Some(free),
+        )
     };
     if registered < 0 {
         return Err(virt::error::Error::last_error());
@@ -119,7 +126,10 @@ unsafe fn send(domain: sys::virDomainPtr, what: What, opaque: *mut c_void) {
     }
     // SAFETY: the box lives until `free`.
     let events = unsafe { &*opaque.cast::<UnboundedSender<Event>>() };
-    let _ = events.send(Event { uuid: Uuid::from_bytes(bytes), what });
+    let _ = events.send(Event {
+        uuid: Uuid::from_bytes(bytes),
+        what,
+    });
 }
 
 unsafe extern "C" fn lifecycle(

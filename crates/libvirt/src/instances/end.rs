@@ -18,29 +18,40 @@ impl Instances {
     /// Looks at an instance that nobody works on, and does what follows from what happened by itself:
     /// accounts for its end, or starts it again when its pause is over. The caller has its lock.
     pub(super) async fn look_after(&self, slot: &Slot) -> Result<(), DriverError> {
-        let Some(record) = slot.record() else { return Ok(()) };
-        match record.phase {
-            Phase::Running if self.is_of_this_boot(&record) => {
-                if self.domain(slot).await?.is_none() {
-                    let record = self.account(slot, record).await?;
-                    let _ = self.changes.send(record.reference());
-                }
-            }
-            Phase::Waiting { until, .. } if until <= now() && record.wanted.power == Power::Running => {
-                self.start_again(slot, record).await?;
-            }
-            _ => {}
+        let Some(record) = slot.record() else {
+            return Ok(());
+        };
+        if self.has_ended(slot, &record).await? {
+            let record = self.account(slot, record).await?;
+            let _ = self.changes.send(record.reference());
+            return Ok(());
+        }
+        let due = matches!(record.phase, Phase::Waiting { until, .. } if until <= now());
+        if due && record.wanted.power == Power::Running {
+            self.start_again(slot, record).await?;
         }
         Ok(())
     }
 
-    /// Whether the last guest can still be there, or can have ended by itself.
-    pub(super) fn is_of_this_boot(&self, record: &Record) -> bool {
-        record.started.as_ref().is_some_and(|started| started.boot == self.boot)
+    /// Whether the guest is gone though nobody asked. One that went with the host's last boot did not
+    /// end by itself.
+    pub(super) async fn has_ended(
+        &self,
+        slot: &Slot,
+        record: &Record,
+    ) -> Result<bool, DriverError> {
+        let boot = record.started.as_ref().map(|started| &started.boot);
+        Ok(record.phase == Phase::Running
+            && boot == Some(&self.boot)
+            && self.domain(slot).await?.is_none())
     }
 
     /// Writes down how a guest ended, and whether it is started again.
-    pub(super) async fn account(&self, slot: &Slot, mut record: Record) -> Result<Record, DriverError> {
+    pub(super) async fn account(
+        &self,
+        slot: &Slot,
+        mut record: Record,
+    ) -> Result<Record, DriverError> {
         self.wait_for_event(slot).await;
         let signs = lock(&slot.signs).clone();
         let recorder = slot.record_console()?;
@@ -48,7 +59,10 @@ impl Instances {
         let lines = console::last_lines(console::last_boot(&tail));
         let ending = ending::judge(&signs, &record.wanted.image.format, &lines);
         let reason = ending::sentence(&ending.why, &lines);
-        let since = record.started.as_ref().map_or(record.since, |started| started.at);
+        let since = record
+            .started
+            .as_ref()
+            .map_or(record.since, |started| started.at);
         let ran = now().as_millis().saturating_sub(since.as_millis());
         let ended = restart::Ended {
             policy: record.wanted.restart,
@@ -60,7 +74,10 @@ impl Instances {
         let phase = match restart::pause(ended, rand::random()) {
             Some((attempts, pause)) => {
                 record.attempts = attempts;
-                Phase::Waiting { crashed, until: now().plus_millis(pause.as_millis() as i64) }
+                Phase::Waiting {
+                    crashed,
+                    until: now().plus_millis(pause.as_millis() as i64),
+                }
             }
             None => Phase::Ended { crashed },
         };
@@ -75,7 +92,9 @@ impl Instances {
         let limit = tokio::time::Instant::now() + EVENT;
         loop {
             let woken = slot.woken.notified();
-            if lock(&slot.signs).stopped.is_some() || tokio::time::timeout_at(limit, woken).await.is_err() {
+            if lock(&slot.signs).stopped.is_some()
+                || tokio::time::timeout_at(limit, woken).await.is_err()
+            {
                 return;
             }
         }
@@ -84,8 +103,10 @@ impl Instances {
     async fn start_again(&self, slot: &Slot, mut record: Record) -> Result<(), DriverError> {
         let before = record.clone();
         record.restarts += 1;
-        let why = format!("it was started again, for the {}. time since its spec changed; before that {}",
-            record.restarts, record.reason);
+        let why = format!(
+            "it was started again, for the {}. time since its spec changed; before that {}",
+            record.restarts, record.reason
+        );
         match self.start(slot, record, &why, &Progress::new().0).await {
             Ok(record) => drop(self.changes.send(record.reference())),
             Err(error) => {
@@ -103,7 +124,14 @@ impl Instances {
                 record.attempts = attempts;
                 let until = now().plus_millis(pause.as_millis() as i64);
                 let reason = format!("starting it again failed: {}", error.chain());
-                record.enter(Phase::Waiting { crashed: true, until }, reason, now());
+                record.enter(
+                    Phase::Waiting {
+                        crashed: true,
+                        until,
+                    },
+                    reason,
+                    now(),
+                );
                 slot.keep(&record)?;
             }
         }

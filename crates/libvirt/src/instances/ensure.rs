@@ -41,14 +41,28 @@ impl Instances {
         };
         if record.placement == placement && generation < record.generation {
             let (have, text) = (record.generation, "is older than what was accepted before");
-            return Err(DriverError::permanent(format!("generation {generation} {text}: {have}")));
+            return Err(DriverError::permanent(format!(
+                "generation {generation} {text}: {have}"
+            )));
         }
-        let record = self.account_if_ended(slot, record).await?;
-        if record.placement == placement && record.generation == generation && record.wanted == *spec {
+        let record = match self.has_ended(slot, &record).await? {
+            true => self.account(slot, record).await?,
+            false => record,
+        };
+        if record.placement == placement
+            && record.generation == generation
+            && record.wanted == *spec
+        {
             return Ok(record);
         }
-        let mut record =
-            Record { placement, generation, wanted: spec.clone(), restarts: 0, attempts: 0, ..record };
+        let mut record = Record {
+            placement,
+            generation,
+            wanted: spec.clone(),
+            restarts: 0,
+            attempts: 0,
+            ..record
+        };
         if let Phase::Ended { .. } | Phase::Waiting { .. } = record.phase {
             let reason = record.reason.clone();
             record.enter(Phase::Stopped, reason, now());
@@ -72,7 +86,11 @@ impl Instances {
             boot: self.boot.clone(),
             accelerator: self.accelerator.accelerator,
         });
-        let phase = if seen.is_some() { Phase::Running } else { Phase::Stopped };
+        let phase = if seen.is_some() {
+            Phase::Running
+        } else {
+            Phase::Stopped
+        };
         let record = Record {
             placement,
             generation,
@@ -88,13 +106,6 @@ impl Instances {
         Ok(record)
     }
 
-    async fn account_if_ended(&self, slot: &Slot, record: Record) -> Result<Record, DriverError> {
-        let ended = record.phase == Phase::Running
-            && self.is_of_this_boot(&record)
-            && self.domain(slot).await?.is_none();
-        if ended { self.account(slot, record).await } else { Ok(record) }
-    }
-
     async fn ensure_running(
         &self,
         slot: &Slot,
@@ -106,14 +117,33 @@ impl Instances {
             Phase::Ended { .. } | Phase::Waiting { .. } if !runs => Ok(record),
             // It was asked to stop and this was interrupted: it is on its way down, and comes up again.
             phase @ (Phase::Stopping | Phase::Rebooting) => {
-                let how = if runs { self.stop(slot, &mut record, phase, progress).await? } else { record.reason.clone() };
-                self.start(slot, record, &format!("it was started; before that {how}"), progress).await
+                let how = if runs {
+                    self.stop(slot, &mut record, phase, progress).await?
+                } else {
+                    record.reason.clone()
+                };
+                self.start(
+                    slot,
+                    record,
+                    &format!("it was started; before that {how}"),
+                    progress,
+                )
+                .await
             }
             _ if runs => self.take_up(slot, record).await,
             Phase::Running => {
-                self.start(slot, record, "it was started again after the host was", progress).await
+                self.start(
+                    slot,
+                    record,
+                    "it was started again after the host was",
+                    progress,
+                )
+                .await
             }
-            _ => self.start(slot, record, "it was started as asked", progress).await,
+            _ => {
+                self.start(slot, record, "it was started as asked", progress)
+                    .await
+            }
         }
     }
 
@@ -124,7 +154,9 @@ impl Instances {
         progress: &Progress,
     ) -> Result<Record, DriverError> {
         if self.domain(slot).await?.is_some() {
-            let how = self.stop(slot, &mut record, Phase::Stopping, progress).await?;
+            let how = self
+                .stop(slot, &mut record, Phase::Stopping, progress)
+                .await?;
             record.enter(Phase::Stopped, how, now());
         } else if record.phase != Phase::Stopped {
             let reason = match record.phase {
@@ -145,13 +177,23 @@ impl Instances {
             return Err(DriverError::permanent("there is no such instance here"));
         };
         if record.wanted.power == Power::Stopped {
-            return Err(DriverError::permanent("the instance is stopped: start it instead"));
+            return Err(DriverError::permanent(
+                "the instance is stopped: start it instead",
+            ));
         }
         let mut how = "it was not running".to_owned();
         if self.domain(slot).await?.is_some() {
-            how = self.stop(slot, &mut record, Phase::Rebooting, &progress).await?;
+            how = self
+                .stop(slot, &mut record, Phase::Rebooting, &progress)
+                .await?;
         }
-        self.start(slot, record, &format!("it was rebooted as asked; {how}"), &progress).await?;
+        self.start(
+            slot,
+            record,
+            &format!("it was rebooted as asked; {how}"),
+            &progress,
+        )
+        .await?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use rhyzome_model::instance::Power;
 use rhyzome_model::network::tap_name;
 
 use super::{Instances, from_disk, lock, now};
+use crate::domain;
 use crate::record::Phase;
 
 /// How long a tap may take to go after its guest.
@@ -35,12 +36,12 @@ impl Instances {
         progress.step("removing port rules");
         self.remove_ports(id).await?;
         lock(&slot.recorder).take();
-        match fs::remove_dir_all(&slot.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(from_disk("the instance's files could not be removed", error));
-            }
-            _ => {}
+        let log = self.logs.as_ref().zip(slot.record());
+        if let Some((logs, record)) = log {
+            let path = logs.join(format!("{}.log", domain::name(&record.wanted)));
+            gone(fs::remove_file(path))?;
         }
+        gone(fs::remove_dir_all(&slot.folder))?;
         lock(&self.slots).remove(&id);
         if let Err(error) = self.cache.make_room(&self.used_images(), SystemTime::now()) {
             tracing::warn!(%error, "unused images could not be removed");
@@ -49,7 +50,9 @@ impl Instances {
     }
 
     async fn remove_ports(&self, id: InstanceId) -> Result<(), DriverError> {
-        let failed = |error| DriverError::transient("the port rules could not be removed").with_source(error);
+        let failed = |error| {
+            DriverError::transient("the port rules could not be removed").with_source(error)
+        };
         // All of them, whatever number of interfaces it had: names differ in the index at their end.
         let first = tap_name(id.0, 0);
         let own = first.strip_suffix('0').unwrap_or(&first);
@@ -67,5 +70,16 @@ impl Instances {
             }
         }
         Ok(())
+    }
+}
+
+/// Not being there is what was wanted.
+fn gone(removed: io::Result<()>) -> Result<(), DriverError> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(from_disk(
+            "the instance's files could not be removed",
+            error,
+        )),
+        _ => Ok(()),
     }
 }

@@ -38,9 +38,15 @@ impl Instances {
             None => None,
         };
         let mark = self.mark(&record);
-        let files = Files { kernel, initrd, console: console::pipes(&slot.folder) };
-        let domain = Domain::new(&spec, files, self.accelerator.accelerator, mark)
-            .map_err(|error| DriverError::permanent("the instance cannot be made so").with_source(error))?;
+        let files = Files {
+            kernel,
+            initrd,
+            console: console::pipes(&slot.folder),
+        };
+        let domain =
+            Domain::new(&spec, files, self.accelerator.accelerator, mark).map_err(|error| {
+                DriverError::permanent("the instance cannot be made so").with_source(error)
+            })?;
 
         progress.step("setting port rules");
         self.ensure_ports(&spec).await?;
@@ -71,7 +77,10 @@ impl Instances {
             component: self.component.clone(),
             placement: record.placement,
             generation: record.generation,
-            spec: record.started.as_ref().map_or_else(|| spec_hash(&record.wanted), |started| started.spec),
+            spec: record
+                .started
+                .as_ref()
+                .map_or_else(|| spec_hash(&record.wanted), |started| started.spec),
         }
     }
 
@@ -86,7 +95,11 @@ impl Instances {
     }
 
     /// Takes up a guest that runs already: its rules, its mark, its console.
-    pub(super) async fn take_up(&self, slot: &Slot, mut record: Record) -> Result<Record, DriverError> {
+    pub(super) async fn take_up(
+        &self,
+        slot: &Slot,
+        mut record: Record,
+    ) -> Result<Record, DriverError> {
         self.ensure_ports(&record.wanted).await?;
         slot.record_console()?;
         if record.phase != Phase::Running {
@@ -94,7 +107,10 @@ impl Instances {
         }
         slot.keep(&record)?;
         let mark = self.mark(&record);
-        self.hypervisor.set_mark(slot.uuid(), &mark).await.map_err(from_libvirt)?;
+        self.hypervisor
+            .set_mark(slot.uuid(), &mark)
+            .await
+            .map_err(from_libvirt)?;
         Ok(record)
     }
 }

@@ -9,6 +9,8 @@ use crate::record::{Phase, Record};
 
 /// How long QEMU may take to be gone after it was forced to end.
 const FORCED: Duration = Duration::from_secs(30);
+/// A guest that is only just booting does not feel the power button: it is pressed again.
+const AGAIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether a guest is gone, should its event not come.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -29,10 +31,15 @@ impl Instances {
         let timeout = i64::from(record.wanted.stop_timeout) * 1000;
         let left = record.since.plus_millis(timeout).as_millis() - now().as_millis();
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        if !left.is_zero() {
-            progress.step("asking the guest to stop");
-            self.hypervisor.press_power_button(slot.uuid()).await.map_err(from_libvirt)?;
-            if self.is_gone_within(slot, left).await? {
+        progress.step("asking the guest to stop");
+        let limit = tokio::time::Instant::now() + left;
+        while tokio::time::Instant::now() < limit {
+            self.hypervisor
+                .press_power_button(slot.uuid())
+                .await
+                .map_err(from_libvirt)?;
+            let rest = limit.saturating_duration_since(tokio::time::Instant::now());
+            if self.is_gone_within(slot, rest.min(AGAIN)).await? {
                 return Ok("it stopped as asked by the power button".to_owned());
             }
         }
@@ -40,21 +47,32 @@ impl Instances {
         self.force(slot).await?;
         Ok(match record.wanted.stop_timeout {
             0 => "it was stopped by force, as its stop timeout of 0 says".to_owned(),
-            seconds => format!("it was stopped by force: it did not obey the power button within {seconds} s"),
+            seconds => format!(
+                "it was stopped by force: it did not obey the power button within {seconds} s"
+            ),
         })
     }
 
     /// Pulls the plug, and waits until the guest is gone.
     pub(super) async fn force(&self, slot: &Slot) -> Result<(), DriverError> {
-        self.hypervisor.destroy(slot.uuid()).await.map_err(from_libvirt)?;
+        self.hypervisor
+            .destroy(slot.uuid())
+            .await
+            .map_err(from_libvirt)?;
         if self.is_gone_within(slot, FORCED).await? {
             return Ok(());
         }
-        Err(DriverError::transient("the guest is still there after it was forced to end"))
+        Err(DriverError::transient(
+            "the guest is still there after it was forced to end",
+        ))
     }
 
     /// Whether the guest is gone before the time is over.
-    pub(super) async fn is_gone_within(&self, slot: &Slot, time: Duration) -> Result<bool, DriverError> {
+    pub(super) async fn is_gone_within(
+        &self,
+        slot: &Slot,
+        time: Duration,
+    ) -> Result<bool, DriverError> {
         let limit = tokio::time::Instant::now() + time;
         loop {
             let woken = slot.woken.notified();

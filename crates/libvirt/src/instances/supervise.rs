@@ -49,7 +49,11 @@ fn sign(instances: &Arc<Instances>, event: Event) {
     lock(&slot.signs).add(event.what);
     slot.woken.notify_waiters();
     if stopped {
-        look_after(instances, slot);
+        let instances = instances.clone();
+        tokio::spawn(async move {
+            let _working = slot.work().await;
+            looked_after(&instances, &slot).await;
+        });
     }
 }
 
@@ -62,18 +66,26 @@ fn is_due(slot: &Slot) -> bool {
 fn look_after(instances: &Arc<Instances>, slot: Arc<Slot>) {
     let instances = instances.clone();
     tokio::spawn(async move {
-        let Ok(_working) = slot.busy.try_lock() else { return };
-        if let Err(error) = instances.look_after(&slot).await {
-            tracing::warn!(instance = %slot.id, error = error.chain(), "an instance could not be looked after");
+        if let Ok(_working) = slot.busy.try_lock() {
+            looked_after(&instances, &slot).await;
         }
     });
+}
+
+async fn looked_after(instances: &Instances, slot: &Slot) {
+    if let Err(error) = instances.look_after(slot).await {
+        tracing::warn!(instance = %slot.id, error = error.chain(), "an instance could not be looked after");
+    }
 }
 
 async fn look_for_ended(instances: &Arc<Instances>) {
     let running = match instances.hypervisor.list(instances.component.clone()).await {
         Ok(running) => running,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "libvirt could not be asked");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "libvirt could not be asked"
+            );
             return;
         }
     };

@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::{Port, Ports};
-use rhyzome_libvirt::{LibvirtDriver, Settings, embed};
+use rhyzome_libvirt::{LibvirtDriver, Settings};
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::image::recognise::recognise;
 use rhyzome_model::instance::{
@@ -49,8 +49,8 @@ pub fn isolated<F: Future<Output = ()>>(test: &'static str, body: fn(World) -> F
     build_hello(&folder.path().join("hello.elf"));
     let passed = again(test, &state).status().unwrap().success();
     let down = Command::new(env!("CARGO_BIN_EXE_rhyzome-libvirt"))
-        .args(["down", "--purge", "--state-dir"])
-        .arg(&state)
+        .args(["down", "--purge", "--set"])
+        .arg(format!("component.state_dir={}", state.display()))
         .status()
         .unwrap();
     assert!(passed, "the test failed in its own process; see above");
@@ -64,7 +64,9 @@ pub fn isolated<F: Future<Output = ()>>(test: &'static str, body: fn(World) -> F
 /// This program again, for one test.
 fn again(test: &str, state: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(STATE, state);
+    command
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(STATE, state);
     command
 }
 
@@ -74,21 +76,34 @@ fn inside<F: Future<Output = ()>>(test: &'static str, state: &Path, body: fn(Wor
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
     }
     let settings = Settings::new(state);
-    embed::prepare(&settings).unwrap();
     let hello = state.with_file_name("hello.elf");
-    let world = World { settings, test, hello };
+    let world = World {
+        settings,
+        test,
+        hello,
+    };
     // Its threads come from this one, and are in its namespaces.
-    tokio::runtime::Runtime::new().unwrap().block_on(body(world));
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(body(world));
 }
 
 fn build_hello(to: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../unikernels/hello/build");
     let output = Command::new(script).arg(to).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Waits with a bound until something is there.
-pub async fn wait_for<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn wait_for<T>(
+    what: &str,
+    bound: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let limit = Instant::now() + bound;
     loop {
         if let Some(found) = look().await {
@@ -102,7 +117,8 @@ pub async fn wait_for<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut(
 /// The QEMU processes of a state directory.
 fn processes(state: &Path) -> Vec<i32> {
     let own = format!("{}/", state.display());
-    let is_guest = |line: &str| line.contains("qemu-system") && line.contains(&own) && line.contains("-name");
+    let is_guest =
+        |line: &str| line.contains("qemu-system") && line.contains(&own) && line.contains("-name");
     let mut found: Vec<i32> = fs::read_dir("/proc")
         .unwrap()
         .flatten()
@@ -124,14 +140,18 @@ impl Blobs for Images {
     async fn fetch(&self, blob: BlobPin, to: PathBuf, _: &Progress) -> Result<(), DriverError> {
         let tiny = [End::Never, End::PowerOff, End::Panic, End::TripleFault].map(guest::build);
         let mut all = tiny.into_iter().chain(fs::read(&self.0));
-        let bytes = all.find(|bytes| Digest::of(bytes) == blob.digest).expect("an image of the test");
+        let bytes = all
+            .find(|bytes| Digest::of(bytes) == blob.digest)
+            .expect("an image of the test");
         fs::write(to, bytes).map_err(|error| DriverError::transient("writing").with_source(error))
     }
 }
 
 impl World {
     pub async fn open(&self) -> LibvirtDriver {
-        LibvirtDriver::open(self.settings.clone(), Arc::new(Images(self.hello.clone()))).await.unwrap()
+        LibvirtDriver::open(self.settings.clone(), Arc::new(Images(self.hello.clone())))
+            .await
+            .unwrap()
     }
 
     /// The one network of the test.
@@ -151,12 +171,27 @@ impl World {
             generation: 1,
             spec: PlacementSpec::Segment(spec),
         };
-        assert_eq!(driver.ensure(&placement, &Progress::new().0).await.unwrap(), Observed::Segment);
-        assert_eq!(driver.look(&placement).await.unwrap(), Some(Observed::Segment));
+        assert_eq!(
+            driver.ensure(&placement, &Progress::new().0).await.unwrap(),
+            Observed::Segment
+        );
+        assert_eq!(
+            driver.look(&placement).await.unwrap(),
+            Some(Observed::Segment)
+        );
     }
 
-    fn placement(&self, name: &str, number: u128, image: &[u8], interfaces: Vec<Interface>) -> Placement {
-        let blob = BlobPin { digest: Digest::of(image), size: Size::bytes(image.len() as u64) };
+    fn placement(
+        &self,
+        name: &str,
+        number: u128,
+        image: &[u8],
+        interfaces: Vec<Interface>,
+    ) -> Placement {
+        let blob = BlobPin {
+            digest: Digest::of(image),
+            size: Size::bytes(image.len() as u64),
+        };
         let format = recognise(image).unwrap();
         assert_eq!(format, ImageFormat::Pvh);
         let spec = InstancePlacement {
@@ -188,19 +223,29 @@ impl World {
             ipv6: "fd77::2".parse().unwrap(),
             mtu: 1420,
         };
-        self.placement("hello", 0xa1, &fs::read(&self.hello).unwrap(), vec![interface])
+        self.placement(
+            "hello",
+            0xa1,
+            &fs::read(&self.hello).unwrap(),
+            vec![interface],
+        )
     }
 
     pub fn tiny(&self, end: End, restart: RestartPolicy) -> Placement {
-        let mut placement = self.placement("tiny", 0xb0 + end as u128, &guest::build(end), Vec::new());
-        let PlacementSpec::Instance(spec) = &mut placement.spec else { panic!("an instance") };
+        let mut placement =
+            self.placement("tiny", 0xb0 + end as u128, &guest::build(end), Vec::new());
+        let PlacementSpec::Instance(spec) = &mut placement.spec else {
+            panic!("an instance")
+        };
         spec.restart = restart;
         placement
     }
 
     /// The next generation of an instance.
     pub fn change(&self, placement: &mut Placement, change: impl FnOnce(&mut InstancePlacement)) {
-        let PlacementSpec::Instance(spec) = &mut placement.spec else { panic!("an instance") };
+        let PlacementSpec::Instance(spec) = &mut placement.spec else {
+            panic!("an instance")
+        };
         change(spec);
         placement.generation += 1;
     }
@@ -213,9 +258,18 @@ impl World {
         }
     }
 
-    pub async fn observed(&self, driver: &LibvirtDriver, placement: &Placement) -> Option<InstanceObserved> {
-        let found = driver.inventory(std::slice::from_ref(placement)).await.unwrap();
-        let found = found.into_iter().find(|found| found.placement == placement.reference())?;
+    pub async fn observed(
+        &self,
+        driver: &LibvirtDriver,
+        placement: &Placement,
+    ) -> Option<InstanceObserved> {
+        let found = driver
+            .inventory(std::slice::from_ref(placement))
+            .await
+            .unwrap();
+        let found = found
+            .into_iter()
+            .find(|found| found.placement == placement.reference())?;
         assert_eq!(found.generation, placement.generation);
         match found.observed {
             Some(Observed::Instance(observed)) => Some(observed),
@@ -240,7 +294,10 @@ impl World {
         // The namespace of this thread, which /sys is not always of.
         let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
         let names = table.lines().filter_map(|line| line.split_once(':'));
-        names.map(|(name, _)| name.trim().to_owned()).filter(|name| name.starts_with(prefix)).collect()
+        names
+            .map(|(name, _)| name.trim().to_owned())
+            .filter(|name| name.starts_with(prefix))
+            .collect()
     }
 
     pub fn taps(&self) -> Vec<String> {
@@ -265,7 +322,42 @@ impl World {
 
     /// The same test in another process, which shares namespace and state.
     pub fn second(&self) -> Child {
-        again(self.test, &self.settings.state).env(SECOND, "yes").spawn().unwrap()
+        again(self.test, &self.settings.state)
+            .env(SECOND, "yes")
+            .spawn()
+            .unwrap()
+    }
+
+    pub fn lose_records(&self) {
+        for entry in fs::read_dir(self.settings.instances()).unwrap().flatten() {
+            fs::remove_file(entry.path().join("record.json")).unwrap();
+        }
+    }
+
+    /// Kills all guests' processes, and waits until they are gone.
+    pub fn kill_guests(&self) {
+        for process in self.processes() {
+            let process = nix::unistd::Pid::from_raw(process);
+            nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
+        let limit = Instant::now() + Duration::from_secs(20);
+        while !self.processes().is_empty() {
+            assert!(Instant::now() < limit, "killed guests are still there");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Changes an instance's record as if it had been started before the host was started.
+    pub fn pretend_another_boot(&self, placement: &Placement) {
+        let folder = self
+            .settings
+            .instances()
+            .join(placement.spec.resource().to_string());
+        let path = folder.join("record.json");
+        let mut record: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        record["started"]["boot"] = "another".into();
+        fs::write(path, record.to_string()).unwrap();
     }
 
     fn word(&self, word: &str) -> PathBuf {

@@ -1,0 +1,136 @@
+//! The configuration of `rhyzome-libvirt`, as its file, its environment and its flags have it.
+
+use rhyzome_component::program::ComponentSettings;
+use rhyzome_model::Size;
+use rhyzome_settings::{Complaint, PathKind};
+use serde::{Deserialize, Serialize};
+
+use crate::accelerator::Wanted;
+use crate::settings::{Libvirt, Settings};
+
+/// How long the path of the state may be with an embedded libvirt: QEMU's sockets are below it, and the
+/// kernel allows their paths 107 bytes (unix(7)).
+const LONGEST_STATE: usize = 40;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Configuration {
+    pub component: ComponentSettings,
+    /// A libvirt on this machine to connect to, as `qemu:///system`; by default one inside this process,
+    /// which needs no daemon.
+    pub uri: Option<String>,
+    /// `auto`: KVM where guests can run on it. `kvm` or `qemu`: that one.
+    pub accelerator: Wanted,
+    /// Processors that instances may have in sum; by default those of the host.
+    pub cpus: Option<u32>,
+    /// Memory that instances may have in sum; by default that of the host less a tenth.
+    pub memory: Option<Size>,
+    /// How much images that no instance uses may take before the oldest are removed.
+    pub image_cache: Size,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        let component = ComponentSettings::new("libvirt");
+        let defaults = Settings::new(&component.state_dir);
+        Self {
+            component,
+            uri: None,
+            accelerator: defaults.accelerator,
+            cpus: None,
+            memory: None,
+            image_cache: defaults.image_cache,
+        }
+    }
+}
+
+impl Configuration {
+    /// What the driver is told.
+    pub fn driver(&self) -> Settings {
+        Settings {
+            state: self.component.state_dir.clone(),
+            libvirt: self.uri.clone().map_or(Libvirt::Embedded, Libvirt::Uri),
+            accelerator: self.accelerator,
+            cpus: self.cpus,
+            memory: self.memory,
+            image_cache: self.image_cache,
+        }
+    }
+}
+
+impl rhyzome_settings::Settings for Configuration {
+    const PATHS: &'static [(&'static str, PathKind)] =
+        &[("component.state_dir", PathKind::WritableFolder)];
+    const MEANT: &'static [(&'static str, &'static str)] = &[
+        ("state_dir", "component.state_dir"),
+        ("core", "component.core"),
+        ("libvirt", "uri"),
+    ];
+
+    fn check(&self) -> Vec<Complaint> {
+        let mut complaints = Vec::new();
+        let mut complain = |key, reason: String| complaints.push(Complaint { key, reason });
+        let state = self.component.state_dir.to_string_lossy();
+        if state.contains(|c: char| c == ' ' || c == ',' || c.is_control()) {
+            let reason =
+                "it has a space or a comma, which guests cannot be given in the path of a kernel";
+            complain("component.state_dir", reason.to_owned());
+        }
+        if self.uri.is_none() && state.len() > LONGEST_STATE {
+            let reason = format!(
+                "it has {} bytes, and {LONGEST_STATE} are possible: the sockets of QEMU are below it",
+                state.len()
+            );
+            complain("component.state_dir", reason);
+        }
+        if self
+            .uri
+            .as_ref()
+            .is_some_and(|uri| !uri.starts_with("qemu:///") || uri.contains("embed"))
+        {
+            let reason = "it has to be QEMU on this machine, as qemu:///system; leave it out for an embedded one";
+            complain("uri", reason.to_owned());
+        }
+        if self.cpus == Some(0) {
+            complain("cpus", "no instance could be placed here with 0".to_owned());
+        }
+        complaints
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhyzome_settings::Settings as _;
+
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Configuration), expect: &[&str]) {
+        let mut configuration = Configuration::default();
+        change(&mut configuration);
+        let keys: Vec<&str> = configuration
+            .check()
+            .iter()
+            .map(|complaint| complaint.key)
+            .collect();
+        assert_eq!(keys, expect);
+    }
+
+    #[test]
+    fn a_configuration_that_could_not_work_is_complained_of() {
+        check(|_| {}, &[]);
+        check(|c| c.uri = Some("qemu:///system".to_owned()), &[]);
+        check(
+            |c| c.uri = Some("qemu+ssh://host/system".to_owned()),
+            &["uri"],
+        );
+        check(
+            |c| c.component.state_dir = "/srv/my state".into(),
+            &["component.state_dir"],
+        );
+        check(
+            |c| c.component.state_dir = format!("/{}", "x".repeat(60)).into(),
+            &["component.state_dir"],
+        );
+        check(|c| c.cpus = Some(0), &["cpus"]);
+    }
+}
