@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhyzome_pki::IdentityFolder;
+use rhyzome_pki::identity::IdentityError;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::CoreBlobs;
@@ -20,6 +21,9 @@ use crate::session;
 
 /// How long running jobs may go on after the component was told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long the core may take to record the last outcomes.
+const TELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a component is started with.
 #[derive(Clone, Debug)]
@@ -43,6 +47,16 @@ pub enum StartError {
     Ledger(#[from] LedgerError),
     #[error("there is no way to a core")]
     Link(#[from] LinkError),
+}
+
+impl StartError {
+    /// Whether the component is nobody's yet.
+    pub fn not_joined(&self) -> bool {
+        let not_joined = |error: &LinkError| {
+            matches!(error, LinkError::Identity(IdentityError::NotJoined { .. }))
+        };
+        matches!(self, Self::Link(error) if not_joined(error))
+    }
 }
 
 /// A component that has joined and is about to run.
@@ -93,8 +107,8 @@ impl Component {
         Arc::clone(&self.link)
     }
 
-    /// Brings everything up and serves the core until `stop`. Then running jobs may end, within 20 s;
-    /// what is on the host stays as it is.
+    /// Brings everything up and serves the core until `stop`. Then running jobs may end, within 20 s,
+    /// and their outcomes are told; what is on the host stays as it is.
     pub async fn run(self, driver: Arc<dyn Driver>, stop: CancellationToken) {
         let reports = Arc::new(Reports::default());
         let jobs = Arc::new(Jobs::start(
@@ -107,12 +121,19 @@ impl Component {
             link: self.link,
             driver,
             ledger: self.ledger,
-            reports,
+            reports: Arc::clone(&reports),
             jobs: Arc::clone(&jobs),
             software_version: self.setup.software_version,
         };
-        session::run(context, stop).await;
-        jobs.stop(STOP_WITHIN).await;
+        let silence = CancellationToken::new();
+        let stopping = async {
+            stop.cancelled().await;
+            jobs.stop(STOP_WITHIN).await;
+            // Where there is no core to record them, they are made again at the next start.
+            let _ = tokio::time::timeout(TELL_WITHIN, reports.recorded_all()).await;
+            silence.cancel();
+        };
+        tokio::join!(session::run(context, silence.clone()), stopping);
     }
 }
 

@@ -71,7 +71,6 @@ pub struct Jobs {
 #[derive(Debug)]
 enum Command {
     Job(Job),
-    Recorded { job: JobId, fence: u64 },
     Stop { within: Duration },
 }
 
@@ -117,7 +116,17 @@ impl Jobs {
 
     /// The core has recorded an outcome.
     pub fn recorded(&self, job: JobId, fence: u64) {
-        let _ = self.commands.send(Command::Recorded { job, fence });
+        if let Some(placement) = self.performer.reports.recorded(job, fence) {
+            let ledger = Arc::clone(&self.performer.ledger);
+            tokio::task::spawn_blocking(move || {
+                let written = ledger
+                    .recorded(placement)
+                    .and_then(|()| ledger.end_action(job));
+                if let Err(error) = written {
+                    tracing::warn!(%job, error = chain(&error), "an ended job stays in the ledger");
+                }
+            });
+        }
     }
 
     /// All on the host that carries our mark, looked at once everything has come up, or after 30 s.
@@ -189,7 +198,6 @@ impl Loop {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Job(job)) => self.take(job),
-                    Some(Command::Recorded { job, fence }) => self.recorded(job, fence),
                     Some(Command::Stop { within }) => break within,
                     None => break Duration::ZERO,
                 },
@@ -237,20 +245,6 @@ impl Loop {
         self.performer
             .reports
             .outcome(job.task.target().id, outcome);
-    }
-
-    fn recorded(&self, job: JobId, fence: u64) {
-        if let Some(placement) = self.performer.reports.recorded(job, fence) {
-            let ledger = Arc::clone(&self.performer.ledger);
-            tokio::task::spawn_blocking(move || {
-                let written = ledger
-                    .recorded(placement)
-                    .and_then(|()| ledger.end_action(job));
-                if let Err(error) = written {
-                    tracing::warn!(%job, error = chain(&error), "an ended job stays in the ledger");
-                }
-            });
-        }
     }
 
     fn look(&mut self, id: PlacementId) {

@@ -145,12 +145,12 @@ async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
         jobs: JobsConfig::default(),
     };
     let state_dir = setup.state_dir.clone();
-    let component = Component::open(setup).with_context(|| {
-        format!(
-            "not ready to run; `{} join CORE TOKEN` makes it a core's component",
-            P::NAME
-        )
-    })?;
+    let component = match Component::open(setup) {
+        Err(error) if error.not_joined() => {
+            anyhow::bail!("not joined yet: `{} join CORE TOKEN` comes first", P::NAME)
+        }
+        opened => opened?,
+    };
     let stop = CancellationToken::new();
     let context = Context {
         blobs: component.blobs(),

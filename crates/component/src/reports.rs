@@ -22,6 +22,8 @@ const MOST_OUTCOMES: usize = 4096;
 pub struct Reports {
     pending: Mutex<Pending>,
     wake: Notify,
+    /// Outcomes were recorded.
+    recorded: Notify,
     /// The core is to see the host again: something is not as it should be, and stays so.
     look: Notify,
 }
@@ -101,7 +103,17 @@ impl Reports {
             return None;
         }
         pending.unsent.remove(&job);
-        pending.outcomes.remove(&job).map(|held| held.placement)
+        let placement = pending.outcomes.remove(&job).map(|held| held.placement);
+        drop(pending);
+        self.recorded.notify_one();
+        placement
+    }
+
+    /// Waits until the core has recorded every outcome.
+    pub(crate) async fn recorded_all(&self) {
+        while !self.lock().outcomes.is_empty() {
+            self.recorded.notified().await;
+        }
     }
 
     pub(crate) fn progress(&self, progress: JobProgress) {

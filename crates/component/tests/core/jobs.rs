@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhyzome_component::fake::{FakeDriver, Fault, Options};
+use rhyzome_component::{Component, StartError};
 use rhyzome_model::component::ComponentKind;
 use rhyzome_model::job::{FailureKind, Outcome, Task};
 use rhyzome_model::placement::Observed;
 
-use crate::site::{Running, Site, ensure, network, segment, wait_for};
+use crate::site::{Running, Site, ensure, network, segment, setup, wait_for};
 
 fn linux() -> Arc<FakeDriver> {
     FakeDriver::linux(Options::default()).expect("a fake")
@@ -216,4 +217,35 @@ async fn progress_and_changes_that_mean_nothing_to_the_core_do_not_end_the_sessi
     wait_for("the outcome", || site.gateway.outcome_of(next)).await;
     assert_eq!(site.gateway.state().sessions.len(), 1);
     component.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_is_told_to_stop_ends_what_it_does_and_says_so() {
+    let site = Site::start().await;
+    let driver = linux();
+    driver.faults().hold();
+    let component = site.component(ComponentKind::Linux, driver.clone()).await;
+    let job = site.gateway.put(component.id, ensure(&network(1)));
+    wait_for("the job", || (driver.faults().calls() == 1).then_some(())).await;
+    component.tell_to_stop();
+    driver.faults().let_through(1);
+    component.stop().await;
+    assert!(matches!(
+        site.gateway.outcome_of(job),
+        Some(Outcome::Ensured { .. })
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_state_is_one_components_and_none_before_it_has_joined() {
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = Component::open(setup(folder.path())).expect_err("it has not joined");
+    assert!(error.not_joined(), "{error}");
+    site.join(folder.path(), ComponentKind::Linux).await;
+    let first = Component::open(setup(folder.path())).expect("opened");
+    let error = Component::open(setup(folder.path())).expect_err("it runs");
+    assert!(matches!(error, StartError::Running(_)), "{error}");
+    drop(first);
+    Component::open(setup(folder.path())).expect("opened again");
 }

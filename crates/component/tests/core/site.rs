@@ -120,8 +120,12 @@ impl Running {
         }
     }
 
-    pub async fn stop(self) -> TempDir {
+    pub fn tell_to_stop(&self) {
         self.stop.cancel();
+    }
+
+    pub async fn stop(self) -> TempDir {
+        self.tell_to_stop();
         self.running.await.expect("the component ended");
         self.folder
     }
