@@ -154,7 +154,7 @@ impl ComponentGateway for Gateway {
 
     async fn progress(
         &self,
-        _component: ComponentId,
+        component: ComponentId,
         progress: JobProgress,
     ) -> Result<(), GatewayError> {
         let JobProgress {
@@ -163,7 +163,7 @@ impl ComponentGateway for Gateway {
             step,
             amount,
         } = progress;
-        session::progress(&self.core, (job, fence), &step, amount)
+        session::progress(&self.core, component, (job, fence), &step, amount)
             .await
             .map_err(failed)
     }

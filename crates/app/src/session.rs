@@ -121,15 +121,16 @@ pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Re
     Ok(jobs)
 }
 
-/// How far a job is. Not believed with an old fence.
+/// How far a component's job is. Not believed with an old fence, nor from another component.
 pub async fn progress(
     core: &Core,
+    id: ComponentId,
     job: (JobId, u64),
     step: &str,
     amount: Option<(u64, u64)>,
 ) -> Result<()> {
     let mut tx = core.store.write().await?;
-    job::set_step(&mut tx, job, step, amount).await?;
+    job::set_step(&mut tx, id, job, step, amount).await?;
     tx.commit().await?;
     core.announce_events();
     Ok(())

@@ -8,10 +8,13 @@ const LIKELY: f64 = 0.6;
 pub(crate) fn nearest<'a>(wrong: &str, known: &'a [String]) -> Option<&'a str> {
     known
         .iter()
-        .map(|key| (likeness(wrong, key), key))
-        .filter(|(score, _)| *score >= LIKELY)
-        // The first of equals.
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+        .map(|key| ((likeness(wrong, key), whole(wrong, key)), key))
+        .filter(|((score, _), _)| *score >= LIKELY)
+        // Of equals the one that is nearer as a whole, then the first.
+        .max_by(|(a, key_a), (b, key_b)| {
+            let scores = a.0.total_cmp(&b.0).then_with(|| a.1.total_cmp(&b.1));
+            scores.then_with(|| key_b.cmp(key_a))
+        })
         .map(|(_, key)| key.as_str())
 }
 
@@ -24,6 +27,11 @@ pub(crate) fn beside<'a>(wrong: &str, known: &'a [String]) -> Vec<&'a str> {
         found = known.iter().collect();
     }
     found.into_iter().map(String::as_str).collect()
+}
+
+/// From 0 to 1: the keys as they are written, whole.
+fn whole(wrong: &str, known: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(wrong, known)
 }
 
 /// From 0 to 1. A key written without its table, or in a wrong one, is near.

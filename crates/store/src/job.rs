@@ -223,21 +223,25 @@ pub async fn release(tx: &mut Tx, component: ComponentId, session: i64) -> Resul
     .map(drop)
 }
 
+/// Notes how far a component's job is; false where it is not its job, or not any more.
 pub async fn set_step(
     tx: &mut Tx,
+    component: ComponentId,
     (id, fence): (JobId, u64),
     step: &str,
     amount: Option<(u64, u64)>,
 ) -> Result<bool> {
     let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let changed = query(
-        "UPDATE jobs SET step = $1, done = $2, whole = $3 WHERE id = $4 AND fence = $5 AND state = 'leased'",
+        "UPDATE jobs SET step = $1, done = $2, whole = $3 WHERE id = $4 AND fence = $5 AND state = 'leased' \
+         AND component_id = $6",
     )
     .bind(step)
     .bind(amount.map(|(done, _)| integer(done)))
     .bind(amount.map(|(_, whole)| integer(whole)))
     .bind(id.to_string())
     .bind(integer(fence))
+    .bind(component.to_string())
     .run(tx, "note a job's step")
     .await?;
     Ok(changed > 0)

@@ -4,7 +4,7 @@ use rhyzome_app::join::{JoinRequest, join, renew};
 use rhyzome_app::session::{self, Allowed};
 use rhyzome_app::{Kind, component, instance};
 use rhyzome_model::component::{ComponentKind, HostFacts};
-use rhyzome_model::job::Task;
+use rhyzome_model::job::{JobState, Task};
 use rhyzome_model::placement::{Found, Observed, PlacementKind, PlacementRef};
 use rhyzome_model::status::Phase;
 use rhyzome_model::{NetworkId, PlacementId};
@@ -157,6 +157,28 @@ async fn a_lease_that_is_not_renewed_runs_out() {
     assert!(site.router.claim(&site.core).await.is_empty());
     site.clock.advance(11_000);
     assert_eq!(site.router.claim(&site.core).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_component_says_nothing_about_anothers_job() {
+    let site = Site::new().await;
+    site.network("lab").await;
+    let core = &site.core;
+    let job = site.router.claim(core).await.remove(0);
+    let step = |of: rhyzome_model::ComponentId| {
+        session::progress(core, of, (job.id, job.fence), "x", None)
+    };
+    step(site.hypervisor.id).await.expect("ignored");
+    site.hypervisor.answer(core, &job, &well_done(&job)).await;
+    let shown = rhyzome_app::job::get(core, &site.admin, None, job.id)
+        .await
+        .expect("the job");
+    assert_eq!((shown.state, shown.step), (JobState::Leased, None));
+    step(site.router.id).await.expect("noted");
+    let shown = rhyzome_app::job::get(core, &site.admin, None, job.id)
+        .await
+        .expect("the job");
+    assert_eq!(shown.step.as_deref(), Some("x"));
 }
 
 #[tokio::test]

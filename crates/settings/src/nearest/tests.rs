@@ -33,6 +33,12 @@ fn the_nearest_is_found_where_there_is_one() {
 }
 
 #[test]
+fn of_equally_near_keys_the_one_that_is_nearer_as_a_whole_is_meant() {
+    let known = ["grpc_bind", "http_bind"].map(str::to_owned);
+    assert_eq!(nearest("htp_bind", &known), Some("http_bind"));
+}
+
+#[test]
 fn a_tables_keys_stand_beside_a_wrong_one() {
     assert_eq!(beside("http.port", &known()), ["http.bind"]);
     assert_eq!(beside("zebra", &known()).len(), known().len());
