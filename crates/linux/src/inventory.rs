@@ -27,7 +27,20 @@ pub(crate) async fn all(driver: &LinuxDriver, accepted: &[Placement]) -> Result<
     let mut found = Vec::new();
     for (network, placement) in networks(driver).await? {
         let _lock = driver.lock(network).await;
-        found.extend(of_network(driver, network, placement, &accepted).await?);
+        match of_network(driver, network, placement, &accepted).await {
+            Ok(all) => found.extend(all),
+            // It is there all the same; the others are looked at.
+            Err(error) => {
+                tracing::error!(%network, error = &error as &dyn std::error::Error, "cannot look at a network");
+                found.push(missing(
+                    PlacementKind::Network,
+                    placement,
+                    network.0,
+                    network,
+                    0,
+                ));
+            }
+        }
     }
     Ok(found)
 }
@@ -113,7 +126,8 @@ fn is_accepted(record: &NetworkRecord, accepted: &Accepted) -> bool {
     })
 }
 
-fn found(
+/// What is there, and not known to be as it should be.
+fn missing(
     kind: PlacementKind,
     id: PlacementId,
     resource: Uuid,
@@ -146,7 +160,7 @@ fn leases(
             placement.generation == record.generation && placement.spec == spec
         });
         let lease = record.spec.lease.0;
-        let found = found(
+        let found = missing(
             PlacementKind::Lease,
             record.placement,
             lease,
@@ -179,7 +193,7 @@ async fn peers(
             .as_ref()
             .is_some_and(|status| endpoint::has(status, &record.spec));
         let peer = record.spec.peer.0;
-        let found = found(
+        let found = missing(
             PlacementKind::Peer,
             record.placement,
             peer,

@@ -56,6 +56,13 @@ impl Layout {
         self.link("rzu")
     }
 
+    /// The MAC of the router in its segment, locally administered (IEEE 802): the same after each start, as
+    /// instances remember it.
+    pub fn router_mac(&self) -> [u8; 6] {
+        let id = self.network.0.as_bytes();
+        [0x02, id[11], id[12], id[13], id[14], id[15]]
+    }
+
     /// The text on the host's ends of links that says whose they are.
     pub fn alias(&self) -> String {
         format!("rhyzome {} {}", self.mark, self.network)

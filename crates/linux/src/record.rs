@@ -104,13 +104,19 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// None also where a record cannot be understood: then what it was about is not as it should be, and
+/// is brought back from the component's ledger.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let Some(text) = read_text(path)? else {
         return Ok(None);
     };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|e| Error::Record(path.to_owned(), e))
+    match serde_json::from_str(&text) {
+        Ok(record) => Ok(Some(record)),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "a record cannot be understood");
+            Ok(None)
+        }
+    }
 }
 
 fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), Error> {

@@ -185,15 +185,21 @@ pub(crate) async fn find_inside(
 
 async fn make_pair(layout: &Layout, inside: &'static str, outside: &str) -> Result<(), Error> {
     let host = namespace::current().map_err(Error::Namespace)?;
-    let (name, alias) = (outside.to_owned(), layout.alias());
+    let (name, alias, mac) = (outside.to_owned(), layout.alias(), layout.router_mac());
     let work = move || async move {
         let make = async || {
             let links = Links::open()?;
             links.delete_named(inside).await?;
             links.add_veth(inside, &name).await?;
-            let Some(outer) = links.find(&name).await? else {
+            let (inner, outer) = (links.find(inside).await?, links.find(&name).await?);
+            let Some((inner, outer)) = inner.zip(outer) else {
                 return Ok(());
             };
+            let known = Change {
+                mac: Some(mac),
+                ..Change::default()
+            };
+            links.change(inner.index, known).await?;
             links
                 .change(
                     outer.index,

@@ -54,15 +54,31 @@ async fn pair() -> Pair {
     let (speaks, listens) = (port(2), port(3));
     let speaker = attach(&ports, &bridge, &speaks).await;
     let listener = attach(&ports, &bridge, &listens).await;
-    Pair {
+    let pair = Pair {
         speaker,
         listener,
         speaks,
         listens,
-    }
+    };
+    pair.is_plugged_in().await;
+    pair
 }
 
 impl Pair {
+    /// A link that was just plugged in is dumb for up to a second; before, that nothing gets through
+    /// would prove nothing.
+    async fn is_plugged_in(&self) {
+        let (mac, ipv4) = (self.speaks.mac.octets(), self.speaks.ipv4);
+        let mut tries = 0;
+        while !self
+            .passes(udp4(mac, ipv4, (4000, 4000), b"plugged in"), b"plugged in")
+            .await
+        {
+            tries += 1;
+            assert!(tries < 20, "nothing gets through at all");
+        }
+    }
+
     /// Whether a frame of the speaker's reaches the listener.
     async fn passes(&self, frame: Vec<u8>, needle: &[u8]) -> bool {
         let needle = needle.to_vec();

@@ -79,16 +79,21 @@ pub async fn dhcp(instance: &Place, mac: MacAddr) -> Option<Bound> {
 }
 
 async fn dhcp_ask(socket: &UdpSocket, message: Vec<u8>) -> Option<Bound> {
-    socket
-        .send_to(&message, (Ipv4Addr::BROADCAST, 67))
-        .await
-        .unwrap();
-    let mut buffer = [0; 1500];
-    let size = timeout(NEVER, socket.recv(&mut buffer))
-        .await
-        .ok()?
-        .unwrap();
-    dhcp_parse(&buffer[..size])
+    let server = (Ipv4Addr::BROADCAST, 67).into();
+    dhcp_parse(&exchange(socket, server, &message).await?)
+}
+
+/// Asks, and asks again where nothing comes back: a link that was just plugged in may still be dumb.
+async fn exchange(socket: &UdpSocket, to: SocketAddr, message: &[u8]) -> Option<Vec<u8>> {
+    for _ in 0..3 {
+        socket.send_to(message, to).await.ok()?;
+        let mut buffer = vec![0; 1500];
+        if let Ok(size) = timeout(NEVER, socket.recv(&mut buffer)).await {
+            buffer.truncate(size.ok()?);
+            return Some(buffer);
+        }
+    }
+    None
 }
 
 fn option6(kind: u16, data: &[u8]) -> Vec<u8> {
@@ -154,13 +159,8 @@ async fn dhcp6_ask(
     to: SocketAddrV6,
     message: &[u8],
 ) -> Option<BTreeMap<u16, Vec<u8>>> {
-    socket.send_to(message, to).await.unwrap();
-    let mut buffer = [0; 1500];
-    let size = timeout(NEVER, socket.recv(&mut buffer))
-        .await
-        .ok()?
-        .unwrap();
-    Some(options6(&buffer[4..size]))
+    let answer = exchange(socket, to.into(), message).await?;
+    Some(options6(&answer[4..]))
 }
 
 /// Gives an instance the addresses of its lease, and its router as the way to everywhere.
@@ -199,6 +199,11 @@ pub async fn configure(instance: &Place, network: &NetworkPlacement, lease: &Lea
             }
         })
         .await;
+    // Until it is known to be plugged in, that nothing gets through would prove nothing.
+    for router in routers {
+        let name = format!("router.{}", network.domain);
+        assert!(resolve(instance, router, &name, A).await.is_some());
+    }
 }
 
 /// The answer's code and its records' data (RFC 1035, section 4.1); none where nobody answers.
@@ -229,12 +234,9 @@ pub async fn resolve(asker: &Place, server: IpAddr, name: &str, kind: u16) -> Op
                 Ipv6Addr::UNSPECIFIED.into()
             };
             let socket = UdpSocket::bind((any, 0)).await.unwrap();
-            socket.connect((server, 53)).await.ok()?;
-            socket.send(&question).await.ok()?;
-            let mut buffer = [0; 1500];
-            let size = timeout(NEVER, socket.recv(&mut buffer)).await.ok()?.ok()?;
-            let code = buffer[3] & 15;
-            let mut rest = buffer[..size].get(question.len()..).unwrap_or_default();
+            let answer = exchange(&socket, (server, 53).into(), &question).await?;
+            let code = answer[3] & 15;
+            let mut rest = answer.get(question.len()..).unwrap_or_default();
             let mut data = Vec::new();
             while rest.len() > 12 {
                 let length = usize::from(u16::from_be_bytes([rest[10], rest[11]]));

@@ -1,7 +1,10 @@
 //! DHCP, DHCPv6 and DNS as an instance sees them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
+use ipnet::IpNet;
+use rhyzome_hostnet::{Links, sysctl};
 use rhyzome_model::MacAddr;
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 
@@ -33,6 +36,42 @@ fn an_instance_gets_exactly_the_addresses_of_its_lease() {
             "the way to the peers and no other"
         );
         assert_eq!(dhcp6(&instance, web_spec.mac).await, Some(web_spec.ipv6));
+    });
+}
+
+#[test]
+fn the_router_advertises_itself_and_lets_nobody_make_up_an_address() {
+    on_a_site(|site| async move {
+        let (network, spec) = network(1);
+        site.ensure(&network).await.unwrap();
+        let instance = instance(&spec, MacAddr::qemu([9, 9, 9])).await;
+        // The kernel of this machine is the client.
+        let gateway = instance
+            .run(|| async {
+                let links = Links::open().unwrap();
+                let eth0 = links.find("eth0").await.unwrap().unwrap();
+                for _ in 0..500 {
+                    let routes = links.routes().await.unwrap();
+                    let default = routes.iter().find(|route| route.to.to_string() == "::/0");
+                    if let Some(IpAddr::V6(via)) = default.and_then(|route| route.via) {
+                        assert_eq!(
+                            sysctl::read("net/ipv6/conf/eth0/mtu").unwrap().unwrap(),
+                            "1450"
+                        );
+                        let addresses = links.addresses(eth0.index).await.unwrap();
+                        let own = |net: &IpNet| !net.addr().to_string().starts_with("fe80");
+                        assert!(!addresses.iter().any(own), "{addresses:?}");
+                        return Some(via);
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                None
+            })
+            .await;
+        let gateway = gateway.expect("an advertisement within 5 s");
+        let [a, b, c, d, e] = spec.network.0.as_bytes()[11..].try_into().unwrap();
+        let expect = Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, a, b, 0xff, 0xfe, c, d, e]);
+        assert_eq!(gateway, expect, "the same router after each start");
     });
 }
 

@@ -14,7 +14,7 @@ use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 use rhyzome_wireguard::config::{ClientConfig, HostPort, PeerConfig};
 use rhyzome_wireguard::key::PrivateKey;
 use rhyzome_wireguard::tunnel::Tunnel;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use crate::client::{GREETING, Server, configure};
@@ -101,13 +101,15 @@ pub fn peer(network: &NetworkPlacement, key: &PrivateKey, number: u8) -> PeerPla
 }
 
 impl Member {
-    /// Whether a greeting comes through the endpoint of a network.
-    async fn reaches(
+    /// The first bytes of an answer to a question over TCP, through the endpoint of a network.
+    async fn ask(
         &self,
         network: &NetworkPlacement,
         endpoint_key: &str,
         to: SocketAddr,
-    ) -> bool {
+        question: &'static [u8],
+        size: usize,
+    ) -> Option<Vec<u8>> {
         let config = ClientConfig {
             private_key: self.key.clone(),
             addresses: vec![
@@ -127,20 +129,31 @@ impl Member {
         };
         let work = move || async move {
             let tunnel = Tunnel::start(&config).await.unwrap();
-            let greeting = async {
+            let answer = async {
                 let mut stream = tunnel.connect(to, Duration::from_secs(2)).await.ok()?;
-                let mut text = String::new();
-                stream.read_to_string(&mut text).await.ok()?;
-                Some(text)
+                stream.write_all(question).await.ok()?;
+                let mut answer = vec![0; size];
+                stream.read_exact(&mut answer).await.ok()?;
+                Some(answer)
             };
-            let greeting = tokio::time::timeout(Duration::from_secs(3), greeting)
-                .await
-                .ok()
-                .flatten();
+            let answer = tokio::time::timeout(Duration::from_secs(3), answer).await;
             tunnel.stop().await;
-            greeting.as_deref() == Some(GREETING)
+            answer.ok().flatten()
         };
         self.place.run(work).await
+    }
+
+    /// Whether a greeting comes through the endpoint of a network.
+    async fn reaches(
+        &self,
+        network: &NetworkPlacement,
+        endpoint_key: &str,
+        to: SocketAddr,
+    ) -> bool {
+        let answer = self
+            .ask(network, endpoint_key, to, b"", GREETING.len())
+            .await;
+        answer.is_some_and(|answer| answer == GREETING.as_bytes())
     }
 }
 
@@ -193,6 +206,16 @@ fn a_peer_reaches_its_network_and_no_other_until_it_is_removed() {
             "through the other's"
         );
         assert!(site.driver.look(&member.placement).await.unwrap().is_some());
+        // Names too: over TCP, with the length before the question.
+        let name = b"\x03web\x04lan1\x07default\x07rhyzome\x08internal\0\0\x01\0\x01";
+        let length = (12 + name.len()) as u8;
+        let head = [0, length, 7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let question: &'static [u8] = [&head[..], name].concat().leak();
+        let server = (spec.router_ipv4(), 53).into();
+        let answer = member
+            .ask(&spec, &key, server, question, question.len() + 16)
+            .await;
+        assert!(answer.expect("an answer").ends_with(&web.ipv4.octets()));
         site.remove(&member.placement).await;
         assert!(
             !member.reaches(&spec, &key, (web.ipv4, 80).into()).await,
