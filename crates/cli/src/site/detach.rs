@@ -2,6 +2,7 @@
 //!
 //! What that process says goes to its log, and from there to whoever waits here.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
@@ -45,7 +46,7 @@ pub async fn run(cx: &Cx, up: &Up, layout: &Layout, programs: &Programs) -> Resu
     let path = layout.log("up");
     let log = appending(&path).map_err(Error::file(&path))?;
     let mut said = Said::after(&path).map_err(Error::file(&path))?;
-    let mut child = spawn(cx, up, programs, log)?;
+    let mut child = spawn(arguments(cx, up, layout), programs, log)?;
     let process = Process::of(child.id().cast_signed()).map_err(Error::file("/proc"))?;
     loop {
         let ended = child.try_wait().map_err(Error::file(&path))?.is_some();
@@ -72,7 +73,7 @@ fn show(cx: &Cx, text: &str) {
     }
 }
 
-fn spawn(cx: &Cx, up: &Up, programs: &Programs, log: File) -> Result<Child, Error> {
+fn spawn(arguments: Vec<OsString>, programs: &Programs, log: File) -> Result<Child, Error> {
     let failed = |source| Error::Spawn {
         program: programs.own().display().to_string(),
         source,
@@ -80,7 +81,7 @@ fn spawn(cx: &Cx, up: &Up, programs: &Programs, log: File) -> Result<Child, Erro
     let errors = log.try_clone().map_err(failed)?;
     let mut command = Command::new(programs.own());
     command
-        .args(arguments(cx, up))
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors);
@@ -94,15 +95,18 @@ fn spawn(cx: &Cx, up: &Up, programs: &Programs, log: File) -> Result<Child, Erro
     command.spawn().map_err(failed)
 }
 
-/// The same command line, without `--detach`.
-fn arguments(cx: &Cx, up: &Up) -> Vec<std::ffi::OsString> {
-    let mut arguments: Vec<std::ffi::OsString> = vec!["up".into()];
-    let mut option = |name: &str, value: Option<std::ffi::OsString>| {
+/// The same command line, without `--detach`. It names the folder, so that the process is found by it.
+fn arguments(cx: &Cx, up: &Up, layout: &Layout) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["up".into()];
+    if up.state.is_none() || up.usual {
+        arguments.push("--usual".into());
+    }
+    let mut option = |name: &str, value: Option<OsString>| {
         if let Some(value) = value {
             arguments.extend([name.into(), value]);
         }
     };
-    option("--state", up.state.clone().map(PathBuf::into_os_string));
+    option("--state", Some(layout.root().into()));
     option("--simulate", up.simulate.map(|n| n.to_string().into()));
     option("--listen", up.listen.map(|a| a.to_string().into()));
     option(

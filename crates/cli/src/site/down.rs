@@ -78,6 +78,7 @@ impl Down {
                 ));
             }
         }
+        end_guests(&layout).await?;
         if self.purge || !was_there {
             layout.remove()?;
             forget(cx, &layout)?;
@@ -106,7 +107,10 @@ async fn stop_programs(layout: &Layout, steps: &Steps<'_>) -> Result<(), Error> 
             process::end(&[holder.process], PROGRAMS).await;
         }
     }
-    let left = process::of_site(layout);
+    let mut left = process::supervisors(layout);
+    process::end(&left, SUPERVISOR).await;
+    left.extend(process::of_site(layout));
+    left.retain(|process| process.is_alive());
     if !left.is_empty() {
         steps.say(&format!(
             "stopping {} programs that nobody looks after",
@@ -148,6 +152,17 @@ async fn take_down(programs: &Programs, program: &'static str, config: &Path) ->
         how: output.status.to_string(),
         output: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// Ends guests that no record knows of any more.
+async fn end_guests(layout: &Layout) -> Result<(), Error> {
+    let left = process::end(&process::guests(layout), PROGRAMS).await;
+    let pids: Vec<i32> = left.iter().map(|process| process.pid).collect();
+    if pids.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Survived { pids })
+    }
 }
 
 /// Removes the context of a site that is no more from the user's contexts.

@@ -91,6 +91,23 @@ pub async fn end(processes: &[Process], within: Duration) -> Vec<Process> {
 
 /// The programs of a site that run now, whoever started them; this process is not among them.
 pub fn of_site(layout: &Layout) -> Vec<Process> {
+    with(|arguments| belongs(arguments, layout))
+}
+
+/// Every `rhyzome up` of a site, also one whose lock is lost with its folder.
+pub fn supervisors(layout: &Layout) -> Vec<Process> {
+    with(|arguments| supervises(arguments, layout))
+}
+
+/// QEMU's processes whose files are in a site's folder. The component knows them by its records, which
+/// may be lost.
+pub fn guests(layout: &Layout) -> Vec<Process> {
+    let folder = layout.libvirt();
+    with(|arguments| is_guest(arguments, folder.as_os_str().as_bytes()))
+}
+
+/// The processes whose arguments are of a kind.
+fn with(wanted: impl Fn(&[u8]) -> bool) -> Vec<Process> {
     let own = nix::unistd::getpid().as_raw();
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -101,7 +118,7 @@ pub fn of_site(layout: &Layout) -> Vec<Process> {
     pids.filter(|pid| *pid != own)
         .filter(|pid| {
             let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            belongs(&arguments, layout)
+            wanted(&arguments)
         })
         .filter_map(|pid| Process::of(pid).ok())
         .filter(|process| process.is_alive())
@@ -130,6 +147,27 @@ fn belongs(arguments: &[u8], layout: &Layout) -> bool {
         "rhyzome" => given(Path::new("simulate")) && given(&layout.simulated()),
         _ => false,
     }
+}
+
+fn supervises(arguments: &[u8], layout: &Layout) -> bool {
+    let mut arguments = arguments.split(|byte| *byte == 0);
+    let program = arguments.next().unwrap_or_default();
+    let given = |wanted: &[u8]| arguments.clone().any(|argument| argument == wanted);
+    program.rsplit(|byte| *byte == b'/').next() == Some(b"rhyzome")
+        && given(b"up")
+        && given(layout.root().as_os_str().as_bytes())
+}
+
+fn is_guest(arguments: &[u8], folder: &[u8]) -> bool {
+    let mut arguments = arguments.split(|byte| *byte == 0);
+    let program = arguments.next().unwrap_or_default();
+    let name = program
+        .rsplit(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
+    let below = [folder, b"/"].concat();
+    let names = |argument: &[u8]| argument.windows(below.len()).any(|part| part == below);
+    name.starts_with(b"qemu-system-") && arguments.any(names)
 }
 
 /// The 22nd field. The second one is a name that may hold spaces and brackets.
@@ -190,6 +228,17 @@ mod tests {
         check("/opt/rhyzome simulate /s/simulated", true);
         check("rhyzome-api --config /s2/config/api.toml", false);
         check("vi /s/config/api.toml", false);
+        check("rhyzome up --state /s", false);
+        assert!(supervises(b"/opt/rhyzome\0up\0--state\0/s\0", &layout));
+        assert!(!supervises(b"/opt/rhyzome\0up\0--state\0/s2\0", &layout));
         check("rhyzome down --state /s", false);
+        let guest = |line: &str| is_guest(line.replace(' ', "\0").as_bytes(), b"/s/libvirt");
+        assert!(guest(
+            "/usr/bin/qemu-system-x86_64 -chardev socket,path=/s/libvirt/libvirt/run/m"
+        ));
+        assert!(!guest(
+            "/usr/bin/qemu-system-x86_64 -chardev socket,path=/s/libvirt2/run/m"
+        ));
+        assert!(!guest("tail /s/libvirt/log"));
     }
 }

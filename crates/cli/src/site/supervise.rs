@@ -277,6 +277,17 @@ mod tests {
         found.expect("in time").expect("it is supervised").clone()
     }
 
+    async fn until(condition: impl Fn() -> bool) {
+        let met = async {
+            while !condition() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), met)
+            .await
+            .expect("in time");
+    }
+
     #[tokio::test]
     async fn a_program_that_is_killed_runs_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -285,6 +296,8 @@ mod tests {
         let State::Running { pid } = supervised.state() else {
             panic!("it does not run")
         };
+        let log = folder.path().join("test.log");
+        until(|| tail(&log) == "here\n").await;
         Process::of(pid).unwrap().signal(Signal::SIGKILL);
         let how = timeout(Duration::from_secs(20), supervised.fell())
             .await
@@ -296,9 +309,9 @@ mod tests {
             unreachable!()
         };
         let process = Process::of(pid).unwrap();
+        until(|| tail(&log) == "here\nhere\n").await;
         supervised.stop().await;
         assert!(!process.is_alive());
-        assert_eq!(tail(&folder.path().join("test.log")), "here\nhere\n");
     }
 
     #[tokio::test]

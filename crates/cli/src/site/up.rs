@@ -44,6 +44,9 @@ pub struct Up {
     /// The folder with all state; by default /var/lib/rhyzome/site for root, else below ~/.local/state.
     #[arg(long, value_name = "DIR", env = "RHYZOME_STATE")]
     pub state: Option<PathBuf>,
+    /// The folder is the usual one all the same: the way to the site goes among the user's contexts.
+    #[arg(long, hide = true)]
+    pub usual: bool,
     /// Return when the site is up; it goes on in the background.
     #[arg(long)]
     pub detach: bool,
@@ -89,7 +92,7 @@ impl Up {
             running: Vec::new(),
         };
         let started = tokio::select! {
-            started = site.start(self.state.is_some()) => started,
+            started = site.start(self.state.is_some() && !self.usual) => started,
             () = signals.any() => Err(Error::Interrupted.into()),
         };
         if started.is_ok() {
