@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -56,6 +57,8 @@ pub struct State {
     /// Where the streams of blobs break, one after the other.
     pub breaks: Vec<usize>,
     pub offsets: Vec<u64>,
+    /// Readers of blobs that were dropped.
+    pub dropped: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -338,7 +341,11 @@ impl ComponentGateway for Memory {
             state.breaks.remove(0)
         };
         Ok(BlobReader {
-            bytes: Box::pin(Breaking { rest, left }),
+            bytes: Box::pin(Breaking {
+                rest,
+                left,
+                dropped: Arc::clone(&state.dropped),
+            }),
         })
     }
 
@@ -351,6 +358,13 @@ impl ComponentGateway for Memory {
 struct Breaking {
     rest: Vec<u8>,
     left: usize,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for Breaking {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl AsyncRead for Breaking {

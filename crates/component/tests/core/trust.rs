@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use hyper_util::rt::TokioIo;
 use rhyzome_component::fake::{FakeDriver, Options};
 use rhyzome_component::join::{self, JoinError, Joining, identity_folder};
+use rhyzome_model::Digest;
 use rhyzome_model::component::{ComponentKind, HostFacts};
 use rhyzome_model::job::Outcome;
 use rhyzome_pki::client::{ClientCertificate, component_config, dial, joining_config};
@@ -138,6 +140,39 @@ async fn a_revoked_components_open_stream_ends_within_two_seconds() {
     let renewal = EnrollmentClient::new(as_component(&site, &me).await);
     let renewal = { renewal }.renew(pb::RenewRequest { csr }).await;
     assert_eq!(refused(renewal), Some(Refusal::Revoked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_component_gets_no_more_of_an_image() {
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let id = site.join(folder.path(), ComponentKind::Libvirt).await;
+    // More than fits into what is on its way.
+    let bytes = vec![1; 32 << 20];
+    let digest = Digest::of(&bytes);
+    site.gateway.state().blobs.insert(digest, bytes);
+    let mut client = SessionClient::new(as_component(&site, &identity(folder.path())).await);
+    let request = pb::FetchBlobRequest {
+        digest: digest.to_string(),
+        offset: 0,
+    };
+    let mut stream = client
+        .fetch_blob(request)
+        .await
+        .expect("begun")
+        .into_inner();
+    stream.message().await.expect("a stream").expect("a chunk");
+    let dropped = site.gateway.state().dropped.clone();
+    assert_eq!(dropped.load(Ordering::Relaxed), 0);
+    site.gateway
+        .state()
+        .components
+        .get_mut(&id)
+        .expect("known")
+        .revoked = true;
+    let stopped = || (dropped.load(Ordering::Relaxed) == 1).then_some(());
+    let (_, took) = wait_for("the end of the stream", stopped).await;
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

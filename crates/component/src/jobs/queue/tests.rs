@@ -1,5 +1,7 @@
 use super::*;
 use crate::samples::{ensure, generation, job, remove, segment};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rhyzome_model::job::Action;
 
 fn job_of(work: Work) -> Job {
@@ -77,4 +79,95 @@ fn a_job_that_comes_again_runs_once() {
     assert_eq!(queue.put_job(again), Put::Runs);
     queue.finished(segment(1).id);
     assert_eq!(queue.start(), None);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put {
+        placement: u128,
+        job: u128,
+        generation: u64,
+    },
+    Repair {
+        placement: u128,
+    },
+    Start,
+    Finish {
+        which: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let put = (1..4_u128, 1..8_u128, 1..6_u64);
+    prop_oneof![
+        put.prop_map(|(placement, job, generation)| Step::Put {
+            placement,
+            job,
+            generation
+        }),
+        (1..4_u128).prop_map(|placement| Step::Repair { placement }),
+        Just(Step::Start),
+        (0..4_usize).prop_map(|which| Step::Finish { which }),
+    ]
+}
+
+/// What is begun, as a placement with the generation of its job.
+fn start(queue: &mut Queue) -> Option<(PlacementId, Option<u64>)> {
+    let (id, work) = queue.start()?;
+    let generation = waiting_generation(&work);
+    Some((id, generation))
+}
+
+proptest! {
+    /// One at a time for each placement, no more than the limit, always the generation that was taken
+    /// last, and in the end all is done.
+    #[test]
+    fn whatever_comes_is_done_one_at_a_time_and_the_last_that_was_taken(steps in vec(step(), 0..60)) {
+        let mut queue = Queue::new(2);
+        let mut running: Vec<PlacementId> = Vec::new();
+        let mut newest: HashMap<PlacementId, u64> = HashMap::new();
+        let began = |queue: &mut Queue, running: &mut Vec<PlacementId>,
+                         newest: &HashMap<PlacementId, u64>| {
+            let Some((id, generation)) = start(queue) else { return Ok(false) };
+            prop_assert!(!running.contains(&id), "two at once for one placement");
+            running.push(id);
+            prop_assert!(running.len() <= 2, "more at once than the limit");
+            if let Some(generation) = generation {
+                prop_assert_eq!(Some(&generation), newest.get(&id));
+            }
+            Ok(true)
+        };
+        for step in steps {
+            match step {
+                Step::Put { placement, job: number, generation: new } => {
+                    let placement = generation(new, segment(placement));
+                    // A job is about one placement in one generation.
+                    let number = number + (placement.id.0.as_u128() << 8) + (u128::from(new) << 4);
+                    let put = queue.put_job(job(number, ensure(&placement)));
+                    let waits = matches!(put, Put::Waits | Put::Replaces(_));
+                    if waits {
+                        newest.insert(placement.id, new);
+                    }
+                }
+                Step::Repair { placement } => queue.put(Work::Repair(segment(placement).id)),
+                Step::Start => {
+                    began(&mut queue, &mut running, &newest)?;
+                }
+                Step::Finish { which } if which < running.len() => {
+                    queue.finished(running.remove(which));
+                }
+                Step::Finish { .. } => {}
+            }
+            prop_assert_eq!(queue.running(), running.len());
+        }
+        loop {
+            let more = began(&mut queue, &mut running, &newest)?;
+            match running.pop() {
+                Some(id) => queue.finished(id),
+                None if !more => break,
+                None => {}
+            }
+        }
+        prop_assert!((1..4).all(|number| queue.idle(segment(number).id)), "something is left");
+    }
 }
