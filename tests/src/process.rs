@@ -98,9 +98,6 @@ impl Drop for Running {
             let _killed = self.child.kill();
             let _ended = self.child.wait();
         }
-        if std::thread::panicking() {
-            eprintln!("{}", tail(&self.name, &self.log));
-        }
     }
 }
 

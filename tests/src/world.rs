@@ -74,6 +74,8 @@ impl World {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             let runtime = builder.enable_all().build().expect("a runtime");
             runtime.block_on(test(&mut world));
+            // With it go the operator's connections, which the core would wait for.
+            drop(runtime);
             world.end();
         };
         if let Err(panic) = std::thread::scope(|scope| scope.spawn(inside).join()) {
@@ -190,6 +192,7 @@ impl World {
         let state = self.core_state();
         let text = format!(
             "grpc_bind = \"{CORE}:{CORE_PORT}\"\nstate_dir = \"{}\"\n\
+             log.level = \"info,rhyzome_api::outermost=warn\"\n\
              [site]\nname = \"world\"\ndomain = \"world.test\"\nseed = \"end to end\"\n",
             state.display()
         );
