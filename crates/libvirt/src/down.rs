@@ -18,6 +18,8 @@ use crate::settings::{Libvirt, Settings};
 
 /// How long a guest without a record is asked to stop.
 const ASKED: Duration = Duration::from_secs(20);
+/// A guest that is only just booting does not feel the power button: it is pressed again.
+const AGAIN: Duration = Duration::from_secs(3);
 const FORCED: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -74,6 +76,7 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
     if purge {
         for path in [
             settings.instances(),
+            settings.segments(),
             settings.blobs(),
             settings.embed_root(),
             settings.state.join("no-kvm"),
@@ -108,37 +111,40 @@ async fn stop_all(settings: &Settings, hypervisor: &Hypervisor) -> Result<(), Do
             .map_err(DownError::Libvirt)
     };
     let began = Instant::now();
-    let mut limits = HashMap::new();
-    for seen in list().await? {
-        limits.insert(seen.uuid, began + note_stop(settings, &seen)?);
-        hypervisor
-            .press_power_button(seen.uuid)
-            .await
-            .map_err(DownError::Libvirt)?;
-    }
+    let mut limits: HashMap<Uuid, Instant> = HashMap::new();
+    let mut pressed: HashMap<Uuid, Instant> = HashMap::new();
     let mut forced: HashMap<Uuid, Instant> = HashMap::new();
     loop {
         let left = list().await?;
         if left.is_empty() {
             return Ok(());
         }
-        for seen in &left {
-            let over = limits
-                .get(&seen.uuid)
-                .is_none_or(|limit| *limit <= Instant::now());
-            if over && !forced.contains_key(&seen.uuid) {
+        for Seen { uuid, .. } in &left {
+            let limit = match limits.get(uuid) {
+                Some(limit) => *limit,
+                None => began + note_stop(settings, *uuid)?,
+            };
+            limits.insert(*uuid, limit);
+            if Instant::now() < limit {
+                if pressed
+                    .get(uuid)
+                    .is_none_or(|since| since.elapsed() > AGAIN)
+                {
+                    hypervisor
+                        .press_power_button(*uuid)
+                        .await
+                        .map_err(DownError::Libvirt)?;
+                    pressed.insert(*uuid, Instant::now());
+                }
+            } else if !forced.contains_key(uuid) {
                 hypervisor
-                    .destroy(seen.uuid)
+                    .destroy(*uuid)
                     .await
                     .map_err(DownError::Libvirt)?;
-                forced.insert(seen.uuid, Instant::now());
+                forced.insert(*uuid, Instant::now());
             }
         }
-        if left.iter().any(|seen| {
-            forced
-                .get(&seen.uuid)
-                .is_some_and(|since| since.elapsed() > FORCED)
-        }) {
+        if forced.values().any(|since| since.elapsed() > FORCED) {
             return Err(DownError::StillThere(left.len()));
         }
         tokio::time::sleep(LOOK).await;
@@ -146,8 +152,8 @@ async fn stop_all(settings: &Settings, hypervisor: &Hypervisor) -> Result<(), Do
 }
 
 /// Writes down that a guest is stopped on purpose, and says how long it may take.
-fn note_stop(settings: &Settings, seen: &Seen) -> Result<Duration, DownError> {
-    let folder = settings.instances().join(seen.uuid.to_string());
+fn note_stop(settings: &Settings, uuid: Uuid) -> Result<Duration, DownError> {
+    let folder = settings.instances().join(uuid.to_string());
     let Some(mut record) = Record::read(&folder) else {
         return Ok(ASKED);
     };

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
-use rhyzome_hostnet::{Holder, Port, Ports, Role, SegmentError, segment};
+use rhyzome_hostnet::{Holder, Port, Ports, Role};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::instance::{InstancePlacement, Power};
 use rhyzome_model::job::Action;
-use rhyzome_model::network::SegmentPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
@@ -22,6 +21,7 @@ use crate::host;
 use crate::hypervisor::Hypervisor;
 use crate::instances::{self, Instances, Slot, from_disk, from_libvirt, ports_of};
 use crate::record::{Phase, Record, boot_id};
+use crate::segments::Segments;
 use crate::settings::{Libvirt, Settings};
 
 /// The most of a console that an action returns.
@@ -31,7 +31,7 @@ const MOST_CONSOLE: u32 = 1 << 20;
 pub struct LibvirtDriver {
     settings: Settings,
     instances: Arc<Instances>,
-    holder: Holder,
+    segments: Segments,
     changes: tokio::sync::Mutex<UnboundedReceiver<PlacementRef>>,
     supervisor: JoinHandle<()>,
 }
@@ -78,17 +78,28 @@ impl LibvirtDriver {
             slots: Mutex::default(),
         });
         instances.load()?;
-        let supervisor = tokio::spawn(instances::supervise(instances.clone(), inbox));
-        Ok(Self {
-            settings,
-            instances,
+        let segments = Segments {
             holder: Holder {
                 role: Role::Hypervisor,
                 mark,
             },
+            folder: settings.segments(),
+        };
+        let supervisor = tokio::spawn(instances::supervise(instances.clone(), inbox));
+        Ok(Self {
+            settings,
+            instances,
+            segments,
             changes: tokio::sync::Mutex::new(changed),
             supervisor,
         })
+    }
+
+    /// Waits until no call of libvirt is under way that an interrupted workflow left behind.
+    pub async fn idle(&self) {
+        for slot in self.instances.all() {
+            drop(slot.work().await);
+        }
     }
 
     async fn instance_found(
@@ -153,67 +164,12 @@ impl LibvirtDriver {
         Ok(phase && rules)
     }
 
-    async fn ports(&self) -> Result<Vec<Port>, DriverError> {
-        let failed =
-            |error| DriverError::transient("the port rules could not be read").with_source(error);
-        // Where the rules themselves were changed, no port is as it should be.
-        match self.instances.ports.check().await.map_err(failed)? {
-            Some(why) => {
-                tracing::warn!(why, "the port rules are not as they should be");
-                Ok(Vec::new())
-            }
-            None => self.instances.ports.list().await.map_err(failed),
-        }
-    }
-
     /// Accounts for a guest that ended a moment ago, so that a report does not show it running.
     async fn settle(&self, slot: &Slot) -> Option<Record> {
         if let Err(error) = self.instances.settle(slot).await {
             tracing::warn!(instance = %slot.id, error = error.chain(), "an instance could not be looked after");
         }
         slot.record()
-    }
-
-    async fn segments(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
-        let mut found = Vec::new();
-        for held in segment::list(self.holder).await.map_err(from_segment)? {
-            let spec = accepted.iter().find_map(|placement| match &placement.spec {
-                PlacementSpec::Segment(spec) if placement.id == held.placement => {
-                    Some((placement.generation, spec))
-                }
-                _ => None,
-            });
-            let difference = match spec {
-                Some((_, spec)) => segment::check(held.network, spec.mtu, self.holder)
-                    .await
-                    .map_err(from_segment)?,
-                None => Some(String::new()),
-            };
-            found.push(Found {
-                placement: PlacementRef {
-                    id: held.placement,
-                    kind: PlacementKind::Segment,
-                    resource: held.network.0,
-                    network: Some(held.network),
-                },
-                generation: spec.map_or(0, |(generation, _)| generation),
-                observed: difference.is_none().then_some(Observed::Segment),
-            });
-        }
-        Ok(found)
-    }
-
-    async fn ensure_segment(
-        &self,
-        placement: &Placement,
-        spec: &SegmentPlacement,
-        progress: &Progress,
-    ) -> Result<Observed, DriverError> {
-        progress.step("making the segment's bridge");
-        segment::ensure(spec.network, placement.id, spec.mtu, self.holder)
-            .await
-            .map_err(from_segment)?;
-        Ok(Observed::Segment)
     }
 
     async fn ensure_instance(
@@ -228,15 +184,6 @@ impl LibvirtDriver {
             .await?;
         Ok(Observed::Instance(observed))
     }
-}
-
-fn from_segment(error: SegmentError) -> DriverError {
-    let make = if error.is_permanent() {
-        DriverError::permanent
-    } else {
-        DriverError::transient
-    };
-    make("the segment is not as it should be").with_source(error)
 }
 
 fn unsupported(kind: PlacementKind) -> DriverError {
@@ -268,7 +215,10 @@ impl Driver for LibvirtDriver {
         progress: &Progress,
     ) -> Result<Observed, DriverError> {
         match &placement.spec {
-            PlacementSpec::Segment(spec) => self.ensure_segment(placement, spec, progress).await,
+            PlacementSpec::Segment(spec) => {
+                progress.step("making the segment's bridge");
+                self.segments.ensure(placement, spec).await
+            }
             PlacementSpec::Instance(spec) => self.ensure_instance(placement, spec, progress).await,
             other => Err(unsupported(other.kind())),
         }
@@ -278,16 +228,15 @@ impl Driver for LibvirtDriver {
         match target.kind {
             PlacementKind::Segment => {
                 progress.step("letting go of the segment's bridge");
-                segment::remove(NetworkId(target.resource), self.holder)
-                    .await
-                    .map_err(from_segment)
+                self.segments.remove(NetworkId(target.resource)).await
             }
             PlacementKind::Instance => {
                 self.instances
                     .remove(InstanceId(target.resource), progress)
                     .await
             }
-            other => Err(unsupported(other)),
+            // Never made here, so there is nothing.
+            PlacementKind::Network | PlacementKind::Lease | PlacementKind::Peer => Ok(()),
         }
     }
 
@@ -307,8 +256,8 @@ impl Driver for LibvirtDriver {
     }
 
     async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
-        let mut found = self.segments(accepted).await?;
-        let ports = self.ports().await?;
+        let mut found = self.segments.inventory(accepted).await?;
+        let ports = self.instances.rules().await?;
         for slot in self.instances.all() {
             if let Some(record) = self.settle(&slot).await {
                 let accepted = accepted
@@ -349,12 +298,7 @@ impl Driver for LibvirtDriver {
 
     async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
         match &placement.spec {
-            PlacementSpec::Segment(spec) => {
-                let difference = segment::check(spec.network, spec.mtu, self.holder)
-                    .await
-                    .map_err(from_segment)?;
-                Ok(difference.is_none().then_some(Observed::Segment))
-            }
+            PlacementSpec::Segment(spec) => self.segments.look(placement, spec).await,
             PlacementSpec::Instance(spec) => {
                 let Ok(slot) = self.instances.known(spec.instance) else {
                     return Ok(None);
@@ -362,7 +306,7 @@ impl Driver for LibvirtDriver {
                 let Some(record) = self.settle(&slot).await else {
                     return Ok(None);
                 };
-                let ports = self.ports().await?;
+                let ports = self.instances.rules().await?;
                 Ok(self
                     .instance_found(&slot, &record, Some(placement), &ports)
                     .await?

@@ -73,10 +73,11 @@ fn without_libvirt(settings: &Settings) -> Accelerator {
 }
 
 /// There is no virtlogd to write logs through, and consoles are not written by QEMU but read by us.
+/// Images have no owner to remember: they are open to all.
 /// libvirt's own mount namespaces for guests cannot take along a file in the place of a device.
 fn configure(path: &Path, hidden: bool) -> io::Result<()> {
-    let mut text =
-        String::from("# Written by rhyzome-libvirt at each start.\nstdio_handler = \"file\"\n");
+    let mut text = String::from("# Written by rhyzome-libvirt at each start.\n");
+    text.push_str("stdio_handler = \"file\"\nremember_owner = 0\n");
     if hidden {
         text.push_str("namespaces = []\n");
     }

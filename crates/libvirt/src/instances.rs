@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_component::DriverError;
-use rhyzome_hostnet::Ports;
+use rhyzome_hostnet::{Port, Ports};
 use rhyzome_model::placement::PlacementRef;
 use rhyzome_model::{Digest, InstanceId, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
@@ -57,6 +57,8 @@ pub struct Slot {
     pub id: InstanceId,
     pub folder: PathBuf,
     busy: tokio::sync::Mutex<()>,
+    /// Held while libvirt starts the guest, which an interrupted workflow does not interrupt.
+    starting: Arc<tokio::sync::Mutex<()>>,
     record: Mutex<Option<Record>>,
     recorder: Mutex<Option<Arc<Recorder>>>,
     signs: Mutex<Signs>,
@@ -88,6 +90,7 @@ impl Slot {
             record: Mutex::new(Record::read(&folder)),
             folder,
             busy: tokio::sync::Mutex::default(),
+            starting: Arc::default(),
             recorder: Mutex::default(),
             signs: Mutex::default(),
             woken: Notify::new(),
@@ -103,8 +106,11 @@ impl Slot {
         lock(&self.record).clone()
     }
 
+    /// Has the instance for oneself, after all that an interrupted workflow left under way.
     pub async fn work(&self) -> BusyGuard<'_, ()> {
-        self.busy.lock().await
+        let working = self.busy.lock().await;
+        drop(self.starting.lock().await);
+        working
     }
 
     /// Whether nobody works on it.
@@ -192,6 +198,18 @@ impl Instances {
         };
         let records = self.all().into_iter().filter_map(|slot| slot.record());
         records.flat_map(blobs).flatten().collect()
+    }
+
+    /// The ports that are as they should be: none where the rules themselves were changed.
+    pub async fn rules(&self) -> Result<Vec<Port>, DriverError> {
+        let failed =
+            |error| DriverError::transient("the port rules could not be read").with_source(error);
+        if let Some(why) = self.ports.check().await.map_err(failed)? {
+            // Where no port was ever needed there is no table.
+            tracing::debug!(why, "the port rules are not as they should be");
+            return Ok(Vec::new());
+        }
+        self.ports.list().await.map_err(failed)
     }
 
     /// The domain of an instance, if it has one.

@@ -19,6 +19,7 @@ pub mod hypervisor;
 mod instances;
 mod record;
 mod restart;
+mod segments;
 pub mod settings;
 
 pub use configuration::Configuration;

@@ -67,6 +67,10 @@ impl Settings {
         self.state.join("images")
     }
 
+    pub fn segments(&self) -> PathBuf {
+        self.state.join("segments")
+    }
+
     pub fn instances(&self) -> PathBuf {
         self.state.join("instances")
     }

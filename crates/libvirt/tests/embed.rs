@@ -2,6 +2,9 @@
 //! and port rules, each test in a process and a network namespace of its own. Needs root.
 
 #[cfg(test)]
+#[path = "embed/contract.rs"]
+mod contract;
+#[cfg(test)]
 #[path = "embed/guest.rs"]
 mod guest;
 #[cfg(test)]

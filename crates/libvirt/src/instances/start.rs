@@ -9,6 +9,7 @@ use super::{Instances, Slot, from_libvirt, lock, now};
 use crate::console;
 use crate::domain::{Domain, DomainMark, Files, spec_hash};
 use crate::ending::Signs;
+use crate::hypervisor::HypervisorError;
 use crate::record::{Phase, Record, Started};
 
 /// The ports that an instance's interfaces are.
@@ -62,7 +63,17 @@ impl Instances {
         slot.keep(&record)?;
         slot.record_console()?.starts(now()).await;
         *lock(&slot.signs) = Signs::default();
-        if let Err(error) = self.hypervisor.start(domain.to_xml()).await
+        let (hypervisor, xml) = (self.hypervisor.clone(), domain.to_xml());
+        let starting = slot.starting.clone().lock_owned().await;
+        let start = tokio::spawn(async move {
+            let started = hypervisor.start(xml).await;
+            drop(starting);
+            started
+        });
+        let started = start.await.unwrap_or(Err(HypervisorError::Ended {
+            operation: "starting the domain",
+        }));
+        if let Err(error) = started
             && self.domain(slot).await?.is_none()
         {
             return Err(DriverError::transient("the guest could not be started").with_source(error));

@@ -1,6 +1,7 @@
 //! The task that watches over all instances: events leave their signs, and whoever ended is looked
 //! after. A tick is the net under lost events and the clock of restarts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +9,22 @@ use rhyzome_model::InstanceId;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::MissedTickBehavior;
 
-use super::{Instances, Slot, lock, now};
+use super::{Instances, Slot, lock, now, ports_of};
 use crate::hypervisor::event::{Event, What};
 use crate::record::Phase;
 
 const TICK: Duration = Duration::from_millis(250);
 /// Every so many ticks libvirt is asked what runs.
 const NET: u32 = 20;
+/// Every so many ticks the port rules are looked at.
+const RULES: u32 = 40;
 
 /// Runs until the events end, which is when the hypervisor's handle is dropped.
 pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<Event>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0;
+    let mut unruly = HashSet::new();
     loop {
         tokio::select! {
             event = events.recv() => match event {
@@ -36,6 +40,9 @@ pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<
                 }
                 if ticks % NET == 0 {
                     look_for_ended(&instances).await;
+                }
+                if ticks % RULES == 0 {
+                    look_for_unruly(&instances, &mut unruly).await;
                 }
             }
         }
@@ -94,6 +101,40 @@ async fn look_for_ended(instances: &Arc<Instances>) {
         let phase = lock(&slot.record).as_ref().map(|record| record.phase);
         if phase == Some(Phase::Running) && !is_running {
             look_after(instances, slot);
+        }
+    }
+}
+
+/// Tells of running guests whose port rules somebody took away, once until they are there again.
+async fn look_for_unruly(instances: &Arc<Instances>, known: &mut HashSet<InstanceId>) {
+    let running: Vec<_> = instances
+        .all()
+        .into_iter()
+        .filter(|slot| slot.is_idle())
+        .filter_map(|slot| slot.record())
+        .filter(|record| record.phase == Phase::Running && !record.wanted.interfaces.is_empty())
+        .collect();
+    if running.is_empty() {
+        known.clear();
+        return;
+    }
+    let ports = match instances.rules().await {
+        Ok(ports) => ports,
+        Err(error) => {
+            tracing::warn!(error = error.chain(), "the port rules cannot be looked at");
+            return;
+        }
+    };
+    for record in running {
+        let id = record.wanted.instance;
+        if ports_of(&record.wanted)
+            .iter()
+            .all(|port| ports.contains(port))
+        {
+            known.remove(&id);
+        } else if known.insert(id) {
+            tracing::warn!(instance = %id, "the port rules of a running guest are not as they should be");
+            let _ = instances.changes.send(record.reference());
         }
     }
 }

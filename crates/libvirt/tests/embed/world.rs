@@ -159,18 +159,27 @@ impl World {
         NetworkId(Uuid::from_u128(0x77))
     }
 
-    pub async fn segment(&self, driver: &LibvirtDriver) {
+    pub fn segment_placement(&self) -> Placement {
         let spec = SegmentPlacement {
             network: Self::network(),
             project: "default".parse().unwrap(),
             name: "lan".parse().unwrap(),
             mtu: 1420,
         };
-        let placement = Placement {
+        Placement {
             id: PlacementId(Uuid::from_u128(0x78)),
             generation: 1,
             spec: PlacementSpec::Segment(spec),
-        };
+        }
+    }
+
+    /// As somebody does who clears all rules of the host.
+    pub async fn take_rules_away(&self) {
+        Ports::of(self.settings.mark()).remove_all().await.unwrap();
+    }
+
+    pub async fn segment(&self, driver: &LibvirtDriver) {
+        let placement = self.segment_placement();
         assert_eq!(
             driver.ensure(&placement, &Progress::new().0).await.unwrap(),
             Observed::Segment

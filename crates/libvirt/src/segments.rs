@@ -1,0 +1,131 @@
+//! The segments of this host: bridges, which the kernel keeps, and the generation of each, which it has
+//! no place for.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use rhyzome_component::DriverError;
+use rhyzome_hostnet::segment::Held;
+use rhyzome_hostnet::{Holder, SegmentError, segment};
+use rhyzome_model::NetworkId;
+use rhyzome_model::network::SegmentPlacement;
+use rhyzome_model::placement::{
+    Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
+};
+
+use crate::instances::from_disk;
+
+pub struct Segments {
+    pub holder: Holder,
+    /// A file a segment, named by its network, with the generation that it was brought to.
+    pub folder: PathBuf,
+}
+
+fn failed(error: SegmentError) -> DriverError {
+    let make = if error.is_permanent() {
+        DriverError::permanent
+    } else {
+        DriverError::transient
+    };
+    make("the segment is not as it should be").with_source(error)
+}
+
+impl Segments {
+    fn note(&self, network: NetworkId) -> PathBuf {
+        self.folder.join(network.to_string())
+    }
+
+    /// 0 where it is not known.
+    fn generation(&self, network: NetworkId) -> u64 {
+        let text = fs::read_to_string(self.note(network)).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    pub async fn ensure(
+        &self,
+        placement: &Placement,
+        spec: &SegmentPlacement,
+    ) -> Result<Observed, DriverError> {
+        let (have, asked) = (self.generation(spec.network), placement.generation);
+        let held = self.held(spec.network).await?;
+        if asked < have && held.is_some_and(|held| held.placement == placement.id) {
+            let text = "is older than what was accepted before";
+            return Err(DriverError::permanent(format!(
+                "generation {asked} {text}: {have}"
+            )));
+        }
+        segment::ensure(spec.network, placement.id, spec.mtu, self.holder)
+            .await
+            .map_err(failed)?;
+        let write = || {
+            fs::create_dir_all(&self.folder)?;
+            let new = self.note(spec.network).with_extension("new");
+            fs::write(&new, asked.to_string())?;
+            fs::rename(new, self.note(spec.network))
+        };
+        write()
+            .map_err(|error| from_disk("the segment's generation could not be written", error))?;
+        Ok(Observed::Segment)
+    }
+
+    pub async fn remove(&self, network: NetworkId) -> Result<(), DriverError> {
+        segment::remove(network, self.holder)
+            .await
+            .map_err(failed)?;
+        match fs::remove_file(self.note(network)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(from_disk(
+                "the segment's generation could not be removed",
+                error,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it is, where it is as its spec says.
+    pub async fn look(
+        &self,
+        placement: &Placement,
+        spec: &SegmentPlacement,
+    ) -> Result<Option<Observed>, DriverError> {
+        if self.generation(spec.network) != placement.generation {
+            return Ok(None);
+        }
+        let difference = segment::check(spec.network, spec.mtu, self.holder)
+            .await
+            .map_err(failed)?;
+        Ok(difference.is_none().then_some(Observed::Segment))
+    }
+
+    pub async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
+        let mut found = Vec::new();
+        for held in segment::list(self.holder).await.map_err(failed)? {
+            let spec = accepted.iter().find_map(|placement| match &placement.spec {
+                PlacementSpec::Segment(spec) if placement.id == held.placement => {
+                    Some((placement, spec))
+                }
+                _ => None,
+            });
+            let observed = match spec {
+                Some((placement, spec)) => self.look(placement, spec).await?,
+                None => None,
+            };
+            found.push(Found {
+                placement: PlacementRef {
+                    id: held.placement,
+                    kind: PlacementKind::Segment,
+                    resource: held.network.0,
+                    network: Some(held.network),
+                },
+                generation: self.generation(held.network),
+                observed,
+            });
+        }
+        Ok(found)
+    }
+
+    async fn held(&self, network: NetworkId) -> Result<Option<Held>, DriverError> {
+        let held = segment::list(self.holder).await.map_err(failed)?;
+        Ok(held.into_iter().find(|held| held.network == network))
+    }
+}
