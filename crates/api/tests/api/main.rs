@@ -3,6 +3,7 @@
 
 mod binary;
 mod definition;
+mod edge;
 mod events;
 mod idempotency;
 mod images;

@@ -9,7 +9,7 @@ use rhyzome_model::component::ComponentKind;
 use rhyzome_model::job::{FailureKind, Outcome, Task};
 use rhyzome_model::placement::Observed;
 
-use crate::site::{Running, Site, ensure, network, segment, setup, wait_for};
+use super::site::{Running, Site, ensure, network, segment, setup, wait_for};
 
 fn linux() -> Arc<FakeDriver> {
     FakeDriver::linux(Options::default()).expect("a fake")

@@ -23,7 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
-use crate::site::{Running, Site, ensure, network, wait_for};
+use super::site::{Running, Site, ensure, network, wait_for};
 
 async fn channel(site: &Site, config: rustls::ClientConfig) -> Channel {
     let address = site.address.to_string();

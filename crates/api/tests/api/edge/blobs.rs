@@ -11,7 +11,7 @@ use rhyzome_model::job::FailureKind;
 use rhyzome_model::{Digest, Size};
 use tempfile::TempDir;
 
-use crate::site::{Site, setup};
+use super::site::{Site, setup};
 
 struct Fetching {
     site: Site,

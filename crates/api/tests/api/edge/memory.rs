@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::grpc::{
+use rhyzome_api::grpc::{
     BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
     SessionId, SessionStanding, Standing,
 };
