@@ -16,10 +16,7 @@ pub fn checks() -> Vec<Check> {
         ),
     ];
     let ruleset = ruleset();
-    let drops = ruleset
-        .as_ref()
-        .map(|ruleset| drop_policies(ruleset))
-        .unwrap_or_default();
+    let drops = ruleset.as_ref().map(drop_policies).unwrap_or_default();
     checks.push(bridge_calls(
         &sysctl("net/bridge/bridge-nf-call-iptables"),
         &drops,
