@@ -4,7 +4,11 @@
 //! themselves both happen where the processor shows no virtualization, and guests then hang at their
 //! first instruction.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde::{Deserialize, Serialize};
+
+const DEVICE: &str = "/dev/kvm";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +45,8 @@ pub struct Evidence {
     pub device: Result<(), String>,
     /// `vmx` or `svm`, where the processor has it.
     pub processor_flag: Option<&'static str>,
+    /// Whether others than root may use the device, which guests do not run as; or what to do.
+    pub permission: Result<(), String>,
     /// Whether libvirt has domains of type `kvm`, or what it says.
     pub libvirt: Result<(), String>,
 }
@@ -82,6 +88,9 @@ fn obstacle(evidence: &Evidence) -> Option<String> {
                 .to_owned(),
         );
     }
+    if let Err(why) = &evidence.permission {
+        return Some(why.clone());
+    }
     match &evidence.libvirt {
         Ok(()) => None,
         Err(why) => Some(format!("libvirt has no domains of type kvm: {why}")),
@@ -96,14 +105,34 @@ pub fn processor_flag(cpuinfo: &str) -> Option<&'static str> {
         .find(|flag| flags.split_whitespace().any(|word| word == *flag))
 }
 
-/// Whether the device opens as an accelerator needs it. Starts nothing on it.
-pub fn device() -> Result<(), String> {
-    std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .map(drop)
-        .map_err(|error| error.to_string())
+impl Evidence {
+    /// What the host itself shows, without asking libvirt and without starting anything.
+    pub fn of_host() -> Self {
+        let device = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(DEVICE)
+            .map_err(|error| error.to_string());
+        let mode = std::fs::metadata(DEVICE).map_or(0, |metadata| metadata.permissions().mode());
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        Self {
+            device: device.map(drop),
+            processor_flag: processor_flag(&cpuinfo),
+            permission: permission(mode),
+            libvirt: Ok(()),
+        }
+    }
+}
+
+/// Guests run as a user whose group may use the device, which the host's udev sees to.
+fn permission(mode: u32) -> Result<(), String> {
+    if mode & 0o060 == 0o060 || mode & 0o006 == 0o006 {
+        return Ok(());
+    }
+    let help = "chgrp kvm /dev/kvm && chmod 660 /dev/kvm";
+    Err(format!(
+        "only root may use /dev/kvm, and guests do not run as root: {help}"
+    ))
 }
 
 #[cfg(test)]
@@ -118,6 +147,7 @@ mod tests {
                 Err("no such file".to_owned())
             },
             processor_flag: flag.then_some("svm"),
+            permission: Ok(()),
             libvirt: if libvirt {
                 Ok(())
             } else {
@@ -172,5 +202,20 @@ mod tests {
             processor_flag("flags\t\t: fpu svm_lock sse\nbugs: svm\n"),
             None
         );
+    }
+
+    #[test]
+    fn a_device_for_root_alone_is_of_no_use_to_guests() {
+        assert_eq!(permission(0o20_660), Ok(()));
+        assert_eq!(permission(0o20_666), Ok(()));
+        let evidence = Evidence {
+            device: Ok(()),
+            processor_flag: Some("vmx"),
+            permission: permission(0o20_600),
+            libvirt: Ok(()),
+        };
+        let choice = choose(Wanted::Auto, &evidence);
+        assert_eq!(choice.accelerator, Accelerator::Qemu);
+        assert!(choice.why.contains("chmod 660"), "{choice:?}");
     }
 }

@@ -63,13 +63,7 @@ pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
 
 /// What will be chosen, as far as it can be known before libvirt is asked.
 fn without_libvirt(settings: &Settings) -> Accelerator {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let evidence = Evidence {
-        device: accelerator::device(),
-        processor_flag: accelerator::processor_flag(&cpuinfo),
-        libvirt: Ok(()),
-    };
-    accelerator::choose(settings.accelerator, &evidence).accelerator
+    accelerator::choose(settings.accelerator, &Evidence::of_host()).accelerator
 }
 
 /// There is no virtlogd to write logs through, and consoles are not written by QEMU but read by us.

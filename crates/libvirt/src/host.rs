@@ -22,12 +22,7 @@ pub async fn choose_accelerator(
     settings: &Settings,
     hypervisor: &Hypervisor,
 ) -> Result<Choice, HypervisorError> {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let mut evidence = Evidence {
-        device: accelerator::device(),
-        processor_flag: accelerator::processor_flag(&cpuinfo),
-        libvirt: Ok(()),
-    };
+    let mut evidence = Evidence::of_host();
     let choice = accelerator::choose(settings.accelerator, &evidence);
     // libvirt is asked only where the answer counts: asking makes it probe.
     if choice.accelerator == accelerator::Accelerator::Kvm {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rhyzome_model::instance::{InstanceObserved, InstancePlacement, InstanceState};
@@ -141,7 +142,12 @@ impl Record {
     /// Replaces the record as a whole: a reader or a crash sees the old one or the new one.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let new = folder.join("record.new");
-        let mut file = File::create(&new)?;
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
         fs::rename(new, folder.join("record.json"))

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// How much one of the two files holds: together at most 1 MiB.
@@ -37,6 +38,8 @@ impl Ring {
         File::options()
             .append(true)
             .create(true)
+            // What guests say is for the operator and, through the core, for their owners.
+            .mode(0o600)
             .open(&self.path)?
             .write_all(bytes)
     }

@@ -156,6 +156,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
+    fn any_metadata_is_a_mark_or_none(text in "<?placement[ a-z0-9='\"/>:&;-]{0,60}|\\PC{0,40}") {
+        let _ = DomainMark::parse(&text);
+    }
+
+    #[test]
     fn any_command_line_is_refused_or_reads_back_as_it_was(text in any::<String>()) {
         let mut spec = spec(ImageFormat::Pvh, 0);
         spec.command_line.clone_from(&text);
