@@ -6,11 +6,13 @@
 mod dhcp;
 mod random;
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hello::cmdline::{Network, Settings};
 use hello::page::Mac;
 use smoltcp::iface::{Config, Interface, PollResult, Route, SocketSet, SocketStorage};
+use smoltcp::socket::Socket;
+use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
@@ -115,6 +117,7 @@ impl Stack {
 
     /// Sends and receives what there is. Returns whether a socket may have changed.
     pub fn poll(&mut self) -> bool {
+        self.card.opening.set(opening(&self.sockets));
         let result = self
             .interface
             .poll(now(), &mut self.card, &mut self.sockets);
@@ -130,6 +133,7 @@ impl Stack {
 
     /// How often to look, with connections open or without.
     pub fn pace(&self, busy: bool) -> Pace {
+        let busy = busy || !self.card.opening.is_empty();
         match (self.card.interrupts, busy) {
             (false, _) => Pace::Polling,
             (true, true) => Pace::Busy,
@@ -285,6 +289,17 @@ impl Stack {
             say!("net: gateway {gateway}");
         }
     }
+}
+
+/// Who has been answered, and has not answered yet.
+fn opening(sockets: &SocketSet<'static>) -> impl Iterator<Item = SocketAddr> {
+    sockets.iter().filter_map(|(_, socket)| match socket {
+        Socket::Tcp(socket) if socket.state() == State::SynReceived => {
+            let from = socket.remote_endpoint()?;
+            Some(SocketAddr::new(from.addr.into(), from.port))
+        }
+        Socket::Tcp(_) | Socket::Dhcpv4(_) => None,
+    })
 }
 
 fn now() -> Instant {

@@ -1,5 +1,6 @@
 //! A virtio network card (VIRTIO 1.2, 5.1) as a device of smoltcp. One queue each way, no offloads.
 
+use hello::opening::Opening;
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
@@ -57,6 +58,8 @@ pub struct Card {
     mtu: u16,
     /// Whether it interrupts when packets arrive.
     pub interrupts: bool,
+    /// Whose repeated SYNs are dropped.
+    pub opening: Opening,
 }
 
 impl Found {
@@ -106,6 +109,7 @@ impl Found {
             most_mtu: mtu,
             mtu,
             interrupts,
+            opening: Opening::default(),
         })
     }
 }
@@ -162,7 +166,16 @@ impl phy::Device for Card {
         if !self.may_send() {
             return None;
         }
-        let returned = self.receive.take()?;
+        let returned = loop {
+            let returned = self.receive.take()?;
+            let frame = self.receive.buffer(returned.index);
+            let frame = frame.get(HEADER..returned.len).unwrap_or_default();
+            if self.opening.admits(frame) {
+                break returned;
+            }
+            self.receive.offer(returned.index, BUFFER);
+            self.receive.wake(RECEIVE);
+        };
         let received = Received {
             queue: &mut self.receive,
             index: returned.index,
