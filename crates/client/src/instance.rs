@@ -6,16 +6,11 @@ use reqwest::Method;
 use rhyzome_model::Name;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::resource::{Instance, InstanceSummary, InstanceWhy};
-use serde::Serialize;
+use rhyzome_wire::request::Stop;
 
 use crate::{Collection, Error};
 
 pub type Instances = Collection<InstanceSummary, Instance, InstanceSpec>;
-
-#[derive(Serialize)]
-struct Stop {
-    force: bool,
-}
 
 impl Instances {
     pub async fn start(&self, name: &Name, wait: Option<Duration>) -> Result<Instance, Error> {

@@ -55,6 +55,14 @@ pub struct JoinToken {
     pub url: String,
 }
 
+/// How an instance is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stop {
+    /// At once, without asking the guest.
+    pub force: bool,
+}
+
 /// Who the caller is and what the site is, for a client to greet with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Site {

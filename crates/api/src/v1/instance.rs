@@ -7,9 +7,9 @@ use rhyzome_model::Name;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::resource::{Instance, InstanceSummary, InstanceWhy};
 use rhyzome_wire::Page;
-use rhyzome_wire::request::{Create, Update};
+use rhyzome_wire::request::{Create, Stop, Update};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,14 +29,6 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(reboot))
         .routes(routes!(console))
         .routes(routes!(why))
-}
-
-/// How an instance is stopped.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Stop {
-    /// At once, without asking the guest.
-    force: bool,
 }
 
 /// How much of a console.
