@@ -54,13 +54,6 @@ pub async fn apply(commands: Vec<Value>) -> Result<(), NftError> {
 
 /// Lists a table; none where there is no such.
 pub async fn list(family: &str, table: &str) -> Result<Option<Listing>, NftError> {
-    if !tables()
-        .await?
-        .iter()
-        .any(|(f, name)| f == family && name == table)
-    {
-        return Ok(None);
-    }
     match call(&["-j", "-s", "list", "table", family, table], "").await {
         Ok(answer) => Ok(Some(Listing(objects(&answer)?))),
         Err(NftError::Refused(why)) if why.contains("No such file or directory") => Ok(None),
@@ -104,6 +97,8 @@ fn objects(answer: &str) -> Result<Vec<Value>, NftError> {
 async fn call(arguments: &[&str], input: &str) -> Result<String, NftError> {
     let mut child = Command::new("nft")
         .args(arguments)
+        // Its refusals are read.
+        .env("LC_ALL", "C")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,3 +1,5 @@
+//! Namespaces, links, addresses and routes.
+
 use rhyzome_hostnet::link::{Change, Route};
 use rhyzome_hostnet::{Links, Namespace, sysctl};
 

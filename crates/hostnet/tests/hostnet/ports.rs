@@ -1,3 +1,5 @@
+//! Port rules, from the side of a stranger who tries to get through, and of an honest instance.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use rhyzome_hostnet::ports::link_local;

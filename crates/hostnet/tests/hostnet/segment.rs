@@ -1,3 +1,5 @@
+//! Segments: who holds them, and what of the host can be reached through them.
+
 use rhyzome_hostnet::segment::{self, Held};
 use rhyzome_hostnet::{Holder, Links, Role, SegmentError, nft, sysctl};
 use rhyzome_model::network::bridge_name;

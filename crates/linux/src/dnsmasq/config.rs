@@ -12,6 +12,9 @@ use crate::layout::SEGMENT_LINK;
 
 /// How long a client may use its address before it asks again.
 const LEASE_TIME: &str = "1h";
+/// The same for IPv6: shorter, as dnsmasq holds an IPv6 address for the system that had it (by DUID), and
+/// another one on the same interface waits until that is over. Long enough for a router to be restarted.
+const LEASE_TIME_IPV6: &str = "10m";
 /// Seconds between router advertisements, and how long one holds.
 const ADVERTISEMENT: (u32, u32) = (60, 1800);
 
@@ -80,7 +83,7 @@ pub(super) fn text(spec: &NetworkPlacement, folder: &Path, upstream: &[IpAddr]) 
             spec.ipv4.netmask()
         ),
         format!(
-            "dhcp-range={},static,{},{LEASE_TIME}",
+            "dhcp-range={},static,{},{LEASE_TIME_IPV6}",
             spec.ipv6.network(),
             spec.ipv6.prefix_len()
         ),
@@ -141,7 +144,9 @@ impl Files {
                 ..
             } = lease;
             // Writing to a String cannot fail.
-            let _ = writeln!(dhcp, "{mac},{ipv4},[{ipv6}],{hostname}");
+            // The interface counts, whatever system on it says of itself: one that starts from a
+            // network or is installed anew has another id and the same address.
+            let _ = writeln!(dhcp, "{mac},id:*,{ipv4},[{ipv6}],{hostname}");
             let _ = writeln!(dns, "{ipv4} {hostname}.{} {hostname}", spec.domain);
             let _ = writeln!(dns, "{ipv6} {hostname}.{} {hostname}", spec.domain);
         }

@@ -45,7 +45,7 @@ struct Host<'a> {
 impl<'a> Host<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let mut fields = line.split(',');
-        let (mac, ipv4) = (fields.next()?, fields.next()?);
+        let (mac, _any_id, ipv4) = (fields.next()?, fields.next()?, fields.next()?);
         let ipv6 = fields.next()?.trim_start_matches('[').trim_end_matches(']');
         Some(Self {
             mac,
@@ -60,8 +60,8 @@ impl<'a> Host<'a> {
 mod tests {
     use super::*;
 
-    const WEB: &str = "52:54:00:00:00:02,10.1.2.2,[fd00::2],web\n";
-    const DB: &str = "52:54:00:00:00:03,10.1.2.3,[fd00::3],db\n";
+    const WEB: &str = "52:54:00:00:00:02,id:*,10.1.2.2,[fd00::2],web\n";
+    const DB: &str = "52:54:00:00:00:03,id:*,10.1.2.3,[fd00::3],db\n";
     const RECORD: &str = "1800000000 52:54:00:00:00:02 10.1.2.2 web *\n\
                           1800000000 52:54:00:00:00:03 10.1.2.3 db *\n\
                           duid 00:01:00:01\n\
@@ -91,10 +91,9 @@ mod tests {
         );
         check(&both, WEB, &["10.1.2.2", "fd00::2"]);
         check(&both, "", &[]);
-        let moved = format!("{WEB}52:54:00:00:00:09,10.1.2.3,[fd00::3],db\n");
+        let moved = format!("{WEB}52:54:00:00:00:09,id:*,10.1.2.3,[fd00::3],db\n");
         check(&both, &moved, &["10.1.2.2", "fd00::2"]);
-        let swapped =
-            "52:54:00:00:00:02,10.1.2.3,[fd00::3],web\n52:54:00:00:00:03,10.1.2.2,[fd00::2],db\n";
+        let swapped = "52:54:00:00:00:02,id:*,10.1.2.3,[fd00::3],web\n52:54:00:00:00:03,id:*,10.1.2.2,[fd00::2],db\n";
         check(&both, swapped, &[]);
     }
 

@@ -62,13 +62,21 @@ fn dhcp_parse(message: &[u8]) -> Option<Bound> {
 
 /// Asks for an IPv4 address until one is acknowledged; none where nobody offers any.
 pub async fn dhcp(instance: &Place, mac: MacAddr) -> Option<Bound> {
+    dhcp_as(instance, mac, 1).await
+}
+
+/// Asks as one of several systems on the same interface, which call themselves differently (RFC 2132,
+/// option 61).
+pub async fn dhcp_as(instance: &Place, mac: MacAddr, system: u8) -> Option<Bound> {
+    let id = [61, 3, 255, 0, system];
     instance
         .run(move || async move {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 68)).await.unwrap();
             socket.bind_device(Some(b"eth0")).unwrap();
             socket.set_broadcast(true).unwrap();
-            let offer = dhcp_ask(&socket, dhcp_message(mac, 1, &[])).await?;
-            let mut wanted = vec![50, 4];
+            let offer = dhcp_ask(&socket, dhcp_message(mac, 1, &id)).await?;
+            let mut wanted = id.to_vec();
+            wanted.extend([50, 4]);
             wanted.extend(offer.address.octets());
             wanted.extend([54, 4]);
             wanted.extend(&offer.options[&54]);

@@ -8,7 +8,7 @@ use rhyzome_hostnet::{Links, sysctl};
 use rhyzome_model::MacAddr;
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 
-use crate::client::{A, AAAA, Answer, PTR, configure, dhcp, dhcp6, resolve};
+use crate::client::{A, AAAA, Answer, PTR, configure, dhcp, dhcp_as, dhcp6, resolve};
 use crate::site::{instance, lease, network, on_a_site};
 
 #[test]
@@ -183,6 +183,21 @@ fn an_address_that_moves_is_free_for_its_new_owner_at_once() {
             new_spec.ipv4
         );
         assert_eq!(dhcp6(&third, moved_spec.mac).await, Some(new_spec.ipv6));
+    });
+}
+
+#[test]
+fn another_system_on_the_same_interface_gets_the_same_ipv4_address() {
+    on_a_site(|site| async move {
+        let (network, spec) = network(1);
+        let (web, web_spec) = lease(&spec, 17, "web");
+        site.ensure(&network).await.unwrap();
+        site.ensure(&web).await.unwrap();
+        let instance = instance(&spec, web_spec.mac).await;
+        for system in 1..=3 {
+            let bound = dhcp_as(&instance, web_spec.mac, system).await;
+            assert_eq!(bound.expect("an address").address, web_spec.ipv4);
+        }
     });
 }
 
