@@ -133,4 +133,16 @@ mod tests {
         );
         check(|c| c.cpus = Some(0), &["cpus"]);
     }
+
+    #[test]
+    fn no_default_is_somebodys_server_and_no_two_keys_share_a_variable() {
+        assert_eq!(rhyzome_settings::audit::<Configuration>(), []);
+    }
+
+    #[test]
+    fn every_key_is_explained_with_its_default() {
+        let page = include_str!("../../../docs/configuration.md");
+        let findings = rhyzome_settings::audit_page::<Configuration>("rhyzome-libvirt", page);
+        assert_eq!(findings, []);
+    }
 }

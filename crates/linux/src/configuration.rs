@@ -161,4 +161,16 @@ mod tests {
         assert_eq!(loaded.upstream_dns, [IpAddr::from([192, 0, 2, 1])]);
         assert_eq!(loaded.public_address.as_deref(), Some("router.example.org"));
     }
+
+    #[test]
+    fn no_default_is_somebodys_server_and_no_two_keys_share_a_variable() {
+        assert_eq!(rhyzome_settings::audit::<Configuration>(), []);
+    }
+
+    #[test]
+    fn every_key_is_explained_with_its_default() {
+        let page = include_str!("../../../docs/configuration.md");
+        let findings = rhyzome_settings::audit_page::<Configuration>("rhyzome-linux", page);
+        assert_eq!(findings, []);
+    }
 }

@@ -1,10 +1,15 @@
 //! Checks on a program's configuration struct itself, for its tests: what
-//! would trouble every user of it, whatever they wrote.
+//! would trouble every user of it, whatever they wrote; and on the page that
+//! tells them what they can write.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
+
+mod page;
+
+pub use page::audit_page;
 
 use crate::layers::variable;
 use crate::{Settings, tree};
@@ -16,8 +21,16 @@ pub enum Finding {
     SameVariable { first: String, second: String },
     /// A default names a server that is not this machine.
     ForeignServer { key: String, host: String },
-    /// `PATHS`, `SECRETS` or `MEANT` speaks of a key that there is not.
+    /// `PATHS`, `SECRETS`, `MEANT` or the page for operators speaks of a key that there is not.
     NoSuchKey { key: String },
+    /// The page for operators does not say what a key is for.
+    Undocumented { key: String },
+    /// The page says another default.
+    OtherDefault {
+        key: String,
+        default: String,
+        said: String,
+    },
 }
 
 /// All mistakes in a struct; none is right.

@@ -32,7 +32,7 @@ mod tree;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use audit::{Finding, audit};
+pub use audit::{Finding, audit, audit_page};
 pub use loader::{Loaded, Loader};
 pub use path::PathKind;
 pub use problem::{Errors, Origin, Problem};

@@ -5,11 +5,14 @@
 //! * [`source`]: sizes, names and openings of Rust files, and what may not stand in them.
 //! * [`script`]: shell scripts run strictly and can be executed.
 //! * [`text`]: what no file may contain: unfinished work, paths of one machine.
+//! * [`lessons`] and [`readme`]: tests and commands that the documents name are there.
 //!
 //! Each check is a function from text to findings; only this file touches the disk.
 
 mod arrows;
+mod lessons;
 mod manifest;
+mod readme;
 mod script;
 mod source;
 mod text;
@@ -78,6 +81,7 @@ pub fn run(root: &Path) -> anyhow::Result<bool> {
     for path in &files {
         findings.extend(check_file(root, path)?);
     }
+    findings.extend(check_documents(root)?);
     findings.sort();
     for finding in &findings {
         println!("{finding}");
@@ -112,6 +116,24 @@ fn check_file(root: &Path, path: &str) -> anyhow::Result<Vec<Finding>> {
             .mode();
         findings.extend(script::check(path, &content, mode));
     }
+    Ok(findings)
+}
+
+/// What documents say of the rest of the repository.
+fn check_documents(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let read = |path: &str| {
+        fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
+    };
+    let mut findings = lessons::check(&read(lessons::PAGE)?, |path| read(path).ok());
+    let runs = |path: &str| {
+        fs::metadata(root.join(path))
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    findings.extend(readme::check(
+        &read(readme::PAGE)?,
+        &read(readme::CI)?,
+        runs,
+    ));
     Ok(findings)
 }
 

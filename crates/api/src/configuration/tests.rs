@@ -104,3 +104,15 @@ fn what_others_called_a_key_is_understood() {
     check(&["tls.ca=x"], &["authority.cert"]);
     check(&["disable_authz=true"], &["authorization"]);
 }
+
+#[test]
+fn no_default_is_somebodys_server_and_no_two_keys_share_a_variable() {
+    assert_eq!(rhyzome_settings::audit::<Configuration>(), []);
+}
+
+#[test]
+fn every_key_is_explained_with_its_default() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let findings = rhyzome_settings::audit_page::<Configuration>("rhyzome-api", page);
+    assert_eq!(findings, []);
+}

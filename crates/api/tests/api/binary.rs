@@ -96,6 +96,50 @@ fn a_certificate_and_a_key_that_do_not_fit_are_told_before_anything_begins() {
     assert!(!state.exists(), "something was begun");
 }
 
+/// Defect 6: the HTTP half began while the other half died of missing files. Both ports are taken here,
+/// so whoever tried to listen before all was checked would complain of a port.
+#[test]
+fn no_port_is_asked_for_before_all_is_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [http, grpc] = taken
+        .each_ref()
+        .map(|listener| listener.local_addr().expect("an address"));
+    let settings = |more: &[&str]| {
+        let mut command = program(&[]);
+        let state = folder.path().join("state").display().to_string();
+        for setting in [
+            format!("state_dir={state}"),
+            format!("http_bind={http}"),
+            format!("grpc_bind={grpc}"),
+        ] {
+            command.args(["--set", &setting]);
+        }
+        command.args(more.iter().flat_map(|setting| ["--set", setting]));
+        command.output().expect("the program runs")
+    };
+    for half in ["tls", "authority"] {
+        let (cert, key) = (
+            format!("{half}.cert=/nowhere/a.cert"),
+            format!("{half}.key=/nowhere/a.key"),
+        );
+        let output = settings(&[&cert, &key]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains("/nowhere/a.cert") && told.contains("/nowhere/a.key"),
+            "{told}"
+        );
+        assert!(!told.contains("listen"), "{told}");
+    }
+    // With all in order, it is the port that is complained of: this test can fail.
+    let told = text(&settings(&[]).stderr);
+    assert!(
+        told.contains("listen") && told.contains("http_bind"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let output = run(&["--config", "/nowhere/api.toml"]);

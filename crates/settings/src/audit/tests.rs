@@ -57,3 +57,27 @@ fn each_flaw_of_a_struct_is_found() {
         ]
     );
 }
+
+/// Defect 8: what a key was for stood nowhere.
+#[test]
+fn each_key_that_a_page_does_not_explain_is_found() {
+    let page = "# Keys\n\n## `other`\n\n| `a.b` | `1` | Of another program. |\n\n\
+                ## `flawed`\n\n| key | default | what |\n| --- | --- | --- |\n\
+                | `a_b` | `3` | How many. |\n| `jwks` | `https://user@id.example:8443/jwks` | |\n\
+                | `gone` | \u{2013} | What was. |\n\n## More\n\n| `here` | `[]` | Elsewhere. |\n";
+    let key = |key: &str| key.to_owned();
+    assert_eq!(
+        audit_page::<Flawed>("flawed", page),
+        [
+            Finding::Undocumented { key: key("a.b") },
+            Finding::OtherDefault {
+                key: key("a_b"),
+                default: "`2`".to_owned(),
+                said: "`3`".to_owned()
+            },
+            Finding::Undocumented { key: key("here") },
+            Finding::Undocumented { key: key("jwks") },
+            Finding::NoSuchKey { key: key("gone") },
+        ]
+    );
+}
