@@ -223,16 +223,59 @@ async fn down<P: Program>(settings: P::Settings, purge: bool) -> anyhow::Result<
     let _lock = lock(&state_dir)?;
     P::down(settings, purge).await?;
     if purge {
-        // The identity last: until then, `down --purge` can be repeated.
-        for folder in [state_dir.join("ledger"), identity_folder(&state_dir)] {
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error)
-                        .with_context(|| format!("{} could not be removed", folder.display()));
-                }
-                _ => {}
-            }
-        }
+        purge_state(&state_dir)?;
     }
     Ok(())
+}
+
+/// Removes what is not the driver's, and the folder where nothing else is in it.
+fn purge_state(state_dir: &Path) -> anyhow::Result<()> {
+    let fine = |removed: std::io::Result<()>, path: &Path| match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} could not be removed", path.display()))
+        }
+        _ => Ok(()),
+    };
+    // The identity last: until then, `down --purge` can be repeated.
+    for folder in [state_dir.join("ledger"), identity_folder(state_dir)] {
+        fine(std::fs::remove_dir_all(&folder), &folder)?;
+    }
+    let lock = state_dir.join("lock");
+    fine(std::fs::remove_file(&lock), &lock)?;
+    match std::fs::remove_dir(state_dir) {
+        // The operator put something there, or it is a mount point.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::ResourceBusy
+            ) =>
+        {
+            Ok(())
+        }
+        removed => fine(removed, state_dir),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_purge_leaves_what_is_not_ours_and_no_empty_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state_dir = folder.path().join("state");
+        for part in ["ledger/placements", "identity"] {
+            std::fs::create_dir_all(state_dir.join(part)).expect("a folder");
+        }
+        let held = lock(&state_dir).expect("a lock");
+        std::fs::write(state_dir.join("notes"), "the operator's").expect("a file");
+        purge_state(&state_dir).expect("a purge");
+        let left = std::fs::read_dir(&state_dir).expect("a folder").count();
+        assert_eq!(left, 1);
+        drop(held);
+        std::fs::remove_file(state_dir.join("notes")).expect("it is there");
+        purge_state(&state_dir).expect("a purge again");
+        assert!(!state_dir.exists());
+        purge_state(&state_dir).expect("where there is nothing, too");
+    }
 }

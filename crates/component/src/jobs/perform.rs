@@ -114,6 +114,11 @@ impl Performer {
                     }
                 }
                 let acted = self.driver.act(&target, &bounded(action)).await;
+                if acted.is_ok() {
+                    // Told before the outcome, so that who waits for that finds it. What is not as it
+                    // should be is found again, and repaired, by the next look at everything.
+                    let _done = self.look(target.id).await;
+                }
                 acted.map(|output| Outcome::Acted { output })
             }
         };

@@ -187,6 +187,31 @@ async fn a_crash_is_undone_as_the_restart_policy_says_and_reported() {
 }
 
 #[tokio::test]
+async fn what_an_action_changed_is_told_with_its_outcome() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Host::start(folder.path(), libvirt());
+    host.made(&[segment(1), instance(1)]).await;
+    let target = instance(1).reference();
+    let action = Action::Reboot;
+    host.jobs.put(job(1, Task::Act { target, action }));
+    let mut told = Vec::new();
+    wait_for("the outcome", || {
+        told.extend(host.reports.take());
+        told.iter()
+            .any(|message| matches!(message, FromComponent::Outcome(_)))
+    })
+    .await;
+    let reason = told.iter().find_map(|message| match message {
+        FromComponent::Changed {
+            observed: Observed::Instance(now),
+            ..
+        } => Some(now.reason.as_str()),
+        _ => None,
+    });
+    assert_eq!(reason, Some("rebooted"));
+}
+
+#[tokio::test]
 async fn an_action_is_done_once_whatever_comes_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = Host::start(folder.path(), libvirt());
