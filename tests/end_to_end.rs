@@ -6,6 +6,8 @@
 mod canary;
 #[path = "end_to_end/deletion.rs"]
 mod deletion;
+#[path = "end_to_end/forward.rs"]
+mod forward;
 #[path = "end_to_end/kills.rs"]
 mod kills;
 #[path = "end_to_end/power.rs"]
@@ -32,6 +34,7 @@ fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
         let tenants = tenants::settle(world, &operator).await;
         let devices = reach::a_peer_reaches_exactly_its_networks(world, &operator, &tenants).await;
         reach::a_peer_reaches_nothing_else(world, &tenants, &devices).await;
+        forward::the_command_line_reaches_an_instance_as_nobody(world, &tenants, &devices).await;
         segments::only_an_instance_as_itself_passes(world, &tenants).await;
         removal::nothing_passes_after_a_removal_is_answered(world, &operator, &tenants, &devices)
             .await;
@@ -40,6 +43,7 @@ fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
         power::an_instance_stops_starts_reboots_and_says_why_it_ended(world, &tenants, &devices)
             .await;
         power::a_crashed_instance_says_why(world, &tenants).await;
+        power::a_crashed_instance_is_started_again_if_it_should_be(world, &tenants, &devices).await;
         deletion::what_is_deleted_leaves_nothing(world, &operator, &tenants, &nothing).await;
     });
 }

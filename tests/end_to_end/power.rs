@@ -40,13 +40,8 @@ pub async fn an_instance_stops_starts_reboots_and_says_why_it_ended(
     assert!(asked.elapsed() < OBEYED);
     tunnel.fails_to_reach(address, 80).await;
     world.say("a stopped instance obeyed the power button");
-    assert_console(
-        world,
-        tenants,
-        db,
-        &["hello: version", "power: button pressed"],
-    )
-    .await;
+    writes(tenants, db, &["hello: version", "power: button pressed"]).await;
+    world.say("its console can be read");
 
     instances.start(db, Some(READY)).await.unwrap();
     let started = running(&alpha.scope, db).await;
@@ -84,18 +79,16 @@ fn observed(instance: &Instance) -> InstanceObserved {
     instance.status.observed.clone().unwrap()
 }
 
-async fn assert_console(world: &World, tenants: &[Tenant], instance: &Name, lines: &[&str]) {
-    let console = tenants[0]
-        .scope
-        .instance()
-        .console(instance, 1 << 16)
-        .await
-        .unwrap();
-    let text = String::from_utf8_lossy(&console);
-    for line in lines {
-        assert!(text.contains(line), "no {line:?} on the console: {text}");
-    }
-    world.say("its console can be read");
+/// Waits until an instance has written all of these to its console.
+async fn writes(tenants: &[Tenant], instance: &Name, lines: &[&str]) {
+    let instances = tenants[0].scope.instance();
+    let what = format!("{lines:?} on the console of {instance}");
+    wait_for(&what, READY, async || {
+        let console = instances.console(instance, 1 << 16).await.unwrap();
+        let text = String::from_utf8_lossy(&console);
+        lines.iter().all(|line| text.contains(line)).then_some(())
+    })
+    .await;
 }
 
 pub async fn a_crashed_instance_says_why(world: &World, tenants: &[Tenant]) {
@@ -106,6 +99,8 @@ pub async fn a_crashed_instance_says_why(world: &World, tenants: &[Tenant]) {
     wanted.restart = RestartPolicy::Never;
     instances.create(&frail, wanted, None).await.unwrap();
     let instance = running(&alpha.scope, &frail).await;
+
+    writes(tenants, &frail, &["http: listening"]).await;
 
     kill_guest(&instance);
     let crashed = wait_for("the crash is reported", READY, async || {
@@ -118,8 +113,32 @@ pub async fn a_crashed_instance_says_why(world: &World, tenants: &[Tenant]) {
         "a guest that was killed has crashed: {}",
         observed.reason
     ));
-    assert_console(world, tenants, &frail, &["hello: version"]).await;
+    assert!(observed.reason.contains("http: listening"), "{observed:?}");
     instances.delete(&frail, None, Some(READY)).await.unwrap();
+}
+
+pub async fn a_crashed_instance_is_started_again_if_it_should_be(
+    world: &World,
+    tenants: &[Tenant],
+    devices: &Devices,
+) {
+    let alpha = &tenants[0];
+    let web = &alpha.networks[0].instances[0];
+    assert_eq!(web.spec.restart, RestartPolicy::OnFailure);
+    kill_guest(web);
+    let restarted = wait_for("it is started again", READY, async || {
+        let instance = alpha.scope.instance().get(&web.meta.name).await.ok()?;
+        let observed = observed(&instance);
+        (observed.restarts == 1 && observed.state == InstanceState::Running).then_some(instance)
+    });
+    let restarted = restarted.await;
+    let tunnel = Tunnelled::start(&world.member, &devices.both);
+    let page = answer(&tunnel, &restarted).await;
+    assert_is(&page, web, &alpha.networks[0].network);
+    world.say(&format!(
+        "a crashed guest was started again: {}",
+        observed(&restarted).reason
+    ));
 }
 
 /// Kills the process of a guest, as the kernel does that has no memory left.
