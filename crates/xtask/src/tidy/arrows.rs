@@ -81,6 +81,11 @@ const ARROWS: &[Row] = &[
         ],
     ),
     ("xtask", &[]),
+    // Runs the programs, and speaks with them as their users do.
+    (
+        "end-to-end",
+        &["model", "wire", "client", "hostnet", "wireguard"],
+    ),
 ];
 
 /// What tests may use besides.
