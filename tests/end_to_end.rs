@@ -36,6 +36,10 @@ fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
         reach::a_peer_reaches_nothing_else(world, &tenants, &devices).await;
         forward::the_command_line_reaches_an_instance_as_nobody(world, &tenants, &devices).await;
         segments::only_an_instance_as_itself_passes(world, &tenants).await;
+        removal::a_network_that_is_taken_from_a_peer_is_out_of_reach(
+            world, &operator, &tenants, &devices,
+        )
+        .await;
         removal::nothing_passes_after_a_removal_is_answered(world, &operator, &tenants, &devices)
             .await;
         let operator =

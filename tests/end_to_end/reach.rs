@@ -35,7 +35,11 @@ pub async fn a_peer_reaches_exactly_its_networks(
     };
     let one = operator.add_peer(&alpha.project, "phone", &[lab.name()]);
     let both = operator.add_peer(&alpha.project, "laptop", &[lab.name(), attic.name()]);
-    let other = operator.add_peer(&beta.project, "phone", &[beta.networks[1].name()]);
+    let [other_lab, other_attic] = &beta.networks[..] else {
+        panic!("two networks")
+    };
+    let given = [other_lab.name(), other_attic.name()];
+    let other = operator.add_peer(&beta.project, "phone", &given);
 
     let tunnel = Tunnelled::start(&world.member, &one);
     reaches(&tunnel, &[lab]).await;
@@ -44,8 +48,8 @@ pub async fn a_peer_reaches_exactly_its_networks(
     reaches(&tunnel, &[lab, attic]).await;
     world.say("a peer with two networks reaches the instances of both");
     let tunnel = Tunnelled::start(&world.member, &other);
-    reaches(&tunnel, &[&beta.networks[1]]).await;
-    world.say("a peer of the other project reaches its instances");
+    reaches(&tunnel, &[other_lab, other_attic]).await;
+    world.say("a peer of the other project reaches its own, behind the same prefix too");
     Devices { one, both }
 }
 
@@ -80,6 +84,15 @@ pub async fn a_peer_reaches_nothing_else(world: &World, tenants: &[Tenant], devi
         panic!("two networks")
     };
     let foreign = [attic, &beta.networks[0], &beta.networks[1]];
+    assert_eq!(
+        lab.network.status.ipv4,
+        beta.networks[0].network.status.ipv4
+    );
+    assert!(
+        lab.addresses()
+            .iter()
+            .all(|own| !beta.networks[0].addresses().contains(own))
+    );
 
     let tunnel = Tunnelled::start(&world.member, &devices.one);
     for address in attic.addresses() {

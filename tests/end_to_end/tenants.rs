@@ -1,4 +1,5 @@
-//! Two projects with two networks each, with two instances each: the same names in both.
+//! Two projects with two networks each, with two instances each: the same names in both, and even the
+//! same prefixes for the first network.
 
 use std::net::IpAddr;
 
@@ -50,15 +51,21 @@ pub fn spec(network: &str, command_line: &str) -> InstanceSpec {
 /// Makes all of it, all at once, and waits until all is ready.
 pub async fn settle(world: &World, operator: &Operator) -> Vec<Tenant> {
     let mut tenants = Vec::new();
+    let mut labs = NetworkSpec::default();
     for project in ["alpha", "beta"] {
         let project = name(project);
         let scope = operator.add_project(&project).await;
         for network in ["lab", "attic"] {
-            let made = scope
-                .network()
-                .create(&name(network), NetworkSpec::default(), None)
-                .await;
-            made.unwrap();
+            let wanted = match network {
+                "lab" => labs.clone(),
+                _ => NetworkSpec::default(),
+            };
+            let made = scope.network().create(&name(network), wanted, None).await;
+            let made = made.unwrap();
+            if network == "lab" {
+                labs.ipv4 = Some(made.status.ipv4);
+                labs.ipv6 = Some(made.status.ipv6);
+            }
             for (instance, line) in [("web", TOLD), ("db", ASKS)] {
                 let instance = name(&format!("{instance}-{network}"));
                 scope

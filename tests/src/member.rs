@@ -123,10 +123,13 @@ impl Tunnelled {
     /// # Panics
     /// Where there is a network without a session.
     pub async fn sessions(&self) -> Vec<Instant> {
-        let stats = self.stats().await;
-        let now = Instant::now();
-        let age = |remote: &RemoteStats| remote.last_handshake.expect("a session");
-        stats.iter().map(|remote| now - age(remote)).collect()
+        self.run(async |tunnel| {
+            let stats = tunnel.stats().await;
+            let now = Instant::now();
+            let age = |remote: &RemoteStats| remote.last_handshake.expect("a session");
+            stats.peers.iter().map(|remote| now - age(remote)).collect()
+        })
+        .await
     }
 }
 

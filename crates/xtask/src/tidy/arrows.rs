@@ -82,10 +82,7 @@ const ARROWS: &[Row] = &[
     ),
     ("xtask", &[]),
     // Runs the programs, and speaks with them as their users do.
-    (
-        "end-to-end",
-        &["model", "wire", "client", "hostnet", "wireguard"],
-    ),
+    ("end-to-end", &["model", "client", "hostnet", "wireguard"]),
 ];
 
 /// What tests may use besides.
