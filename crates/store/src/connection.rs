@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::dialect::Dialect;
@@ -31,15 +31,17 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(url);
+        let failed = |source| Error::Open {
+            url: without_password(url),
+            source,
+        };
+        try_once(dialect, url).await.map_err(failed)?;
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.connections())
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
             .connect(&dialect.url(url))
             .await
-            .map_err(|source| Error::Open {
-                url: without_password(url),
-                source,
-            })?;
+            .map_err(failed)?;
         let store = Self {
             pool,
             dialect,
@@ -108,9 +110,38 @@ impl DerefMut for Tx {
     }
 }
 
+/// A pool tries again until its time is over, and then says that alone: a connection of our own says at
+/// once what is wrong.
+async fn try_once(dialect: Dialect, url: &str) -> std::result::Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect(&dialect.url(url)).await?;
+    dialect.prepare(&mut connection).await?;
+    connection.close().await
+}
+
 fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rfind('@')) {
         (Some((scheme, _)), Some(at)) => format!("{scheme}://…{}", &url[at..]),
         _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_at_once_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rhyzome.db");
+        std::fs::write(&path, "garbage\n".repeat(100)).unwrap();
+        let began = Instant::now();
+        let Err(Error::Open { source, .. }) =
+            Store::open(&format!("sqlite://{}", path.display())).await
+        else {
+            panic!("it was opened");
+        };
+        assert!(source.to_string().contains("not a database"), "{source}");
+        assert!(began.elapsed() < Duration::from_secs(10));
     }
 }
