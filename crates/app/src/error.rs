@@ -55,7 +55,7 @@ impl Error {
     }
 
     pub fn name_taken(what: &str, name: &dyn fmt::Display) -> Self {
-        Self::new(Kind::NameTaken, format!("there is a {what} {name} already")).at("name")
+        Self::new(Kind::NameTaken, format!("the {what} {name} exists already")).at("name")
     }
 
     /// A field of the request is wrong.

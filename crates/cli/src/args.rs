@@ -26,6 +26,7 @@ Environment:
   RHYZOME_TOKEN or RHYZOME_TOKEN_FILE     its token and
   RHYZOME_AUTHORITY_FILE                  its authority's certificate (PEM)
   RHYZOME_CONFIG                          the file with the contexts
+  RHYZOME_STATE                           as --state of `up` and `down`
   NO_COLOR                                no colours, ever
 
 Example:
@@ -108,6 +109,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)
 }
 
+/// The same, in whole seconds; a bare number is taken for seconds.
+pub fn seconds(text: &str) -> Result<u32, String> {
+    let seconds = match text.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => duration(text)?.as_secs(),
+    };
+    u32::try_from(seconds).map_err(|_| format!("{text:?} is too long"))
+}
+
 /// `on` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
@@ -157,10 +167,84 @@ mod tests {
         check(&Args::command(), "");
     }
 
+    /// The words of a line as a shell takes them, up to where the shell's own begins.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        let end = words
+            .iter()
+            .position(|w| [">", "|", "&&"].contains(&w.as_str()));
+        words.truncate(end.unwrap_or(words.len()));
+        words
+    }
+
+    #[test]
+    fn every_example_is_a_command_line() {
+        fn check(command: &clap::Command, tried: &mut usize) {
+            let after = command.get_after_long_help().or(command.get_after_help());
+            let after = after.map(ToString::to_string).unwrap_or_default();
+            let whole = after.replace("\\\n", "");
+            let (_, examples) = whole.split_once("Example:").unwrap_or_default();
+            let lines = examples.lines().filter_map(|line| line.strip_prefix("  "));
+            for line in lines {
+                let line = line.trim_start_matches("sudo ");
+                let line = line.split("| ").last().unwrap_or_default();
+                if let Err(e) = Args::try_parse_from(words(line)) {
+                    panic!("{line}: {e}");
+                }
+                *tried += 1;
+            }
+            command.get_subcommands().for_each(|sub| check(sub, tried));
+        }
+        let mut tried = 0;
+        check(&Args::command(), &mut tried);
+        assert!(tried > 50, "only {tried} examples were found");
+    }
+
+    /// Each `rhyzome …` in the documents, as far as its words name commands.
+    #[test]
+    fn the_documents_speak_of_commands_that_are_there() {
+        let documents = [
+            include_str!("../../../README.md"),
+            include_str!("../../../ARCHITECTURE.md"),
+            include_str!("../../../docs/configuration.md"),
+        ];
+        let code = documents
+            .iter()
+            .flat_map(|text| text.split('`').skip(1).step_by(2));
+        let lines = code.flat_map(str::lines);
+        let spoken: Vec<&str> = lines
+            .filter_map(|line| line.strip_prefix("rhyzome "))
+            .collect();
+        assert!(spoken.len() > 5, "{spoken:?}");
+        for line in spoken {
+            let mut at = Args::command();
+            for word in line.split_whitespace() {
+                if !at.has_subcommands() || word.starts_with('-') {
+                    break;
+                }
+                let Some(next) = at.find_subcommand(word) else {
+                    panic!("there is no command `rhyzome {line}`");
+                };
+                at = next.clone();
+            }
+        }
+    }
+
     #[test]
     fn a_time_has_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!((seconds("2m"), seconds("45")), (Ok(120), Ok(45)));
+        assert!(seconds("9999999h").is_err());
         for wrong in [
             "",
             "5",

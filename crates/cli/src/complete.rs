@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::CompletionCandidate;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+use rhyzome_model::component::ComponentKind;
 
 use crate::args::Global;
 use crate::context::File;
@@ -79,6 +80,30 @@ names_of! {
     images = |session| session.scope.image();
     instances = |session| session.scope.instance();
     ssh_keys = |session| session.scope.ssh_key();
+}
+
+pub fn hypervisors() -> Vec<CompletionCandidate> {
+    components_where(|kind| kind == ComponentKind::Libvirt)
+}
+
+pub fn routers() -> Vec<CompletionCandidate> {
+    components_where(|kind| kind != ComponentKind::Libvirt)
+}
+
+fn components_where(fits: impl Fn(ComponentKind) -> bool) -> Vec<CompletionCandidate> {
+    ask(async |session: Session<'_>| {
+        let rows = session.client.component().list(200, None).await?.items;
+        let fitting = rows.into_iter().filter(|row| fits(row.kind));
+        Ok(fitting.map(|row| row.meta.name.to_string()).collect())
+    })
+}
+
+/// The newest jobs.
+pub fn jobs() -> Vec<CompletionCandidate> {
+    ask(async |session: Session<'_>| {
+        let rows = session.scope.job().list(30, None).await?.items;
+        Ok(rows.into_iter().map(|job| job.id.to_string()).collect())
+    })
 }
 
 fn ask<F>(names: impl FnOnce(Session<'static>) -> F) -> Vec<CompletionCandidate>

@@ -63,7 +63,7 @@ pub struct Token {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, args = ["label", "remove_label"])]
+#[group(id = "change", required = true, multiple = true, args = ["label", "remove_label"])]
 pub struct Update {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::components))]
     name: Name,
@@ -218,7 +218,7 @@ impl Thing for Component {
         let known = facts
             .details
             .iter()
-            .map(|(key, value)| vec![Cell::new(key), Cell::new(value)]);
+            .map(|(key, value)| vec![Cell::new(key.replace('_', " ")), Cell::new(value)]);
         details.section("details", &["WHAT", "VALUE"], known.collect())
     }
 }

@@ -85,7 +85,7 @@ pub enum Failure {
 impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Client(rhyzome_client::Error::Url { .. }) => 2,
             Self::NoKey { .. } => 3,
             Self::PeerHere { .. } | Self::PeerElsewhere { .. } => 4,
             Self::Client(error) => match error.problem().map(|problem| problem.status) {

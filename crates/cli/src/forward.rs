@@ -70,7 +70,7 @@ impl Forward {
                     .into_iter()
                     .map(|local| (local, to))
                     .collect();
-                (tunnel::read(path)?, wanted)
+                (tunnel::read(path, to.ip())?, wanted)
             }
             (Some(_), None) => {
                 return Err(Failure::Usage(
@@ -88,7 +88,7 @@ impl Forward {
         for (local, remote) in wanted {
             listeners.push(listen(local, remote).await?);
         }
-        let tunnel = tunnel::start(&config, CONNECT).await?;
+        let tunnel = tunnel::start(cx, &config, CONNECT).await?;
         for listener in &listeners {
             announce(cx, listener)?;
         }

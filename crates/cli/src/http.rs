@@ -70,7 +70,7 @@ impl Http {
         let deadline = Instant::now() + self.timeout;
         let goal = self.goal(cx).await?;
         let tunnel = loop {
-            match tunnel::start(&goal.config, CONNECT.min(deadline - Instant::now())).await {
+            match tunnel::start(cx, &goal.config, CONNECT.min(deadline - Instant::now())).await {
                 Err(Failure::Tunnel(tunnel::Error::Silent(_))) if self.again(deadline) => {}
                 other => break other?,
             }
@@ -98,7 +98,7 @@ impl Http {
                 rooted(&self.path)
             };
             return Ok(Goal {
-                config: tunnel::read(config)?,
+                config: tunnel::read(config, address.ip())?,
                 address,
                 host,
                 path,

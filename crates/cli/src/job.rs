@@ -1,10 +1,12 @@
 //! `rhyzome job …`
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use rhyzome_model::job::JobState;
 use rhyzome_model::resource::Job;
 use rhyzome_model::{JobId, Timestamp};
 
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::table::Tone;
 use crate::output::{Cell, Details, Row, Thing, time};
@@ -23,7 +25,7 @@ Example:
     #[command(after_help = "Example:\n  rhyzome job show 019a9d3c-6c52-7b5e-8a53-0d4c9f2f6b11")]
     Show {
         /// As in `rhyzome job list`.
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = ArgValueCandidates::new(complete::jobs))]
         id: JobId,
     },
 }

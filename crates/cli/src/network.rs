@@ -56,7 +56,7 @@ pub struct Create {
     #[arg(long)]
     egress: bool,
     /// The component that is its router; by default one that the core chooses.
-    #[arg(long, value_name = "COMPONENT", add = ArgValueCandidates::new(complete::components))]
+    #[arg(long, value_name = "COMPONENT", add = ArgValueCandidates::new(complete::routers))]
     router: Option<Name>,
     #[command(flatten)]
     wait: WaitArgs,

@@ -24,6 +24,9 @@ const ACKNOWLEDGED: WaitArgs = WaitArgs {
     timeout: Duration::from_secs(60),
 };
 
+/// After how long people are told what is waited for.
+const SILENCE: Duration = Duration::from_secs(2);
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the instance {0} is in no network")]
@@ -46,6 +49,12 @@ pub enum Error {
     NoDeviceName(String),
     #[error("{} is not a WireGuard configuration that can be used here", .path.display())]
     Config { path: PathBuf, source: ConfigError },
+    #[error("{address} is in none of the networks of {}: {networks}", .path.display())]
+    Outside {
+        path: PathBuf,
+        address: IpAddr,
+        networks: String,
+    },
     #[error("the tunnel cannot be started")]
     Start(#[source] StartError),
     #[error("{0}")]
@@ -111,8 +120,8 @@ pub struct Way {
     pub dns_name: String,
 }
 
-/// Reads a configuration from a file.
-pub fn read(path: &Path) -> Result<ClientConfig, Failure> {
+/// Reads a configuration that leads to an address from a file.
+pub fn read(path: &Path, address: IpAddr) -> Result<ClientConfig, Failure> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|source: io::Error| Failure::Read {
         path: path.to_owned(),
@@ -122,14 +131,44 @@ pub fn read(path: &Path) -> Result<ClientConfig, Failure> {
         path: path.to_owned(),
         source,
     };
-    ClientConfig::parse(&text).map_err(|e| wrong(e).into())
+    let config = ClientConfig::parse(&text).map_err(wrong)?;
+    let reached = || config.peers.iter().flat_map(|peer| &peer.allowed_ips);
+    if !reached().any(|network| network.contains(&address)) {
+        let networks: Vec<String> = reached().map(ToString::to_string).collect();
+        let outside = Error::Outside {
+            path: path.to_owned(),
+            address,
+            networks: networks.join(", "),
+        };
+        return Err(outside.into());
+    }
+    Ok(config)
 }
 
-/// Starts a tunnel and waits until its endpoints have answered.
-pub async fn start(config: &ClientConfig, bound: Duration) -> Result<Tunnel, Failure> {
+/// Starts a tunnel and waits until its endpoints have answered; says so, where that takes a while.
+pub async fn start(cx: &Cx, config: &ClientConfig, bound: Duration) -> Result<Tunnel, Failure> {
     let tunnel = Tunnel::start(config).await.map_err(Error::Start)?;
-    tunnel.wait_handshake(bound).await.map_err(Error::Silent)?;
+    wait_handshake(cx, config, &tunnel, bound)
+        .await
+        .map_err(Error::Silent)?;
     Ok(tunnel)
+}
+
+async fn wait_handshake(
+    cx: &Cx,
+    config: &ClientConfig,
+    tunnel: &Tunnel,
+    bound: Duration,
+) -> Result<(), HandshakeError> {
+    let mut answered = std::pin::pin!(tunnel.wait_handshake(bound));
+    if let Ok(outcome) = tokio::time::timeout(SILENCE, &mut answered).await {
+        return outcome;
+    }
+    let endpoints = config.peers.iter().map(|peer| peer.endpoint.to_string());
+    let endpoints = endpoints.collect::<Vec<_>>().join(", ");
+    cx.output
+        .note(&format!("waiting for an answer of {endpoints}"));
+    answered.await
 }
 
 /// Finds the way to an instance through one of its networks.

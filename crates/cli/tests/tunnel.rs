@@ -96,8 +96,20 @@ fn an_endpoint_that_does_not_know_the_peer_is_said_to_be_silent() {
     let got = site.member(&args).output().unwrap();
     assert_eq!(got.status.code(), Some(1));
     let told = String::from_utf8_lossy(&got.stderr).into_owned();
+    let expect = "waiting for an answer of 192.0.2.1:51820\n\
+                  error: no handshake with the endpoint 192.0.2.1:51820 since the tunnel started";
+    assert!(told.starts_with(expect), "{told}");
+    // What the configuration cannot lead to is not waited for.
+    let elsewhere = [
+        "http",
+        "--config",
+        stranger.to_str().unwrap(),
+        "http://198.51.100.9/",
+    ];
+    let got = site.member(&elsewhere).output().unwrap();
+    let told = String::from_utf8_lossy(&got.stderr).into_owned();
     assert!(
-        told.starts_with("error: no handshake with the endpoint 192.0.2.1:51820"),
+        told.starts_with("error: 198.51.100.9 is in none of the networks of "),
         "{told}"
     );
 }

@@ -179,7 +179,7 @@ async fn a_problem_is_told_as_it_is_and_not_tried_again() {
         answer(
             "409 Conflict",
             "",
-            &problem(409, "name_taken", "there is a project lab already"),
+            &problem(409, "name_taken", "the project lab exists already"),
         ),
         answer("201 Created", "", &project("lab")),
     ])
@@ -191,7 +191,7 @@ async fn a_problem_is_told_as_it_is_and_not_tried_again() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Some("name_taken"));
-    assert_eq!(error.to_string(), "there is a project lab already");
+    assert_eq!(error.to_string(), "the project lab exists already");
     assert_eq!(server.heard().len(), 1);
 }
 

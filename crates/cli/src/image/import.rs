@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use rhyzome_model::image::ImageSpec;
 use rhyzome_model::{Digest, Name};
 use sha2::Digest as _;
@@ -20,7 +20,7 @@ const PIECE: usize = 256 << 10;
 #[derive(Debug, Args)]
 pub struct Import {
     /// A file, or an http or https URL.
-    #[arg(value_name = "PATH_OR_URL")]
+    #[arg(value_name = "PATH_OR_URL", value_hint = ValueHint::FilePath)]
     source: String,
     /// What to call it; by default what the file is called.
     #[arg(long, value_name = "NAME")]
@@ -35,7 +35,7 @@ pub struct Import {
     )]
     command_line: String,
     /// The initial RAM disk of a kernel: a file or a URL.
-    #[arg(long, value_name = "PATH_OR_URL")]
+    #[arg(long, value_name = "PATH_OR_URL", value_hint = ValueHint::FilePath)]
     initrd: Option<String>,
 }
 

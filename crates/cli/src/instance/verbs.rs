@@ -7,7 +7,7 @@ use rhyzome_model::instance::{InstanceSpec, Power, RestartPolicy};
 use rhyzome_model::resource::Instance;
 use rhyzome_model::{Name, Size};
 
-use crate::args::WaitArgs;
+use crate::args::{WaitArgs, seconds};
 use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{complete, wait};
@@ -34,11 +34,11 @@ pub struct Create {
     /// What happens when it ends by itself.
     #[arg(long, value_name = "POLICY", value_enum, default_value = "on-failure")]
     restart: Restart,
-    /// How many seconds a stop waits for the guest before it is forced.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    /// How long a stop waits for the guest before it is forced, like 20s or 2m.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = seconds)]
     stop_timeout: u32,
     /// The hypervisor it has to be on; by default one that the core chooses.
-    #[arg(long, value_name = "COMPONENT", add = ArgValueCandidates::new(complete::components))]
+    #[arg(long, value_name = "COMPONENT", add = ArgValueCandidates::new(complete::hypervisors))]
     host: Option<Name>,
     /// Do not start it.
     #[arg(long)]
@@ -68,8 +68,8 @@ pub struct Update {
     /// What happens when it ends by itself.
     #[arg(long, value_name = "POLICY", value_enum)]
     restart: Option<Restart>,
-    /// How many seconds a stop waits for the guest before it is forced.
-    #[arg(long, value_name = "SECONDS")]
+    /// How long a stop waits for the guest before it is forced, like 20s or 2m.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     stop_timeout: Option<u32>,
     #[command(flatten)]
     wait: WaitArgs,

@@ -1,5 +1,7 @@
 //! A thing's details: labels and values, then tables with a title.
 
+use std::collections::BTreeSet;
+
 use rhyzome_model::Timestamp;
 use rhyzome_model::resource::Meta;
 use rhyzome_model::status::{Condition, Phase};
@@ -74,7 +76,21 @@ impl Details {
 
     #[must_use]
     pub fn conditions(self, conditions: &[Condition], now: Timestamp) -> Self {
-        let rows = conditions.iter().map(|condition| {
+        // A peer has one on each of its networks' routers: what is the same is said once.
+        let said = |condition: &Condition| {
+            let Condition {
+                kind,
+                reason,
+                message,
+                ..
+            } = condition;
+            (kind.clone(), reason.clone(), message.clone())
+        };
+        let mut seen = BTreeSet::new();
+        let new = conditions
+            .iter()
+            .filter(|condition| seen.insert(said(condition)));
+        let rows = new.map(|condition| {
             let tone = if condition.holds {
                 Tone::Good
             } else {

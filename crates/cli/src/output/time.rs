@@ -17,7 +17,8 @@ pub fn ago(time: Timestamp, now: Timestamp) -> String {
     match millis {
         -2000..2000 => "just now".to_owned(),
         2000.. => format!("{} ago", span(millis)),
-        _ => format!("in {}", span(-millis)),
+        // A moment after "in 1h" was promised it is still an hour to people.
+        _ => format!("in {}", span(-millis + 500)),
     }
 }
 

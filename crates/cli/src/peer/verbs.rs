@@ -107,6 +107,11 @@ pub async fn update(
         spec
     };
     let look = || format!("`rhyzome peer show {name}` says how it is");
+    let before = peers.get(name).await?.spec.networks;
+    for network in remove.iter().filter(|network| !before.contains(network)) {
+        let output = session.output;
+        output.note(&format!("{name} did not reach {network} before"));
+    }
     let peer = wait::asked(peers.edit(name, change, None), look).await?;
     wait::ready(session, &peers, peer, args).await
 }

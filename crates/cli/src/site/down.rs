@@ -69,7 +69,7 @@ impl Down {
                 Some(choices) => choices,
                 None => Choices::make(None, Wishes::default())?,
             };
-            layout.link()?;
+            layout.bind()?;
             configuration::write(&layout, &choices)?;
             for (program, config) in [("rhyzome-libvirt", "libvirt"), ("rhyzome-linux", "linux")] {
                 take_down(&programs, program, &layout.config(config)).await?;
@@ -79,6 +79,9 @@ impl Down {
             }
         }
         end_guests(&layout).await?;
+        if real {
+            layout.unbind()?;
+        }
         if self.purge || !was_there {
             layout.remove()?;
             forget(cx, &layout)?;

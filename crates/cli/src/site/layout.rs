@@ -11,9 +11,10 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sha2::{Digest, Sha256};
 
 use super::Error;
@@ -21,10 +22,8 @@ use super::Error;
 /// Where root's site is by default.
 const OF_ROOT: &str = "/var/lib/rhyzome/site";
 
-/// The longest path of a state folder in bytes: a socket's path has 107 at most (unix(7)), and QEMU's
-/// monitor is the deepest one below. Longer ones are reached through a link in here.
-const LONGEST: usize = 32;
-const LINKS: &str = "/run/rhyzome-sites";
+/// Where other folders are reached from by a short path, which QEMU's user may pass through.
+const MOUNTS: &str = "/run/rhyzome-sites";
 
 /// The files of one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,11 +74,11 @@ impl Layout {
     }
 
     pub fn libvirt(&self) -> PathBuf {
-        self.short().join("libvirt")
+        self.bound().join("libvirt")
     }
 
     pub fn linux(&self) -> PathBuf {
-        self.short().join("linux")
+        self.bound().join("linux")
     }
 
     pub fn simulated(&self) -> PathBuf {
@@ -139,10 +138,13 @@ impl Layout {
         }
     }
 
-    /// The folder by a path that is short enough for the sockets below: its own, or a link's. It
-    /// follows from the folder's path, as names of what is made on this machine follow from it.
-    fn short(&self) -> PathBuf {
-        if self.root.as_os_str().len() <= LONGEST {
+    /// The folder by the path that the components know it by. Theirs has to be short, as a socket's path
+    /// has 107 bytes at most (unix(7)) and QEMU's monitor is deep below; and every user has to be able to
+    /// pass through it, as guests run as a user of their own. The usual folder is so; any other one is
+    /// bound to a path that is so. That follows from the folder's own path, as names of what is made on
+    /// this machine follow from it in turn.
+    fn bound(&self) -> PathBuf {
+        if self.root == Path::new(OF_ROOT) {
             return self.root.clone();
         }
         let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
@@ -150,46 +152,55 @@ impl Layout {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        Path::new(LINKS).join(word)
+        Path::new(MOUNTS).join(word)
     }
 
-    /// Sees to it that [`Layout::libvirt`] and [`Layout::linux`] lead into the folder. What is in `/run`
-    /// is gone after each start of the machine.
-    pub fn link(&self) -> Result<(), Error> {
-        let short = self.short();
-        if short == self.root || fs::read_link(&short).is_ok_and(|target| target == self.root) {
+    /// Sees to it that [`Layout::libvirt`] and [`Layout::linux`] lead into the folder. A mount is gone after
+    /// each start of the machine.
+    pub fn bind(&self) -> Result<(), Error> {
+        let bound = self.bound();
+        if is_same(&self.root, &bound) {
             return Ok(());
         }
-        self.unlink()?;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(LINKS)
-            .and_then(|()| symlink(&self.root, &short))
-            .map_err(Error::file(&short))
+        self.unbind()?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o755);
+        builder.create(&bound).map_err(Error::file(&bound))?;
+        let none = None::<&str>;
+        mount(Some(&self.root), &bound, none, MsFlags::MS_BIND, none)
+            .map_err(|errno| Error::file(&bound)(errno.into()))
     }
 
-    fn unlink(&self) -> Result<(), Error> {
-        let short = self.short();
-        if short == self.root {
+    /// Undoes [`Layout::bind`]; fine where it was not done.
+    pub fn unbind(&self) -> Result<(), Error> {
+        let bound = self.bound();
+        if bound == self.root {
             return Ok(());
         }
-        match fs::remove_file(&short) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::file(&short)(e)),
+        while umount2(&bound, MntFlags::MNT_DETACH).is_ok() {}
+        match fs::remove_dir(&bound) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::file(&bound)(e)),
             _ => {}
         }
-        // Fails where another site has its link there.
-        let _ = fs::remove_dir(LINKS);
+        // Fails where another site is bound there.
+        let _ = fs::remove_dir(MOUNTS);
         Ok(())
     }
 
     /// Removes the folder.
     pub fn remove(&self) -> Result<(), Error> {
-        self.unlink()?;
         match fs::remove_dir_all(&self.root) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::file(&self.root)(e)),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether two paths lead to one folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
     }
 }
 
@@ -236,15 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_reached_by_a_short_one() {
+    fn components_know_a_folder_by_a_short_path() {
         let of = |path: &str| Layout::of(Some(Path::new(path))).unwrap();
-        assert_eq!(of("/srv/site").libvirt(), Path::new("/srv/site/libvirt"));
+        assert_eq!(of(OF_ROOT).libvirt(), Path::new(OF_ROOT).join("libvirt"));
         let long = format!("/{}", "x".repeat(200));
         let short = of(&long).libvirt();
-        assert!(
-            short.starts_with(LINKS) && short.as_os_str().len() <= LONGEST + 8,
-            "{short:?}"
-        );
+        assert!(short.starts_with(MOUNTS), "{short:?}");
+        // What the components themselves allow.
+        assert!(short.as_os_str().len() <= 40, "{short:?}");
         assert_eq!(of(&format!("{long}/")).libvirt(), short);
         assert_ne!(of(&format!("{long}y")).libvirt(), short);
         assert_eq!(of(&long).api(), Path::new(&long).join("api"));

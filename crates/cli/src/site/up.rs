@@ -132,7 +132,7 @@ impl Up {
         }
         join::check(programs, real)?;
         if real {
-            layout.link()?;
+            layout.bind()?;
             if let Some(missing) = ["nft", "dnsmasq"]
                 .into_iter()
                 .find(|tool| !join::has_tool(tool))

@@ -97,7 +97,9 @@ impl Site {
         ]);
         command.args(["--bounding-set", "-all", "--inh-caps", "-all"]);
         command.arg(self.folder.path().join("rhyzome")).args(args);
-        command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
         command
     }
 

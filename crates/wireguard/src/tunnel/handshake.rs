@@ -63,16 +63,17 @@ impl std::error::Error for HandshakeError {}
 
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no handshake with the endpoint {} (", self.endpoint)?;
-        for (index, address) in self.addresses.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{address}")?;
+        let endpoint = self.endpoint.to_string();
+        write!(f, "no handshake with the endpoint {endpoint}")?;
+        let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        if addresses != [endpoint] {
+            write!(f, " ({})", addresses.join(", "))?;
         }
         match self.last {
-            Some(last) => write!(f, ") since {:.1}s ago", last.as_secs_f32()),
+            Some(last) => write!(f, " since {:.1}s ago", last.as_secs_f32()),
             None => write!(
                 f,
-                ") since the tunnel started {:.1}s ago",
+                " since the tunnel started {:.1}s ago",
                 self.running.as_secs_f32()
             ),
         }
