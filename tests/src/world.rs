@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rhyzome_hostnet::Mark;
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process::{self, Running};
 use crate::{Place, host, place, programs};
@@ -66,14 +67,21 @@ impl World {
     /// on the core's machine.
     ///
     /// # Panics
-    /// With what the test panicked with, and where something is left of the world.
+    /// With what the test panicked with, where it is interrupted, and where something is left of the
+    /// world.
     pub fn run(test: impl AsyncFnOnce(&mut World) + Send) {
         let inside = || {
             let mut world = World::new();
             world.core.enter();
             let mut builder = tokio::runtime::Builder::new_current_thread();
             let runtime = builder.enable_all().build().expect("a runtime");
-            runtime.block_on(test(&mut world));
+            runtime.block_on(async {
+                tokio::select! {
+                    () = test(&mut world) => {}
+                    // What unwinds is cleaned up.
+                    () = interrupted() => panic!("the test was interrupted"),
+                }
+            });
             // With it go the operator's connections, which the core would wait for.
             drop(runtime);
             world.end();
@@ -393,6 +401,18 @@ impl Drop for World {
             eprintln!("the router {name} was left behind");
             place::delete(&name);
         }
+    }
+}
+
+async fn interrupted() {
+    let wait_for = |kind| signal(kind).expect("signals can be waited for");
+    let (mut interrupt, mut terminate) = (
+        wait_for(SignalKind::interrupt()),
+        wait_for(SignalKind::terminate()),
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 
