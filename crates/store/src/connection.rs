@@ -39,6 +39,12 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.connections())
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
+            // A full disk makes SQLite end a transaction by itself, which sqlx does not notice: such a
+            // connection could never begin another one.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            })
             .connect(&dialect.url(url))
             .await
             .map_err(failed)?;
@@ -128,6 +134,7 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sqlx::Executor;
     use std::time::{Duration, Instant};
 
     #[tokio::test]
@@ -143,5 +150,22 @@ mod tests {
         };
         assert!(source.to_string().contains("not a database"), "{source}");
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn one_who_found_the_disk_full_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rhyzome.db");
+        let store = Store::open(&format!("sqlite://{}", path.display()))
+            .await
+            .unwrap();
+        for _ in 0..20 {
+            let mut tx = store.write().await.unwrap();
+            // What SQLite does by itself.
+            tx.execute("ROLLBACK").await.unwrap();
+        }
+        let mut tx = store.write().await.unwrap();
+        tx.execute("CREATE TABLE small (i BIGINT)").await.unwrap();
+        tx.commit().await.unwrap();
     }
 }
