@@ -6,9 +6,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rhyzome_end_to_end::operator::{READY, TOLD, name};
 use rhyzome_end_to_end::{Tunnelled, World, host, wait_for};
-use rhyzome_model::Name;
-use rhyzome_model::instance::{InstanceObserved, InstanceState, RestartPolicy};
+use rhyzome_model::instance::{InstanceObserved, InstanceSpec, InstanceState, RestartPolicy};
 use rhyzome_model::resource::Instance;
+use rhyzome_model::{Name, Size};
 
 use crate::reach::Devices;
 use crate::tenants::{Tenant, assert_is, running, spec};
@@ -50,21 +50,26 @@ pub async fn an_instance_stops_starts_reboots_and_says_why_it_ended(
     assert_is(&first, &started, &lab.network);
     world.say("a started instance has its addresses again");
 
+    let more = |instance: &Instance| InstanceSpec {
+        memory: Size::bytes(2 * instance.spec.memory.as_bytes()),
+        ..instance.spec.clone()
+    };
+    instances.edit(db, more, Some(READY)).await.unwrap();
+    assert!(self::observed(&running(&alpha.scope, db).await).needs_restart);
+    let same = answer(&tunnel, &started).await;
+    assert!(same.requests > first.requests && same.memory_bytes == first.memory_bytes);
+    world.say("an instance that is to have more memory goes on, and says that it needs a restart");
+
     instances.reboot(db, Some(READY)).await.unwrap();
     let rebooted = wait_for("it says that it was rebooted", READY, async || {
         let instance = running(&alpha.scope, db).await;
-        self::observed(&instance)
-            .reason
-            .contains("rebooted as asked")
-            .then_some(instance)
+        let observed = self::observed(&instance);
+        let is_new = observed.reason.contains("rebooted as asked") && !observed.needs_restart;
+        is_new.then_some(instance)
     });
-    let rebooted = rebooted.await;
-    let second = answer(&tunnel, &rebooted).await;
-    assert!(
-        second.requests < first.requests + 2,
-        "{first:?}, then {second:?}"
-    );
-    world.say("a rebooted instance begins anew");
+    let new = answer(&tunnel, &rebooted.await).await;
+    assert!(new.requests < same.requests && new.memory_bytes > same.memory_bytes);
+    world.say("a rebooted instance begins anew, with more memory");
 }
 
 async fn answer(tunnel: &Tunnelled, instance: &Instance) -> rhyzome_end_to_end::page::Page {

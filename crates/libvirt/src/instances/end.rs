@@ -104,7 +104,7 @@ impl Instances {
         let before = record.clone();
         record.restarts += 1;
         let why = format!(
-            "it was started again, for the {}. time since its spec changed; before that {}",
+            "it was started again (restart {} since its spec changed); before that {}",
             record.restarts, record.reason
         );
         match self.start(slot, record, &why, &Progress::new().0).await {
