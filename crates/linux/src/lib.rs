@@ -34,6 +34,8 @@ mod process;
 mod record;
 mod router;
 mod rules;
+#[cfg(test)]
+mod samples;
 mod settings;
 mod step;
 mod watch;

@@ -208,24 +208,7 @@ pub(crate) fn host(mark: Mark) -> Ruleset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rhyzome_model::NetworkId;
-    use uuid::Uuid;
-
-    fn spec(egress: bool) -> NetworkPlacement {
-        NetworkPlacement {
-            network: NetworkId(Uuid::nil()),
-            project: "default".parse().unwrap(),
-            name: "lan".parse().unwrap(),
-            ipv4: "10.1.2.0/24".parse().unwrap(),
-            ipv6: "fd00:1:2:3::/64".parse().unwrap(),
-            domain: "lan.default.rhyzome.internal".to_owned(),
-            mtu: 1420,
-            egress,
-            endpoint_port: 51820,
-            peers_ipv4: "10.200.0.0/16".parse().unwrap(),
-            peers_ipv6: "fd00:1:2:ffff::/64".parse().unwrap(),
-        }
-    }
+    use crate::samples::network as spec;
 
     fn lines(ruleset: &Ruleset) -> String {
         ruleset

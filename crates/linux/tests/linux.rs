@@ -11,6 +11,8 @@ mod contract;
 mod convergence;
 #[path = "linux/leases.rs"]
 mod leases;
+#[path = "linux/neighbour.rs"]
+mod neighbour;
 #[path = "linux/peers.rs"]
 mod peers;
 #[path = "linux/reach.rs"]

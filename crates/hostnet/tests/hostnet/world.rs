@@ -19,18 +19,7 @@ impl Place {
         place.0.ensure().await.unwrap();
         place
             .run(|| async {
-                let links = Links::open().unwrap();
-                let lo = links.find("lo").await.unwrap().unwrap();
-                links
-                    .change(
-                        lo.index,
-                        Change {
-                            up: Some(true),
-                            ..Change::default()
-                        },
-                    )
-                    .await
-                    .unwrap();
+                up("lo").await;
                 sysctl::ensure("net/ipv6/conf/default/accept_dad", "0").unwrap();
             })
             .await;
@@ -69,6 +58,18 @@ where
     });
 }
 
+/// Takes a link of the calling thread's namespace into use, and gives its index.
+pub async fn up(link: &str) -> (Links, u32) {
+    let links = Links::open().unwrap();
+    let index = links.find(link).await.unwrap().unwrap().index;
+    let up = Change {
+        up: Some(true),
+        ..Change::default()
+    };
+    links.change(index, up).await.unwrap();
+    (links, index)
+}
+
 /// Plugs an instance into a bridge of the calling thread's namespace: a link of that name there, `eth0`
 /// with the MAC and the addresses in the instance.
 pub async fn plug(instance: &Place, bridge: &str, tap: &str, mac: [u8; 6], addresses: Vec<IpNet>) {
@@ -89,30 +90,16 @@ pub async fn plug(instance: &Place, bridge: &str, tap: &str, mac: [u8; 6], addre
         .unwrap();
     let bridge = links.find(bridge).await.unwrap().unwrap();
     let tap = links.find(tap).await.unwrap().unwrap();
-    let up = Change {
+    let plugged = Change {
         up: Some(true),
         controller: Some(bridge.index),
         ..Change::default()
     };
-    links.change(tap.index, up).await.unwrap();
+    links.change(tap.index, plugged).await.unwrap();
     instance
         .run(move || async move {
-            let links = Links::open().unwrap();
-            let eth0 = links.find("eth0").await.unwrap().unwrap();
-            links
-                .change(
-                    eth0.index,
-                    Change {
-                        up: Some(true),
-                        ..Change::default()
-                    },
-                )
-                .await
-                .unwrap();
-            links
-                .ensure_addresses(eth0.index, &addresses)
-                .await
-                .unwrap();
+            let (links, eth0) = up("eth0").await;
+            links.ensure_addresses(eth0, &addresses).await.unwrap();
         })
         .await;
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use rhyzome_hostnet::Links;
-use rhyzome_hostnet::link::{Change, Route};
+use rhyzome_hostnet::link::Route;
 use rhyzome_model::MacAddr;
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::NetworkPlacement;
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::site::NEVER;
-use crate::world::Place;
+use crate::world::{Place, up};
 
 /// What a DHCP server acknowledged.
 #[derive(Debug)]
@@ -180,28 +180,14 @@ pub async fn configure(instance: &Place, network: &NetworkPlacement, lease: &Lea
     ];
     instance
         .run(move || async move {
-            let links = Links::open().unwrap();
-            let eth0 = links.find("eth0").await.unwrap().unwrap();
-            links
-                .change(
-                    eth0.index,
-                    Change {
-                        up: Some(true),
-                        ..Change::default()
-                    },
-                )
-                .await
-                .unwrap();
+            let (links, eth0) = up("eth0").await;
             let addresses = [four.parse().unwrap(), six.parse().unwrap()];
-            links
-                .ensure_addresses(eth0.index, &addresses)
-                .await
-                .unwrap();
+            links.ensure_addresses(eth0, &addresses).await.unwrap();
             for (to, via) in ["0.0.0.0/0", "::/0"].iter().zip(routers) {
                 let route = Route {
                     to: to.parse().unwrap(),
                     via: Some(via),
-                    link: eth0.index,
+                    link: eth0,
                 };
                 links.add_route(route).await.unwrap();
             }

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rhyzome_component::Driver;
-use rhyzome_hostnet::Links;
-use rhyzome_hostnet::link::Change;
 use rhyzome_model::PeerId;
 use rhyzome_model::job::FailureKind;
 use rhyzome_model::network::NetworkPlacement;
@@ -18,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use crate::client::{GREETING, Server, configure};
+use crate::neighbour::neighbour;
 use crate::site::{Site, instance, lease, network, on_a_site, placed};
 use crate::world::Place;
 
@@ -30,56 +29,7 @@ struct Member {
 }
 
 async fn member(network: &NetworkPlacement) -> Member {
-    let place = Place::new("member").await;
-    let links = Links::open().unwrap();
-    links.add_veth("out0", "eth0").await.unwrap();
-    let eth0 = links.find("eth0").await.unwrap().unwrap();
-    let namespace = std::fs::File::open(place.0.path()).unwrap();
-    links
-        .change(
-            eth0.index,
-            Change {
-                namespace: Some(&namespace),
-                ..Change::default()
-            },
-        )
-        .await
-        .unwrap();
-    let out0 = links.find("out0").await.unwrap().unwrap();
-    links
-        .change(
-            out0.index,
-            Change {
-                up: Some(true),
-                ..Change::default()
-            },
-        )
-        .await
-        .unwrap();
-    links
-        .ensure_addresses(out0.index, &["192.0.2.1/24".parse().unwrap()])
-        .await
-        .unwrap();
-    place
-        .run(|| async {
-            let links = Links::open().unwrap();
-            let eth0 = links.find("eth0").await.unwrap().unwrap();
-            links
-                .change(
-                    eth0.index,
-                    Change {
-                        up: Some(true),
-                        ..Change::default()
-                    },
-                )
-                .await
-                .unwrap();
-            links
-                .ensure_addresses(eth0.index, &["192.0.2.2/24".parse().unwrap()])
-                .await
-                .unwrap();
-        })
-        .await;
+    let place = neighbour("member").await;
     let key = PrivateKey::generate(&mut rand::rng());
     let spec = peer(network, &key, 9);
     Member {

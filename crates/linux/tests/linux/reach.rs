@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use rhyzome_hostnet::Links;
-use rhyzome_hostnet::link::{Change, Route};
+use rhyzome_hostnet::link::Route;
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::NetworkPlacement;
 use rhyzome_model::placement::{Placement, PlacementSpec};
 
 use crate::client::{Server, configure, connects};
+use crate::neighbour::neighbour;
 use crate::site::{Site, instance, lease, network, on_a_site};
 use crate::world::Place;
 
@@ -45,60 +46,15 @@ async fn lan(site: &Site, number: u8, egress: bool) -> Lan {
 
 /// A neighbour of the host's that greets on port 80, 192.0.2.2, and a service of the host's own.
 async fn world() -> (Place, Server, Server) {
-    let world = Place::new("world").await;
-    let links = Links::open().unwrap();
-    links.add_veth("out0", "eth0").await.unwrap();
-    let eth0 = links.find("eth0").await.unwrap().unwrap();
-    let namespace = std::fs::File::open(world.0.path()).unwrap();
-    links
-        .change(
-            eth0.index,
-            Change {
-                namespace: Some(&namespace),
-                ..Change::default()
-            },
-        )
-        .await
-        .unwrap();
-    let out0 = links.find("out0").await.unwrap().unwrap();
-    links
-        .change(
-            out0.index,
-            Change {
-                up: Some(true),
-                ..Change::default()
-            },
-        )
-        .await
-        .unwrap();
-    links
-        .ensure_addresses(out0.index, &["192.0.2.1/24".parse().unwrap()])
-        .await
-        .unwrap();
+    let world = neighbour("world").await;
     world
         .run(|| async {
-            let links = Links::open().unwrap();
-            let eth0 = links.find("eth0").await.unwrap().unwrap();
-            links
-                .change(
-                    eth0.index,
-                    Change {
-                        up: Some(true),
-                        ..Change::default()
-                    },
-                )
-                .await
-                .unwrap();
-            links
-                .ensure_addresses(eth0.index, &["192.0.2.2/24".parse().unwrap()])
-                .await
-                .unwrap();
             // The way back, if anything came with its own address.
-            let via = Some("192.0.2.1".parse().unwrap());
+            let links = Links::open().unwrap();
             let route = Route {
                 to: "10.0.0.0/8".parse().unwrap(),
-                via,
-                link: eth0.index,
+                via: Some("192.0.2.1".parse().unwrap()),
+                link: links.find("eth0").await.unwrap().unwrap().index,
             };
             links.add_route(route).await.unwrap();
         })
