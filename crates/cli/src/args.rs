@@ -277,6 +277,14 @@ mod tests {
     }
 
     #[test]
+    fn an_update_without_a_change_is_refused() {
+        for command in ["component", "peer", "instance", "network"] {
+            let error = parse(&format!("rhyzome {command} update x")).unwrap_err();
+            assert!(error.contains("required arguments"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_name_that_is_none_is_refused_with_the_reason() {
         let error = parse("rhyzome network create Lab").unwrap_err();
         assert!(

@@ -63,10 +63,16 @@ pub struct Token {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["label", "remove_label"])]
 pub struct Update {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::components))]
     name: Name,
+    #[command(flatten)]
+    change: Change,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Change {
     /// A label to set. May be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
@@ -105,8 +111,8 @@ impl Command {
                 let change = |component: &Component| {
                     let mut spec = component.spec.clone();
                     spec.labels
-                        .retain(|key, _| !update.remove_label.contains(key));
-                    spec.labels.extend(update.label.iter().cloned());
+                        .retain(|key, _| !update.change.remove_label.contains(key));
+                    spec.labels.extend(update.change.label.iter().cloned());
                     spec
                 };
                 let component = components.edit(&update.name, change, None).await?;

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rhyzome_wireguard::key::PublicKey;
 use rhyzome_wireguard::tunnel::{ConnectError, MAX_CONNECTIONS, Tunnel, TunnelStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -28,6 +29,16 @@ async fn echoed(stream: TunnelStream, bytes: &[u8]) -> Vec<u8> {
     let read = async { reader.read_to_end(&mut all).await.unwrap() };
     tokio::join!(write, read);
     all
+}
+
+/// A site with a running network that has let a device in, and its endpoint's key.
+fn admitted() -> (Site, Network, PublicKey, Device) {
+    let mut site = Site::new();
+    let network = site.network(1);
+    let key = site.start(&network).status.public_key;
+    let device = Device::new(2);
+    site.on_host(async || admit(&network, &[&device]).await);
+    (site, network, key, device)
 }
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -85,11 +96,7 @@ fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
 
 #[test]
 fn bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_itself() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let bytes = pattern(3_000_001);
     for (inner_v6, host, mtu) in [
         (false, "192.0.2.1", 1420),
@@ -193,11 +200,7 @@ fn each_way_of_not_connecting_is_told_apart() {
 
 #[test]
 fn an_endpoint_is_reached_at_its_second_address_if_the_first_is_dead() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let server = server::greet(&network.namespace, network.server(false));
     // IPv6 comes first (RFC 6724, section 2.1), and nobody has this address.
     site.client_hosts("2001:db8::99 vpn.test\n192.0.2.1 vpn.test\n");
@@ -219,11 +222,7 @@ fn an_endpoint_is_reached_at_its_second_address_if_the_first_is_dead() {
 
 #[test]
 fn a_destination_that_is_silent_times_out() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     // A rule that drops, for a blackhole route answers with ICMP.
     let namespace = &network.namespace;
     for line in [
@@ -250,11 +249,7 @@ fn a_destination_that_is_silent_times_out() {
 
 #[test]
 fn what_the_network_says_about_a_destination_is_passed_on_at_once() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let namespace = &network.namespace;
     for line in [
         "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1",
@@ -291,11 +286,7 @@ fn what_the_network_says_about_a_destination_is_passed_on_at_once() {
 
 #[test]
 fn a_reset_is_an_error_and_not_an_end() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let server = server::reset(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
@@ -317,11 +308,7 @@ fn a_reset_is_an_error_and_not_an_end() {
 
 #[test]
 fn stopping_a_tunnel_ends_its_connections() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
@@ -340,11 +327,7 @@ fn stopping_a_tunnel_ends_its_connections() {
 
 #[test]
 fn many_connections_share_a_tunnel() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(true));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
@@ -372,11 +355,7 @@ fn many_connections_share_a_tunnel() {
 
 #[test]
 fn more_connections_than_a_tunnel_may_have_wait_for_their_turn() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
@@ -395,11 +374,7 @@ fn more_connections_than_a_tunnel_may_have_wait_for_their_turn() {
 
 #[test]
 fn what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let (server, told) = server::sink(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
@@ -415,11 +390,7 @@ fn what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained
 
 #[test]
 fn a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost() {
-    let mut site = Site::new();
-    let network = site.network(1);
-    let key = site.start(&network).status.public_key;
-    let device = Device::new(2);
-    site.on_host(async || admit(&network, &[&device]).await);
+    let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
