@@ -270,6 +270,7 @@ fn failed(error: app::Error) -> GatewayError {
         Kind::Invalid => GatewayError::Invalid(error.public().to_owned()),
         Kind::NameTaken
         | Kind::InUse
+        | Kind::WrongState
         | Kind::NoCapacity
         | Kind::Changed
         | Kind::Unauthenticated

@@ -111,6 +111,7 @@ fn of_app(error: &app::Error) -> Named<'_> {
         Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         Kind::NameTaken => (StatusCode::CONFLICT, "name_taken"),
         Kind::InUse => (StatusCode::CONFLICT, "in_use"),
+        Kind::WrongState => (StatusCode::CONFLICT, "wrong_state"),
         Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         Kind::NoCapacity => (StatusCode::CONFLICT, "no_capacity"),
         Kind::Changed => (StatusCode::PRECONDITION_FAILED, "changed"),

@@ -220,7 +220,7 @@ async fn until_gone<T: Settles>(cx: &Context, wait: Option<Wait>, left: T) -> Op
 /// Waits until a job has ended.
 ///
 /// # Errors
-/// `unavailable` with the component's words, if the job failed in that time.
+/// What [`app::Error::of_job`] makes of the component's words, if the job failed in that time.
 pub async fn ended(
     cx: &Context,
     wait: Option<Wait>,
@@ -236,7 +236,7 @@ pub async fn ended(
         changed.borrow_and_update();
         let job = app::job::get(cx.core(), &cx.caller, Some(project), id).await?;
         if let (JobState::Failed, Some(failure)) = (job.state, job.failure) {
-            return Err(app::Error::new(app::Kind::Unavailable, failure.message).into());
+            return Err(app::Error::of_job(failure.kind, failure.message).into());
         }
         if job.state.ended()
             || Instant::now() >= deadline

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use rhyzome_model::job::FailureKind;
+
 /// The kinds that callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -11,6 +13,8 @@ pub enum Kind {
     NameTaken,
     /// Something else still needs it.
     InUse,
+    /// It cannot be done in the state that it is in: asking for the same again does not help.
+    WrongState,
     /// The request is wrong in itself.
     Invalid,
     /// No host or pool has room for it.
@@ -78,6 +82,16 @@ impl Error {
             field: None,
             source: Some(Box::new(source)),
         }
+    }
+
+    /// An action that a component did not do, with its words.
+    pub fn of_job(kind: FailureKind, message: String) -> Self {
+        let kind = match kind {
+            FailureKind::Transient => Kind::Unavailable,
+            FailureKind::Permanent => Kind::WrongState,
+            FailureKind::Unsupported => Kind::Unsupported,
+        };
+        Self::new(kind, message)
     }
 
     #[must_use]

@@ -29,7 +29,7 @@ const PROBLEMS: [(&str, &str, &str); 12] = [
     (
         "Conflict",
         "409",
-        "`name_taken`, `in_use`, `no_capacity`, `secret_already_shown` or `in_progress`.",
+        "`name_taken`, `in_use`, `wrong_state`, `no_capacity`, `secret_already_shown` or `in_progress`.",
     ),
     (
         "LengthRequired",

@@ -48,6 +48,23 @@ async fn an_instance_is_made_shown_stopped_started_rebooted_and_removed() {
 }
 
 #[tokio::test]
+async fn what_does_not_run_is_not_rebooted_and_nobody_is_told_to_try_again() {
+    let site = Site::start().await;
+    let admin = site.core.admin();
+    site.network("lan").await;
+    site.image("hello").await;
+    site.instance("web", "lan").await;
+    let path = format!("{DEFAULT}/instances/web");
+    admin
+        .post(&format!("{path}/stop?wait=30s"))
+        .await
+        .status(200);
+    let refused = admin.post(&format!("{path}/reboot")).await;
+    refused.problem(409, "wrong_state");
+    assert_eq!(refused.header("retry-after"), None);
+}
+
+#[tokio::test]
 async fn an_instance_has_its_addresses_in_the_answer_to_the_post() {
     let site = Site::start().await;
     site.network("lan").await;

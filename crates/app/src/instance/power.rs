@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rhyzome_model::instance::{InstanceSpec, InstanceState, Power};
-use rhyzome_model::job::{Action, JobState};
+use rhyzome_model::job::{Action, FailureKind, JobState};
 use rhyzome_model::resource::Instance;
 use rhyzome_model::{JobId, Name};
 use rhyzome_store::job::{self, Verb};
@@ -85,7 +85,7 @@ pub async fn reboot(core: &Core, caller: &Caller, project: &Name, name: &Name) -
     let running = view::observed(&own).is_some_and(|o| o.state == InstanceState::Running);
     let Some(row) = own.first().filter(|_| running) else {
         let why = format!("the instance {name} does not run; start it");
-        return Err(Error::new(Kind::Unavailable, why));
+        return Err(Error::new(Kind::WrongState, why));
     };
     let id = work
         .enqueue(row.id, row.component, &Verb::Act(Action::Reboot))
@@ -146,8 +146,10 @@ async fn answer(core: &Core, id: JobId) -> Result<Vec<u8>> {
                 return STANDARD.decode(text).map_err(Error::internal);
             }
             JobState::Failed | JobState::Superseded => {
-                let why = row.failure.map(|(_, message)| message).unwrap_or_default();
-                return Err(Error::new(Kind::Unavailable, why));
+                let (kind, why) = row
+                    .failure
+                    .unwrap_or((FailureKind::Transient, String::new()));
+                return Err(Error::of_job(kind, why));
             }
             JobState::Queued | JobState::Leased => {}
         }
