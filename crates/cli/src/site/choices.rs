@@ -105,6 +105,13 @@ impl Choices {
         })
     }
 
+    /// Chooses ports anew: the first free ones.
+    pub fn find_ports(&mut self) -> Result<(), Error> {
+        self.http = port::first_free(HTTP, None)?;
+        self.grpc = port::first_free(GRPC, Some(self.http))?;
+        Ok(())
+    }
+
     pub fn save(&self, layout: &Layout) -> Result<(), crate::failure::Failure> {
         let text = serde_json::to_vec_pretty(self).expect("the choices have a JSON form");
         private::write(&layout.choices(), &text)

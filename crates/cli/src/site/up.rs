@@ -27,6 +27,8 @@ use crate::session::Cx;
 /// first look at QEMU, are in there.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(90);
+/// How often other ports are tried.
+const MOVES: usize = 5;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The context's name in a file of contexts.
@@ -82,12 +84,13 @@ impl Up {
         }
         let mut signals = Signals::new()?;
         let steps = Steps::new(&cx.output);
-        let (mut lock, choices) = self.begin(&layout, &programs)?;
+        let (mut lock, choices, ports) = self.begin(&layout, &programs)?;
         let mut site = Site {
             cx,
             layout,
             programs,
             choices,
+            ports,
             steps,
             running: Vec::new(),
         };
@@ -114,7 +117,11 @@ impl Up {
     }
 
     /// All that can be found out before anything is started.
-    fn begin(&self, layout: &Layout, programs: &Programs) -> Result<(Lock, Choices), Failure> {
+    fn begin(
+        &self,
+        layout: &Layout,
+        programs: &Programs,
+    ) -> Result<(Lock, Choices, Ports), Failure> {
         layout.prepare()?;
         let lock = Lock::take(layout, Phase::Starting)?;
         let wishes = Wishes {
@@ -125,7 +132,12 @@ impl Up {
             accelerator: self.accelerator.clone(),
             libvirt: self.libvirt.clone(),
         };
-        let choices = Choices::make(Choices::load(layout)?, wishes)?;
+        let before = Choices::load(layout)?;
+        let ports = match (&before, wishes.http, wishes.grpc) {
+            (None, None, None) => Ports::Free,
+            _ => Ports::Chosen,
+        };
+        let choices = Choices::make(before, wishes)?;
         let real = choices.hosts == Hosts::Real;
         if real && !nix::unistd::geteuid().is_root() {
             return Err(Error::NotRoot.into());
@@ -140,8 +152,15 @@ impl Up {
                 return Err(Error::NoTool(missing).into());
             }
         }
-        Ok((lock, choices))
+        Ok((lock, choices, ports))
     }
+}
+
+/// Whether other ports are as good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    Chosen,
+    Free,
 }
 
 /// A site that is starting or running.
@@ -150,6 +169,7 @@ struct Site<'a> {
     layout: Layout,
     programs: Programs,
     choices: Choices,
+    ports: Ports,
     steps: Steps<'a>,
     running: Vec<Supervised>,
 }
@@ -170,11 +190,7 @@ impl Site<'_> {
                 return Err(Error::Survived { pids }.into());
             }
         }
-        port::check(self.choices.http)?;
-        port::check(self.choices.grpc)?;
-        self.choices.save(&self.layout)?;
-        configuration::write(&self.layout, &self.choices)?;
-        let client = self.start_core().await?;
+        let client = self.start_core_somewhere().await?;
         match self.choices.hosts {
             Hosts::Real => self.start_real(&client).await?,
             Hosts::Simulated(count) => self.start_simulated(&client, count).await?,
@@ -182,7 +198,34 @@ impl Site<'_> {
         self.write_context(own_context)
     }
 
+    /// Starts the core; at other ports where somebody else took the free ones at the same time.
+    async fn start_core_somewhere(&mut self) -> Result<Client, Failure> {
+        for _ in 0..MOVES {
+            if self.ports == Ports::Free && self.check_ports().is_err() {
+                self.choices.find_ports()?;
+            }
+            self.check_ports()?;
+            match self.start_core().await {
+                Err(_) if self.ports == Ports::Free && self.check_ports().is_err() => {
+                    self.stop().await;
+                    self.steps
+                        .say("the ports were taken a moment ago; trying others");
+                }
+                started => return started,
+            }
+        }
+        self.check_ports()?;
+        self.start_core().await
+    }
+
+    fn check_ports(&self) -> Result<(), Error> {
+        port::check(self.choices.http)?;
+        port::check(self.choices.grpc)
+    }
+
     async fn start_core(&mut self) -> Result<Client, Failure> {
+        self.choices.save(&self.layout)?;
+        configuration::write(&self.layout, &self.choices)?;
         let core = Supervised::start(self.programs.core(&self.layout)?)?;
         self.running.push(core);
         let [core] = &self.running[..] else {
