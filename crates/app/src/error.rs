@@ -132,11 +132,16 @@ impl std::error::Error for Error {
 impl From<rhyzome_store::Error> for Error {
     fn from(error: rhyzome_store::Error) -> Self {
         let kind = match error {
-            rhyzome_store::Error::Conflict { .. } => Kind::Unavailable,
+            rhyzome_store::Error::Conflict { .. } | rhyzome_store::Error::Full { .. } => {
+                Kind::Unavailable
+            }
             _ => Kind::Internal,
         };
-        let public = match kind {
-            Kind::Unavailable => "another request came in between; try again",
+        let public = match error {
+            rhyzome_store::Error::Conflict { .. } => "another request came in between; try again",
+            rhyzome_store::Error::Full { .. } => {
+                "the core's disk is full: nothing was changed; free some space and try again"
+            }
             _ => "the database failed; the core's log says how",
         };
         Self {

@@ -168,4 +168,19 @@ mod tests {
         tx.execute("CREATE TABLE small (i BIGINT)").await.unwrap();
         tx.commit().await.unwrap();
     }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rhyzome.db");
+        let store = Store::open(&format!("sqlite://{}", path.display()))
+            .await
+            .unwrap();
+        let mut tx = store.write().await.unwrap();
+        // No page more than there are.
+        tx.execute("PRAGMA max_page_count = 1").await.unwrap();
+        let large = "CREATE TABLE large AS SELECT randomblob(1000000) AS bytes";
+        let result = tx.execute(large).await.doing("fill the disk");
+        assert!(matches!(result, Err(Error::Full { .. })), "{result:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What SQLite and PostgreSQL do not have in common.
 
+use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, Executor};
 
 /// Which database it is.
@@ -53,4 +54,9 @@ impl Dialect {
             Self::Sqlite => "SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) AS id FROM events",
         }
     }
+}
+
+/// Whether an error says that there is no room on the disk: SQLite's result code 13, SQLITE_FULL.
+pub(crate) fn is_full(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == "13")
 }

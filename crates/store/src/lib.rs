@@ -42,6 +42,12 @@ pub enum Error {
         operation: &'static str,
         source: sqlx::Error,
     },
+    /// Nothing was written, and what is there can be read.
+    #[error("cannot {operation}: the database's disk is full")]
+    Full {
+        operation: &'static str,
+        source: sqlx::Error,
+    },
     #[error("the column {column} holds {value:?}, which is no {wanted}")]
     Corrupt {
         column: &'static str,
@@ -72,11 +78,11 @@ pub(crate) trait Doing<T> {
 impl<T> Doing<T> for std::result::Result<T, sqlx::Error> {
     fn doing(self, operation: &'static str) -> Result<T> {
         self.map_err(|source| {
-            let unique = source
-                .as_database_error()
-                .is_some_and(|e| e.is_unique_violation());
-            if unique {
+            let database = source.as_database_error();
+            if database.is_some_and(|e| e.is_unique_violation()) {
                 Error::Conflict { operation, source }
+            } else if database.is_some_and(dialect::is_full) {
+                Error::Full { operation, source }
             } else {
                 Error::Sql { operation, source }
             }
