@@ -26,6 +26,7 @@ pub mod process;
 pub mod program;
 pub mod report;
 pub mod simulate;
+pub mod start;
 pub mod steps;
 pub mod supervise;
 pub mod up;
@@ -33,6 +34,9 @@ pub mod up;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// The name of the context for a site of this machine.
+const CONTEXT: &str = "local";
 
 /// Why a site does not start, or does not stop.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,8 @@
 //!
 //! The core's program has to be there: `cargo build --workspace --bins`.
 
+#![expect(clippy::unwrap_used, reason = "what helps a test may fail it")]
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::layout::Layout;
-use super::up::simulated_size;
+use super::program::Member;
 use crate::failure::Failure;
 use crate::private;
 
@@ -53,7 +53,7 @@ impl Simulation {
     pub fn of(count: u16, public_address: &str) -> Self {
         let name = |text: &str| -> Name { text.parse().expect("letters, digits and a dash") };
         let hypervisors = (1..=count).map(|number| {
-            let (cpus, memory) = simulated_size(number);
+            let (cpus, memory) = size_of(number);
             Simulated {
                 name: name(&format!("simulated-{number}")),
                 kind: ComponentKind::Libvirt,
@@ -97,6 +97,14 @@ impl Simulation {
 }
 
 impl Simulated {
+    pub fn member(&self, layout: &Layout) -> Member {
+        Member {
+            name: self.name.clone(),
+            kind: self.kind,
+            state: layout.simulated().join(self.name.as_str()),
+        }
+    }
+
     fn facts(&self) -> HostFacts {
         let router = self.kind != ComponentKind::Libvirt;
         HostFacts {
@@ -160,6 +168,13 @@ impl Simulate {
         while running.join_next().await.is_some() {}
         Ok(())
     }
+}
+
+/// How much a simulated hypervisor has.
+fn size_of(number: u16) -> (u32, Size) {
+    // Not all alike, so that placing has something to choose from.
+    let cpus = 8 << (number % 3);
+    (cpus, Size::mib(u64::from(cpus) * 4096))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
