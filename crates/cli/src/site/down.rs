@@ -178,7 +178,10 @@ fn forget(cx: &Cx, layout: &Layout) -> Result<(), Failure> {
     file.contexts.remove(CONTEXT);
     file.current = file.current.filter(|current| current != CONTEXT);
     if file == context::File::default() {
-        return crate::private::remove(path);
+        crate::private::remove(path)?;
+        // Fails where something else is in it.
+        let _ = path.parent().map(std::fs::remove_dir);
+        return Ok(());
     }
     file.save(path)
 }

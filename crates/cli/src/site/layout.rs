@@ -190,9 +190,18 @@ impl Layout {
     /// Removes the folder.
     pub fn remove(&self) -> Result<(), Error> {
         match fs::remove_dir_all(&self.root) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::file(&self.root)(e)),
-            _ => Ok(()),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::file(&self.root)(e));
+            }
+            _ => {}
         }
+        if self.root == Path::new(OF_ROOT)
+            && let Some(parent) = self.root.parent()
+        {
+            // Fails where components of another site keep their state there.
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(())
     }
 }
 
