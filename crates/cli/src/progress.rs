@@ -63,20 +63,24 @@ impl Progress {
 
     /// What is being done now.
     pub fn say(&self, text: &str) {
+        self.say_of(text, text);
+    }
+
+    /// What is being done now, where `what` says whether that is something new: a line is not printed
+    /// again because the seconds in it have gone on.
+    pub fn say_of(&self, what: &str, text: &str) {
         let text = printable(text);
         let mut last = self
             .last
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *last == text {
-            return;
-        }
         match &self.shown {
             Shown::Nothing => {}
+            Shown::Lines if *last == what => {}
             Shown::Lines => eprintln!("{text}"),
-            Shown::Terminal(bar) => bar.set_message(text.clone()),
+            Shown::Terminal(bar) => bar.set_message(text),
         }
-        *last = text;
+        what.clone_into(&mut last);
     }
 
     /// How many bytes have been moved so far.

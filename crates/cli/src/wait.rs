@@ -173,7 +173,12 @@ async fn show(session: &Session<'_>, kind: &str, name: &Name, id: Uuid) {
                 .iter()
                 .find(|job| job.resource_id == id && !job.state.ended());
             if let Some(job) = job {
-                progress.say(&format!("{kind} {name}: {}", step(job)));
+                let text = format!("{kind} {name}: {}", step(job));
+                let what = job
+                    .failure
+                    .as_ref()
+                    .map_or(&text, |failure| &failure.message);
+                progress.say_of(what, &text);
             }
         }
         sleep(LOOK).await;
