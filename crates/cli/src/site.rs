@@ -99,6 +99,14 @@ pub enum Error {
         component: String,
         source: Box<rhyzome_component::join::JoinError>,
     },
+    #[error("the core does not know {component}, which has joined it before")]
+    Unknown { component: String, core: PathBuf },
+    #[error("the identity of {component} is lost, and the core has something on it")]
+    IdentityLost {
+        component: String,
+        folder: PathBuf,
+        source: Box<rhyzome_client::Error>,
+    },
     #[error("{program} could not take down what is on this host ({how}){}", last_lines(.output))]
     Down {
         program: &'static str,
@@ -142,6 +150,15 @@ impl Error {
             Self::OtherKind { .. } => {
                 "use another folder with `--state`, or `rhyzome down --purge` first".to_owned()
             }
+            Self::Unknown { core, .. } => format!(
+                "was the core's database in {} lost or replaced? Put it back from a copy; or \
+                 `rhyzome down --purge` and begin anew",
+                core.display()
+            ),
+            Self::IdentityLost { folder, .. } => format!(
+                "put {} back from a copy; or `rhyzome down --purge` and begin anew",
+                folder.display()
+            ),
             Self::Detached { .. } | Self::Ended { .. } | Self::NotReady { .. } => {
                 "`rhyzome doctor` looks at this machine and says what to do".to_owned()
             }

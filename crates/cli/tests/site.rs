@@ -55,6 +55,15 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What is said where something is refused.
+    #[track_caller]
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.try_run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{said}");
+        said
+    }
+
     #[track_caller]
     fn up(&self) {
         self.run(&["up", "--simulate", "2", "--detach"]);
@@ -231,6 +240,52 @@ fn a_port_that_is_taken_is_named_with_who_has_it() {
         said.contains(&expect) && said.contains(&std::process::id().to_string()),
         "{said}"
     );
+    assert_eq!(site.processes(), []);
+}
+
+#[test]
+fn a_core_without_its_database_is_told_at_once_and_with_what_to_do() {
+    let site = Site::new();
+    site.up();
+    site.run(&["down"]);
+    let (database, copy) = (site.state().join("api"), site.folder.path().join("copy"));
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(&database).unwrap().flatten() {
+        let name = entry.file_name();
+        if name.to_str().unwrap().starts_with("rhyzome.db") {
+            std::fs::rename(entry.path(), copy.join(name)).unwrap();
+        }
+    }
+    let began = Instant::now();
+    let said = site.refused(&["up"]);
+    assert!(began.elapsed() < Duration::from_secs(60), "{said}");
+    assert!(
+        said.contains("the core does not know simulated-1, which has joined it before"),
+        "{said}"
+    );
+    assert!(said.contains("Put it back from a copy"), "{said}");
+    for entry in std::fs::read_dir(&copy).unwrap().flatten() {
+        std::fs::rename(entry.path(), database.join(entry.file_name())).unwrap();
+    }
+    site.run(&["up", "--detach"]);
+    assert_eq!(site.connected(), ALL);
+}
+
+#[test]
+fn a_component_without_its_identity_is_told_with_what_to_do() {
+    let site = Site::new();
+    site.up();
+    site.run(&["network", "create", "lab"]);
+    site.run(&["down"]);
+    let identity = site.state().join("simulated/simulated-router/identity");
+    std::fs::remove_dir_all(&identity).unwrap();
+    let said = site.refused(&["up"]);
+    assert!(
+        said.contains("the identity of simulated-router is lost"),
+        "{said}"
+    );
+    let advice = format!("put {} back from a copy", identity.display());
+    assert!(said.contains(&advice), "{said}");
     assert_eq!(site.processes(), []);
 }
 

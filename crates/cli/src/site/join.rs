@@ -22,9 +22,47 @@ pub fn has_joined(member: &Member) -> bool {
     identity_folder(&member.state).join("current").exists()
 }
 
+/// Sees to it that the core knows the components that have joined it. One that it does not know would
+/// only be refused, again and again.
+///
+/// # Errors
+/// [`Error::Unknown`] for the first one that it does not know.
+pub async fn check_known(
+    client: &Client,
+    layout: &Layout,
+    members: &[Member],
+) -> Result<(), Failure> {
+    let known = client.component().all().await?;
+    let unknown = members
+        .iter()
+        .find(|member| has_joined(member) && !known.iter().any(|one| one.meta.name == member.name));
+    unknown.map_or(Ok(()), |member| {
+        Err(Error::Unknown {
+            component: member.name.to_string(),
+            core: layout.api(),
+        }
+        .into())
+    })
+}
+
 /// Lets the core forget a component that was killed while it joined: its name is wanted again.
-pub async fn forget_half_joined(client: &Client, member: &Member) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Error::IdentityLost`] where the core has something on it: then it had joined, and lost its identity.
+pub async fn forget_half_joined(
+    client: &Client,
+    layout: &Layout,
+    member: &Member,
+) -> Result<(), Failure> {
     match client.component().delete(&member.name, None, None).await {
+        Err(e) if e.problem().is_some_and(|problem| problem.status == 409) => {
+            Err(Error::IdentityLost {
+                component: member.name.to_string(),
+                folder: layout.as_named(&identity_folder(&member.state)),
+                source: Box::new(e),
+            }
+            .into())
+        }
         Err(e) if !e.is_not_found() => Err(e.into()),
         _ => Ok(()),
     }

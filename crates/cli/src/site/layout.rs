@@ -155,6 +155,14 @@ impl Layout {
         Path::new(MOUNTS).join(word)
     }
 
+    /// A path below [`Layout::libvirt`] or [`Layout::linux`] by the folder's own name, as people know it.
+    pub fn as_named(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(self.bound()) {
+            Ok(rest) => self.root.join(rest),
+            Err(_) => path.to_owned(),
+        }
+    }
+
     /// Sees to it that [`Layout::libvirt`] and [`Layout::linux`] lead into the folder. A mount is gone after
     /// each start of the machine.
     pub fn bind(&self) -> Result<(), Error> {
@@ -266,6 +274,9 @@ mod tests {
         assert!(short.as_os_str().len() <= 40, "{short:?}");
         assert_eq!(of(&format!("{long}/")).libvirt(), short);
         assert_ne!(of(&format!("{long}y")).libvirt(), short);
+        let named = Path::new(&long).join("libvirt");
+        assert_eq!(of(&long).as_named(&short), named);
+        assert_eq!(of(&long).as_named(&named), named);
         assert_eq!(of(&long).api(), Path::new(&long).join("api"));
     }
 }

@@ -27,11 +27,16 @@ pub struct Service {
     pub log: PathBuf,
 }
 
+/// The service with all simulated hosts.
+pub const SIMULATED: &str = "simulated";
+
 /// A component of the site, by the name that it has at the core.
 #[derive(Clone, Debug)]
 pub struct Member {
     pub name: Name,
     pub kind: ComponentKind,
+    /// The service whose process it is in.
+    pub service: &'static str,
     /// Its state; the identity is in there.
     pub state: PathBuf,
 }
@@ -77,10 +82,11 @@ impl Programs {
     }
 
     pub fn component(&self, layout: &Layout, kind: ComponentKind) -> Result<Service, Error> {
-        let (name, program) = match kind {
-            ComponentKind::Libvirt => ("libvirt", "rhyzome-libvirt"),
-            ComponentKind::Linux => ("linux", "rhyzome-linux"),
-            ComponentKind::Openwrt => ("openwrt", "rhyzome-openwrt"),
+        let name = service_of(kind);
+        let program = match kind {
+            ComponentKind::Libvirt => "rhyzome-libvirt",
+            ComponentKind::Linux => "rhyzome-linux",
+            ComponentKind::Openwrt => "rhyzome-openwrt",
         };
         Ok(Service {
             name,
@@ -93,10 +99,19 @@ impl Programs {
     /// All simulated hosts are one process.
     pub fn simulated(&self, layout: &Layout) -> Service {
         Service {
-            name: "simulated",
+            name: SIMULATED,
             program: self.own.clone(),
             arguments: vec!["simulate".into(), layout.simulated().into()],
-            log: layout.log("simulated"),
+            log: layout.log(SIMULATED),
         }
+    }
+}
+
+/// What the service of a real component is called.
+pub fn service_of(kind: ComponentKind) -> &'static str {
+    match kind {
+        ComponentKind::Libvirt => "libvirt",
+        ComponentKind::Linux => "linux",
+        ComponentKind::Openwrt => "openwrt",
     }
 }

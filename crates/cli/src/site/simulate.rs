@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::layout::Layout;
-use super::program::Member;
+use super::program::{Member, SIMULATED};
 use crate::failure::Failure;
 use crate::private;
 
@@ -101,6 +101,7 @@ impl Simulated {
         Member {
             name: self.name.clone(),
             kind: self.kind,
+            service: SIMULATED,
             state: layout.simulated().join(self.name.as_str()),
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::choices::{Choices, Hosts};
 use super::layout::Layout;
-use super::program::{Member, Programs};
+use super::program::{Member, Programs, service_of};
 use super::simulate::Simulation;
 use super::steps::Steps;
 use super::supervise::Supervised;
@@ -141,22 +141,22 @@ impl Site<'_> {
     }
 
     async fn start_real(&mut self, client: &Client) -> Result<(), Failure> {
+        let (hypervisor, router) = (self.layout.libvirt(), self.layout.linux());
         let members = [
-            Member {
-                name: name("hypervisor"),
-                kind: ComponentKind::Libvirt,
-                state: self.layout.libvirt(),
-            },
-            Member {
-                name: name("router"),
-                kind: ComponentKind::Linux,
-                state: self.layout.linux(),
-            },
-        ];
+            ("hypervisor", ComponentKind::Libvirt, hypervisor),
+            ("router", ComponentKind::Linux, router),
+        ]
+        .map(|(called, kind, state)| Member {
+            name: name(called),
+            kind,
+            service: service_of(kind),
+            state,
+        });
+        join::check_known(client, &self.layout, &members).await?;
         for member in &members {
             let service = self.programs.component(&self.layout, member.kind)?;
             if !join::has_joined(member) {
-                join::forget_half_joined(client, member).await?;
+                join::forget_half_joined(client, &self.layout, member).await?;
                 let core = self.choices.grpc_url();
                 join::real(client, &self.layout, &service, member, &core).await?;
                 self.steps
@@ -174,9 +174,10 @@ impl Site<'_> {
             .iter()
             .map(|host| host.member(&self.layout))
             .collect();
+        join::check_known(client, &self.layout, &members).await?;
         let missing: Vec<&Member> = members.iter().filter(|m| !join::has_joined(m)).collect();
         for member in &missing {
-            join::forget_half_joined(client, member).await?;
+            join::forget_half_joined(client, &self.layout, member).await?;
             join::simulated(client, member, &self.choices.grpc_url()).await?;
         }
         if !missing.is_empty() {
@@ -205,7 +206,8 @@ impl Site<'_> {
                 .iter()
                 .map(|one| Box::pin(async move { (one, one.fell().await) }));
             if Instant::now() >= until {
-                let log = self.running.last().map(Supervised::log).unwrap_or_default();
+                let service = self.running.iter().find(|s| s.name() == missing.service);
+                let log = service.map(Supervised::log).unwrap_or_default();
                 let (what, seconds) = (missing.name.to_string(), CONNECTED_WITHIN.as_secs());
                 return Err(Error::NotReady { what, seconds, log }.into());
             }
