@@ -1,5 +1,8 @@
 //! The firewalls as rulesets: a network's own, in its namespace, and the host's for the ways out. Pure.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 use rhyzome_hostnet::Mark;
 use rhyzome_hostnet::nft::{
     Ruleset, accept, clamp_segment_size, connection_in, discard, is, is_not_within, is_one_of,
@@ -176,8 +179,12 @@ fn forward(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
 /// The set of the host's ends of ways out, in [`host`].
 pub(crate) const UPLINKS: &str = "uplinks";
 
+/// Never forwarded (RFC 3927, section 2.7); clouds have a host's metadata and credentials there.
+const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
+
 /// What the host lets through for networks with egress: to the world outside, and answers. Not to the
-/// host itself, not to each other, not to any other link of Rhyzome's.
+/// host itself, not to what is on the host's own links alone, not to each other, not to any other link
+/// of Rhyzome's.
 pub(crate) fn host(mark: Mark) -> Ruleset {
     let set = format!("@{UPLINKS}");
     let from_uplink = || is(meta("iifname"), set.as_str());
@@ -187,6 +194,14 @@ pub(crate) fn host(mark: Mark) -> Ruleset {
         .base_chain("input", hook("filter", "input", FILTER - 1, "accept"))
         .rule("input", [from_uplink(), discard()])
         .base_chain("forward", hook("filter", "forward", FILTER - 1, "accept"))
+        .rule(
+            "forward",
+            [
+                from_uplink(),
+                is_within(payload("ip", "daddr"), LINK_LOCAL),
+                discard(),
+            ],
+        )
         .rule("forward", [from_uplink(), to_uplink(), discard()])
         .rule(
             "forward",

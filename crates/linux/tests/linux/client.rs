@@ -244,16 +244,18 @@ pub async fn resolve(asker: &Place, server: IpAddr, name: &str, kind: u16) -> Op
 
 /// Whether a TCP connection can be made, in a short time.
 pub async fn connects(from: &Place, to: SocketAddr) -> bool {
-    let attempt = move || async move {
-        let work = async {
-            let mut stream = TcpStream::connect(to).await.ok()?;
-            let mut text = String::new();
-            stream.read_to_string(&mut text).await.ok()?;
-            (text == GREETING).then_some(())
-        };
-        timeout(NEVER, work).await.is_ok_and(|done| done.is_some())
+    from.run(move || connects_here(to)).await
+}
+
+/// The same from the calling thread's namespace.
+pub async fn connects_here(to: SocketAddr) -> bool {
+    let work = async {
+        let mut stream = TcpStream::connect(to).await.ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.ok()?;
+        (text == GREETING).then_some(())
     };
-    from.run(attempt).await
+    timeout(NEVER, work).await.is_ok_and(|done| done.is_some())
 }
 
 pub const GREETING: &str = "hello from inside";

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 
 use rhyzome_hostnet::Links;
-use rhyzome_hostnet::link::Route;
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::NetworkPlacement;
 use rhyzome_model::placement::{Placement, PlacementSpec};
 
-use crate::client::{Server, configure, connects};
-use crate::neighbour::neighbour;
+use crate::client::{Server, configure, connects, connects_here};
+use crate::neighbour::{address, neighbour, route};
 use crate::site::{Site, instance, lease, network, on_a_site};
 use crate::world::Place;
 
@@ -50,13 +49,7 @@ async fn world() -> (Place, Server, Server) {
     world
         .run(|| async {
             // The way back, if anything came with its own address.
-            let links = Links::open().unwrap();
-            let route = Route {
-                to: "10.0.0.0/8".parse().unwrap(),
-                via: Some("192.0.2.1".parse().unwrap()),
-                link: links.find("eth0").await.unwrap().unwrap().index,
-            };
-            links.add_route(route).await.unwrap();
+            route("eth0", "10.0.0.0/8", "192.0.2.1").await;
         })
         .await;
     let outside = Server::in_place(&world, 80).await;
@@ -162,6 +155,21 @@ fn egress_leads_to_the_world_and_nowhere_else() {
             "0",
             "put back"
         );
+    });
+}
+
+#[test]
+fn egress_does_not_lead_to_the_metadata_of_the_hosts_cloud() {
+    on_a_site(|site| async move {
+        let (world, _outside, _own) = world().await;
+        // Where clouds have a host's metadata.
+        world.run(|| address("lo", "169.254.169.254/32")).await;
+        route("out0", "169.254.0.0/16", "192.0.2.2").await;
+        let metadata = "169.254.169.254:80".parse().unwrap();
+        assert!(connects_here(metadata).await, "the host reaches it");
+        let one = lan(&site, 1, true).await;
+        assert!(connects(&one.instance, outside()).await, "the world");
+        assert!(!connects(&one.instance, metadata).await, "the metadata");
     });
 }
 
