@@ -60,6 +60,10 @@ pub enum Error {
         since: String,
         folder: PathBuf,
     },
+    #[error("{} is locked by a program that is no site", .path.display())]
+    Locked { path: PathBuf },
+    #[error("{} has a character in it that the programs of a site cannot be given in a path", .path.display())]
+    OddPath { path: PathBuf },
     #[error("this site is being stopped: process {pid}")]
     Stopping { pid: i32 },
     #[error("port {address} is taken{}", by(.holder))]
@@ -143,6 +147,11 @@ impl Error {
             Self::NotOurs { .. } => {
                 "choose a folder that is empty or not there yet with `--state`".to_owned()
             }
+            Self::OddPath { .. } => "choose a folder without spaces, commas, `?` and `%` in its path with \
+                                     `--state`; `rhyzome down --purge` removes a site from any folder"
+                .to_owned(),
+            Self::Locked { path } => format!("`fuser {}` says which one", path.display()),
+            Self::Syntax { .. } => "put it back from a copy; or `rhyzome down --purge` and begin anew".to_owned(),
             Self::Running { .. } => "`rhyzome down` stops it".to_owned(),
             Self::PortTaken { .. } => {
                 "choose another one with `--listen` or `--listen-components`".to_owned()

@@ -3,6 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rhyzome_model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,10 @@ use super::Error;
 use super::layout::Layout;
 use super::process::Process;
 use crate::output::time;
+
+/// How long the lock may be taken by somebody who does not hold the site.
+const PASSING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How far the holder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +51,7 @@ impl Lock {
     pub fn take(layout: &Layout, phase: Phase) -> Result<Self, Error> {
         let path = layout.lock();
         let file = open(&path).map_err(Error::file(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(layout)),
-            Err(TryLockError::Error(source)) => return Err(Error::File { path, source }),
-        }
+        lock(&file, layout)?;
         let process = Process::current().map_err(Error::file("/proc/self/stat"))?;
         let holder = Holder {
             process,
@@ -94,15 +96,30 @@ pub fn holder(layout: &Layout) -> Result<Option<Holder>, Error> {
     Ok(serde_json::from_str(&text).ok())
 }
 
-fn held(layout: &Layout) -> Error {
-    let Ok(Some(holder)) = holder(layout) else {
-        let (pid, since) = (0, "a moment ago".to_owned());
-        return Error::Running {
-            pid,
-            since,
-            folder: layout.root().to_owned(),
-        };
-    };
+/// Locks the file. [`holder`] has it locked for a moment too, and so does who took it and has not yet
+/// written that down: whoever is refused without a holder that runs tries again.
+fn lock(file: &File, layout: &Layout) -> Result<(), Error> {
+    let path = layout.lock();
+    let until = Instant::now() + PASSING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(Error::File { path, source }),
+        }
+        if let Some(holder) = holder(layout)?
+            && holder.process.is_alive()
+        {
+            return Err(held(&holder, layout));
+        }
+        if Instant::now() >= until {
+            return Err(Error::Locked { path });
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn held(holder: &Holder, layout: &Layout) -> Error {
     let pid = holder.process.pid;
     match holder.phase {
         Phase::Stopping | Phase::Down => Error::Stopping { pid },
@@ -125,6 +142,8 @@ fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -146,5 +165,34 @@ mod tests {
         drop(lock);
         assert_eq!(holder(&layout).unwrap(), None);
         assert!(Lock::take(&layout, Phase::Starting).is_ok());
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_from_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::of(Some(folder.path())).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    holder(&layout).unwrap();
+                }
+            });
+            let refused = (0..50).find_map(|_| Lock::take(&layout, Phase::Starting).err());
+            done.store(true, Ordering::Relaxed);
+            assert!(refused.is_none(), "{refused:?}");
+        });
+    }
+
+    #[test]
+    fn a_lock_that_nobody_lets_go_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::of(Some(folder.path())).unwrap();
+        let reader = open(&layout.lock()).unwrap();
+        reader.try_lock_shared().unwrap();
+        let Err(Error::Locked { path }) = Lock::take(&layout, Phase::Starting) else {
+            panic!("the lock was taken, or has a holder");
+        };
+        assert_eq!(path, layout.lock());
     }
 }
