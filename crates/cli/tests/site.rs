@@ -290,6 +290,35 @@ fn a_component_without_its_identity_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_site_whose_record_is_broken_is_removed_all_the_same() {
+    let site = Site::new();
+    site.up();
+    std::fs::write(site.state().join("site.json"), "{\"http\":").unwrap();
+    let said = site.refused(&["down"]);
+    assert!(
+        said.contains("site.json is not readable") && said.contains("`rhyzome down --purge`"),
+        "{said}"
+    );
+    site.run(&["down", "--purge"]);
+    assert_eq!(site.processes(), []);
+    assert!(!site.state().exists());
+}
+
+#[test]
+fn a_folder_that_programs_cannot_be_given_is_refused_before_it_is_made() {
+    let site = Site::new();
+    for odd in ["a b", "a,b", "a?b", "a%20b"] {
+        let state = site.folder.path().join(odd);
+        for detach in [&["--detach"][..], &[]] {
+            let arguments = ["up", "--simulate", "1", "--state", state.to_str().unwrap()];
+            let said = site.refused(&[&arguments[..], detach].concat());
+            assert!(said.contains("choose a folder without spaces"), "{said}");
+            assert!(!state.exists());
+        }
+    }
+}
+
+#[test]
 fn a_doctor_looks_at_everything_and_says_it_to_programs_too() {
     let site = Site::new();
     let output = site.try_run(&["doctor", "--json"]);

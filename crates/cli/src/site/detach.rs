@@ -30,6 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub async fn run(cx: &Cx, up: &Up, layout: &Layout, programs: &Programs) -> Result<(), Failure> {
     // Said here rather than in a log.
     join::check(programs, false)?;
+    layout.check_path()?;
     layout.prepare()?;
     if let Some(holder) = lock::holder(layout)? {
         let pid = holder.process.pid;

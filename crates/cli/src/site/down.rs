@@ -50,7 +50,11 @@ impl Down {
         let programs = Programs::find(self.bin_dir.clone())?;
         let steps = Steps::new(&cx.output);
         let was_there = layout.exists();
-        let before = Choices::load(&layout)?;
+        let before = match Choices::load(&layout) {
+            // It goes anyway: as good as lost.
+            Err(_) if self.purge => None,
+            before => before?,
+        };
         let real = match &before {
             Some(choices) => choices.hosts == Hosts::Real,
             // Its records are lost, and yet something may run.

@@ -119,6 +119,18 @@ impl Layout {
         Ok(())
     }
 
+    /// Refuses a path with a character that means something to a program of a site: spaces and commas to
+    /// QEMU, `?` and `%` in the URL of the core's database.
+    pub fn check_path(&self) -> Result<(), Error> {
+        let odd = |c: char| c.is_control() || " ,?%".contains(c);
+        match self.root.to_str() {
+            Some(text) if !text.contains(odd) => Ok(()),
+            _ => Err(Error::OddPath {
+                path: self.root.clone(),
+            }),
+        }
+    }
+
     /// Refuses a folder that holds something else.
     pub fn check_ours(&self) -> Result<(), Error> {
         let entries = match fs::read_dir(&self.root) {
@@ -195,9 +207,11 @@ impl Layout {
         Ok(())
     }
 
-    /// Removes the folder.
+    /// Removes the folder; one that is a mount point is left, empty.
     pub fn remove(&self) -> Result<(), Error> {
         match fs::remove_dir_all(&self.root) {
+            // Something is mounted there: the folder is whoever's who mounted it.
+            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && is_empty(&self.root) => {}
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::file(&self.root)(e));
             }
@@ -211,6 +225,10 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Whether two paths lead to one folder.
@@ -261,6 +279,19 @@ mod tests {
             Layout::of(Some(Path::new("/tmp/a/./site/"))).unwrap(),
             plain
         );
+    }
+
+    #[test]
+    fn a_path_that_a_program_cannot_be_given_is_refused() {
+        for odd in ["a b", "a,b", "a?b", "a%20b", "a\nb"] {
+            let layout = Layout::of(Some(&Path::new("/tmp").join(odd))).unwrap();
+            assert!(
+                matches!(layout.check_path(), Err(Error::OddPath { .. })),
+                "{odd}"
+            );
+        }
+        let layout = Layout::of(Some(Path::new("/tmp/a-b_c.d/ü"))).unwrap();
+        layout.check_path().unwrap();
     }
 
     #[test]

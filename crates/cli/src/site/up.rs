@@ -104,6 +104,7 @@ impl Up {
         layout: &Layout,
         programs: &Programs,
     ) -> Result<(Lock, Choices, Ports), Failure> {
+        layout.check_path()?;
         layout.prepare()?;
         let lock = Lock::take(layout, Phase::Starting)?;
         let wishes = Wishes {
