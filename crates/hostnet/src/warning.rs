@@ -17,7 +17,8 @@ pub async fn host_warnings() -> Vec<String> {
             warnings.push(format!(
                 "net.bridge.bridge-nf-call-{name} is 1: the host's firewall also filters {tool} between the \
                  ports of a bridge. If it drops by default (Docker's does), instances cannot reach each \
-                 other: set it to 0, or accept what is forwarded from and to the bridges rz*."
+                 other: set it to 0, or accept what is forwarded from and to the bridges rz*. Other bridges \
+                 carry no IPv4 while a network has egress and net.ipv4.ip_forward was 0 before."
             ));
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rhyzome_component::{Driver, DriverError, Progress};
+use rhyzome_hostnet::forwarding::{self, Before};
 use rhyzome_hostnet::{Mark, host_warnings};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::job::Action;
@@ -175,6 +176,11 @@ impl Driver for LinuxDriver {
         if self.settings.upstream().is_empty() {
             let why = "none: networks with egress do not resolve names outside; set upstream_dns";
             details.insert("upstream_dns".to_owned(), why.to_owned());
+        }
+        if matches!(forwarding::before().await, Ok(Before::Off)) {
+            let what = "off: while a network has egress, this host forwards IPv4 for nobody else; if it is to, \
+                        run down, set net.ipv4.ip_forward to 1, and start again";
+            details.insert("forwarding_of_others".to_owned(), what.to_owned());
         }
         for (number, warning) in host_warnings().await.into_iter().enumerate() {
             details.insert(format!("warning_{}", number + 1), warning);

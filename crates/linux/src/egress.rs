@@ -2,13 +2,15 @@
 //! addresses, so that no two networks can be in each other's way whatever their prefixes are.
 //!
 //! The host's end says which addresses of the pool are taken; there is no other record. Forwarding on
-//! the host is on while any network of any component here has egress.
+//! the host is on while any network of any component here has egress; where it was off before, the
+//! host's rules drop what others would have forwarded by it ([`forwarding::before`]).
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use rhyzome_hostnet::link::{Change, Link, Route};
 use rhyzome_hostnet::lock::{self, Lock};
+use rhyzome_hostnet::nft::Ruleset;
 use rhyzome_hostnet::{Links, Mark, forwarding, nft, sysctl};
 use rhyzome_model::NetworkId;
 use serde_json::json;
@@ -86,7 +88,7 @@ pub(crate) async fn ensure(layout: &Layout, settings: &Settings) -> Result<(), E
     let Some(link) = links.find(&uplink).await.map_err(Error::Link)? else {
         return Err(Error::NotApplied(format!("the link {uplink} is missing")));
     };
-    // Closed before it is up: the host and its neighbours are behind it.
+    // Closed before it is up, and before the host forwards: the host and its neighbours are behind it.
     ensure_rules(layout.mark, &uplink).await?;
     let disable = format!("net/ipv6/conf/{uplink}/disable_ipv6");
     sysctl::ensure_where_present(&disable, "1").map_err(Error::Sysctl)?;
@@ -169,8 +171,14 @@ fn default_route(slot: Slot, link: &Link) -> Route {
     }
 }
 
+/// What the host's rules are to be.
+async fn host_rules(mark: Mark) -> Result<Ruleset, Error> {
+    let before = forwarding::before().await.map_err(Error::Forwarding)?;
+    Ok(rules::host(mark, before))
+}
+
 async fn ensure_rules(mark: Mark, uplink: &str) -> Result<(), Error> {
-    let ruleset = rules::host(mark);
+    let ruleset = host_rules(mark).await?;
     let listing = nft::list(ruleset.family(), ruleset.table())
         .await
         .map_err(Error::Rules)?;
@@ -197,7 +205,7 @@ async fn ensure_rules(mark: Mark, uplink: &str) -> Result<(), Error> {
 }
 
 async fn check_rules(mark: Mark, uplink: &str) -> Result<Option<String>, Error> {
-    let ruleset = rules::host(mark);
+    let ruleset = host_rules(mark).await?;
     let listing = nft::list(ruleset.family(), ruleset.table())
         .await
         .map_err(Error::Rules)?;
@@ -271,7 +279,7 @@ pub(crate) async fn settle(mark: Mark) -> Result<(), Error> {
         .filter(|link| is_uplink(link, mark))
         .map(|link| &*link.name)
         .collect();
-    let ruleset = rules::host(mark);
+    let ruleset = rules::host_table(mark);
     if there.is_empty() {
         forwarding::release(mark).await.map_err(Error::Forwarding)?;
         nft::delete(ruleset.family(), ruleset.table())

@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use rhyzome_hostnet::Mark;
+use rhyzome_hostnet::forwarding::Before;
 use rhyzome_hostnet::nft::{
-    Ruleset, accept, clamp_segment_size, connection_in, discard, is, is_not_within, is_one_of,
-    is_within, jump, masquerade, meta, payload, reject,
+    Ruleset, accept, clamp_segment_size, connection_in, discard, is, is_not, is_not_within,
+    is_one_of, is_within, jump, masquerade, meta, payload, reject,
 };
 use rhyzome_model::network::NetworkPlacement;
 use serde_json::{Value, json};
@@ -179,17 +180,31 @@ fn forward(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
 /// The set of the host's ends of ways out, in [`host`].
 pub(crate) const UPLINKS: &str = "uplinks";
 
+/// The names of all links of Rhyzome's on a host.
+const OURS: &str = "rz*";
+
 /// Never forwarded (RFC 3927, section 2.7); clouds have a host's metadata and credentials there.
 const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
 
-/// What the host lets through for networks with egress: to the world outside, and answers. Not to the
-/// host itself, not to what is on the host's own links alone, not to each other, not to any other link
-/// of Rhyzome's.
-pub(crate) fn host(mark: Mark) -> Ruleset {
-    let set = format!("@{UPLINKS}");
-    let from_uplink = || is(meta("iifname"), set.as_str());
-    let to_uplink = || is(meta("oifname"), set.as_str());
+/// The table of [`host`], without anything in it.
+pub(crate) fn host_table(mark: Mark) -> Ruleset {
     Ruleset::new("inet", format!("rhyzome_{mark}"))
+}
+
+fn from_uplink() -> Value {
+    is(meta("iifname"), format!("@{UPLINKS}"))
+}
+
+fn to_uplink() -> Value {
+    is(meta("oifname"), format!("@{UPLINKS}"))
+}
+
+/// What the host lets through for networks with egress: to the world outside, and answers. Not to the
+/// host itself, not to link-local addresses, not to each other, not to any other link of Rhyzome's.
+///
+/// Where the host forwarded nothing before, it forwards nothing else now.
+pub(crate) fn host(mark: Mark, before: Before) -> Ruleset {
+    let ruleset = host_table(mark)
         .set(UPLINKS, &["ifname"])
         .base_chain("input", hook("filter", "input", FILTER - 1, "accept"))
         .rule("input", [from_uplink(), discard()])
@@ -205,7 +220,7 @@ pub(crate) fn host(mark: Mark) -> Ruleset {
         .rule("forward", [from_uplink(), to_uplink(), discard()])
         .rule(
             "forward",
-            [from_uplink(), is(meta("oifname"), "rz*"), discard()],
+            [from_uplink(), is(meta("oifname"), OURS), discard()],
         )
         .rule(
             "forward",
@@ -215,9 +230,26 @@ pub(crate) fn host(mark: Mark) -> Ruleset {
                 accept(),
             ],
         )
-        .rule("forward", [to_uplink(), discard()])
-        .base_chain("leave", hook("nat", "postrouting", SOURCE_NAT, "accept"))
-        .rule("leave", [from_uplink(), masquerade()])
+        .rule("forward", [to_uplink(), discard()]);
+    match before {
+        Before::Off => ruleset.rule("forward", nothing_of_others()),
+        Before::On => ruleset,
+    }
+    .base_chain("leave", hook("nat", "postrouting", SOURCE_NAT, "accept"))
+    .rule("leave", [from_uplink(), masquerade()])
+}
+
+/// Drops what has nothing to do with any component here: each has its own rules for its own links, and
+/// the bridges of segments pass here where the host's firewall filters bridged frames. IPv6 has a switch
+/// of its own, which stays as it is. Frames on bridges of others cannot be told from packets here, and
+/// are dropped where that filter is on; `host_warnings` says so.
+fn nothing_of_others() -> [Value; 4] {
+    [
+        is(meta("nfproto"), "ipv4"),
+        is_not(meta("iifname"), OURS),
+        is_not(meta("oifname"), OURS),
+        discard(),
+    ]
 }
 
 #[cfg(test)]
@@ -252,6 +284,20 @@ mod tests {
 
     #[test]
     fn the_hosts_rules_name_only_our_links() {
-        insta::assert_snapshot!(lines(&host("89abcdef".parse().unwrap())));
+        insta::assert_snapshot!(lines(&host("89abcdef".parse().unwrap(), Before::On)));
+    }
+
+    #[test]
+    fn a_host_that_forwarded_nothing_has_one_rule_that_keeps_it_so() {
+        let mark = "89abcdef".parse().unwrap();
+        let (on, off) = (
+            lines(&host(mark, Before::On)),
+            lines(&host(mark, Before::Off)),
+        );
+        let added: Vec<&str> = off
+            .lines()
+            .filter(|line| !line.contains("about") && !on.lines().any(|other| other == *line))
+            .collect();
+        insta::assert_snapshot!(added.join("\n"));
     }
 }

@@ -9,6 +9,8 @@ mod client;
 mod contract;
 #[path = "linux/convergence.rs"]
 mod convergence;
+#[path = "linux/forwarding.rs"]
+mod forwarding;
 #[path = "linux/leases.rs"]
 mod leases;
 #[path = "linux/neighbour.rs"]

@@ -13,15 +13,15 @@ use crate::site::{Site, instance, lease, network, on_a_site};
 use crate::world::Place;
 
 /// A network with one instance that greets on port 80.
-struct Lan {
-    placement: Placement,
+pub struct Lan {
+    pub placement: Placement,
     spec: NetworkPlacement,
     lease: LeasePlacement,
-    instance: Place,
+    pub instance: Place,
     _server: Server,
 }
 
-async fn lan(site: &Site, number: u8, egress: bool) -> Lan {
+pub async fn lan(site: &Site, number: u8, egress: bool) -> Lan {
     let (placement, mut spec) = network(number);
     spec.egress = egress;
     let placement = Placement {
@@ -44,7 +44,7 @@ async fn lan(site: &Site, number: u8, egress: bool) -> Lan {
 }
 
 /// A neighbour of the host's that greets on port 80, 192.0.2.2, and a service of the host's own.
-async fn world() -> (Place, Server, Server) {
+pub async fn world() -> (Place, Server, Server) {
     let world = neighbour("world").await;
     world
         .run(|| async {
@@ -57,7 +57,7 @@ async fn world() -> (Place, Server, Server) {
     (world, outside, own)
 }
 
-fn outside() -> SocketAddr {
+pub fn outside() -> SocketAddr {
     "192.0.2.2:80".parse().unwrap()
 }
 
