@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
+use nix::sys::socket::Backlog;
+
 use crate::site::enter;
 
 /// What every fetch brings.
@@ -62,6 +64,9 @@ fn serve(
     std::thread::spawn(move || {
         enter(&namespace);
         let listener = TcpListener::bind((address, 0)).unwrap();
+        // The standard library's queue of 128 is shorter than what the tests bring at once: past it the
+        // kernel answers with SYN cookies, and resets whoever has sent more than a segment by then.
+        nix::sys::socket::listen(&listener, Backlog::new(4096).unwrap()).unwrap();
         tell.send(listener.local_addr().unwrap()).unwrap();
         for stream in listener.incoming().flatten() {
             let answer = answer.clone();
