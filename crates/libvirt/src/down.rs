@@ -11,6 +11,7 @@ use rhyzome_hostnet::{Holder, PortError, Ports, Role, SegmentError, segment};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::embed;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::instances::now;
 use crate::record::{Phase, Record};
@@ -83,6 +84,7 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         ] {
             remove(&path)?;
         }
+        embed::clear_run(&settings.state);
     }
     Ok(())
 }

@@ -17,6 +17,11 @@ use nix::sched::{CloneFlags, unshare};
 use crate::accelerator::{self, Accelerator, Evidence};
 use crate::settings::{Libvirt, Settings};
 
+/// Where an embedded libvirt leaves files whatever its root is.
+const RUN: &str = "/run/libvirt";
+/// Notes that there was nothing of libvirt in `/run` before this component came.
+const MADE_RUN: &str = "made-run-libvirt";
+
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     #[error("preparing {path} failed")]
@@ -48,6 +53,10 @@ pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
     if settings.libvirt != Libvirt::Embedded {
         return Ok(());
     }
+    note_run(&settings.state).map_err(|source| EmbedError::Folder {
+        path: settings.state.join(MADE_RUN),
+        source,
+    })?;
     let root = settings.embed_root();
     folder(&root)?;
     folder(&root.join("etc"))?;
@@ -58,6 +67,26 @@ pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
         hide_kvm(&settings.state.join("no-kvm"))
     } else {
         Ok(())
+    }
+}
+
+fn note_run(state: &Path) -> io::Result<()> {
+    if Path::new(RUN).exists() {
+        return Ok(());
+    }
+    fs::write(state.join(MADE_RUN), "")
+}
+
+/// Removes what an embedded libvirt left in `/run`, if nothing of libvirt was there before this
+/// component; folders only where they are empty, since another libvirt may have come meanwhile.
+pub fn clear_run(state: &Path) {
+    if fs::remove_file(state.join(MADE_RUN)).is_err() {
+        return;
+    }
+    // Each may be missing or in use: then it stays.
+    let _ = fs::remove_file(Path::new(RUN).join("common/system.token"));
+    for folder in ["common", "hostdevmgr", ""] {
+        let _ = fs::remove_dir(Path::new(RUN).join(folder));
     }
 }
 
