@@ -84,8 +84,8 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         ] {
             remove(&path)?;
         }
-        embed::clear_run(&settings.state);
     }
+    embed::clear_run(&settings.state);
     Ok(())
 }
 
