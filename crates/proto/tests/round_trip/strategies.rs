@@ -1,11 +1,10 @@
-//! Every message survives the wire unchanged, and a wrong one names its field.
+//! Any message of the model, for tests that try what comes.
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use prost::Message;
-use rhyzome_model::component::{ComponentKind, HostFacts};
+use rhyzome_model::component::HostFacts;
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::{
     BlobPin, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface, Power,
@@ -22,30 +21,29 @@ use rhyzome_model::{
     ComponentId, Digest, InstanceId, JobId, LeaseId, MacAddr, Name, NetworkId, PeerId, PlacementId,
     Size, Timestamp,
 };
-use rhyzome_proto::enrollment::Join;
+use rhyzome_proto::Version;
 use rhyzome_proto::session::{
     FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, JobProgress, LedgerCounts, Welcome,
 };
-use rhyzome_proto::{Invalid, Version, pb};
 use uuid::Uuid;
 
-fn uuid() -> impl Strategy<Value = Uuid> {
+pub fn uuid() -> impl Strategy<Value = Uuid> {
     any::<u128>().prop_map(Uuid::from_u128)
 }
 
-fn name() -> impl Strategy<Value = Name> {
+pub fn name() -> impl Strategy<Value = Name> {
     "[a-z]([a-z0-9-]{0,38}[a-z0-9])?".prop_map(|text| text.parse().expect("a name"))
 }
 
-fn mac() -> impl Strategy<Value = MacAddr> {
+pub fn mac() -> impl Strategy<Value = MacAddr> {
     any::<[u8; 3]>().prop_map(MacAddr::qemu)
 }
 
-fn size() -> impl Strategy<Value = Size> {
+pub fn size() -> impl Strategy<Value = Size> {
     any::<u64>().prop_map(Size::bytes)
 }
 
-fn ipv4_net() -> impl Strategy<Value = Ipv4Net> {
+pub fn ipv4_net() -> impl Strategy<Value = Ipv4Net> {
     (any::<u32>(), 0u8..=32).prop_map(|(address, length)| {
         Ipv4Net::new(address.into(), length)
             .expect("a prefix length")
@@ -53,7 +51,7 @@ fn ipv4_net() -> impl Strategy<Value = Ipv4Net> {
     })
 }
 
-fn ipv6_net() -> impl Strategy<Value = Ipv6Net> {
+pub fn ipv6_net() -> impl Strategy<Value = Ipv6Net> {
     (any::<u128>(), 0u8..=128).prop_map(|(address, length)| {
         Ipv6Net::new(address.into(), length)
             .expect("a prefix length")
@@ -61,14 +59,14 @@ fn ipv6_net() -> impl Strategy<Value = Ipv6Net> {
     })
 }
 
-fn blob() -> impl Strategy<Value = BlobPin> {
+pub fn blob() -> impl Strategy<Value = BlobPin> {
     (any::<[u8; 32]>(), size()).prop_map(|(bytes, size)| BlobPin {
         digest: Digest::from_bytes(bytes),
         size,
     })
 }
 
-fn network() -> impl Strategy<Value = NetworkPlacement> {
+pub fn network() -> impl Strategy<Value = NetworkPlacement> {
     (
         (uuid(), name(), name(), ipv4_net(), ipv6_net()),
         (
@@ -97,7 +95,7 @@ fn network() -> impl Strategy<Value = NetworkPlacement> {
         )
 }
 
-fn segment() -> impl Strategy<Value = SegmentPlacement> {
+pub fn segment() -> impl Strategy<Value = SegmentPlacement> {
     (uuid(), name(), name(), any::<u16>()).prop_map(|(network, project, name, mtu)| {
         SegmentPlacement {
             network: NetworkId(network),
@@ -108,7 +106,7 @@ fn segment() -> impl Strategy<Value = SegmentPlacement> {
     })
 }
 
-fn lease() -> impl Strategy<Value = LeasePlacement> {
+pub fn lease() -> impl Strategy<Value = LeasePlacement> {
     (uuid(), uuid(), name(), mac(), any::<u32>(), any::<u128>()).prop_map(
         |(lease, network, hostname, mac, ipv4, ipv6)| LeasePlacement {
             lease: LeaseId(lease),
@@ -121,7 +119,7 @@ fn lease() -> impl Strategy<Value = LeasePlacement> {
     )
 }
 
-fn peer() -> impl Strategy<Value = PeerPlacement> {
+pub fn peer() -> impl Strategy<Value = PeerPlacement> {
     (uuid(), uuid(), ".*", any::<u32>(), any::<u128>()).prop_map(
         |(peer, network, public_key, ipv4, ipv6)| PeerPlacement {
             peer: PeerId(peer),
@@ -133,7 +131,7 @@ fn peer() -> impl Strategy<Value = PeerPlacement> {
     )
 }
 
-fn image_format() -> impl Strategy<Value = ImageFormat> {
+pub fn image_format() -> impl Strategy<Value = ImageFormat> {
     prop_oneof![
         Just(ImageFormat::Linux),
         Just(ImageFormat::Pvh),
@@ -144,7 +142,7 @@ fn image_format() -> impl Strategy<Value = ImageFormat> {
     ]
 }
 
-fn interface() -> impl Strategy<Value = Interface> {
+pub fn interface() -> impl Strategy<Value = Interface> {
     (uuid(), mac(), any::<u32>(), any::<u128>(), any::<u16>()).prop_map(
         |(network, mac, ipv4, ipv6, mtu)| Interface {
             network: NetworkId(network),
@@ -156,7 +154,7 @@ fn interface() -> impl Strategy<Value = Interface> {
     )
 }
 
-fn instance() -> impl Strategy<Value = InstancePlacement> {
+pub fn instance() -> impl Strategy<Value = InstancePlacement> {
     let power = prop_oneof![Just(Power::Running), Just(Power::Stopped)];
     let restart = prop_oneof![
         Just(RestartPolicy::Never),
@@ -200,7 +198,7 @@ fn instance() -> impl Strategy<Value = InstancePlacement> {
         )
 }
 
-fn placement() -> impl Strategy<Value = Placement> {
+pub fn placement() -> impl Strategy<Value = Placement> {
     let spec = prop_oneof![
         network().prop_map(PlacementSpec::Network),
         segment().prop_map(PlacementSpec::Segment),
@@ -215,11 +213,11 @@ fn placement() -> impl Strategy<Value = Placement> {
     })
 }
 
-fn placement_kind() -> impl Strategy<Value = PlacementKind> {
+pub fn placement_kind() -> impl Strategy<Value = PlacementKind> {
     proptest::sample::select(PlacementKind::ALL.to_vec())
 }
 
-fn target() -> impl Strategy<Value = PlacementRef> {
+pub fn target() -> impl Strategy<Value = PlacementRef> {
     (uuid(), placement_kind(), uuid(), option::of(uuid())).prop_map(
         |(id, kind, resource, network)| PlacementRef {
             id: PlacementId(id),
@@ -230,7 +228,7 @@ fn target() -> impl Strategy<Value = PlacementRef> {
     )
 }
 
-fn observed() -> impl Strategy<Value = Observed> {
+pub fn observed() -> impl Strategy<Value = Observed> {
     let state = prop_oneof![
         Just(InstanceState::Running),
         Just(InstanceState::Stopped),
@@ -262,7 +260,7 @@ fn observed() -> impl Strategy<Value = Observed> {
     ]
 }
 
-fn found() -> impl Strategy<Value = Found> {
+pub fn found() -> impl Strategy<Value = Found> {
     (target(), any::<u64>(), option::of(observed())).prop_map(
         |(placement, generation, observed)| Found {
             placement,
@@ -272,7 +270,7 @@ fn found() -> impl Strategy<Value = Found> {
     )
 }
 
-fn facts() -> impl Strategy<Value = HostFacts> {
+pub fn facts() -> impl Strategy<Value = HostFacts> {
     (
         ".*",
         any::<u32>(),
@@ -295,7 +293,7 @@ fn facts() -> impl Strategy<Value = HostFacts> {
         )
 }
 
-fn hello() -> impl Strategy<Value = Hello> {
+pub fn hello() -> impl Strategy<Value = Hello> {
     let version = any::<(u32, u32)>().prop_map(|(major, minor)| Version { major, minor });
     (
         version,
@@ -317,7 +315,7 @@ fn hello() -> impl Strategy<Value = Hello> {
         )
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+pub fn outcome() -> impl Strategy<Value = Outcome> {
     let kind = prop_oneof![
         Just(FailureKind::Transient),
         Just(FailureKind::Permanent),
@@ -331,7 +329,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-fn from_component() -> impl Strategy<Value = FromComponent> {
+pub fn from_component() -> impl Strategy<Value = FromComponent> {
     prop_oneof![
         hello().prop_map(FromComponent::Hello),
         (vec(found(), 0..3), any::<bool>())
@@ -373,7 +371,7 @@ fn from_component() -> impl Strategy<Value = FromComponent> {
     ]
 }
 
-fn job() -> impl Strategy<Value = Job> {
+pub fn job() -> impl Strategy<Value = Job> {
     let action = prop_oneof![
         Just(Action::Reboot),
         any::<u32>().prop_map(|bytes| Action::ConsoleLog { bytes })
@@ -391,7 +389,7 @@ fn job() -> impl Strategy<Value = Job> {
     })
 }
 
-fn from_core() -> impl Strategy<Value = FromCore> {
+pub fn from_core() -> impl Strategy<Value = FromCore> {
     let reason = prop_oneof![
         Just(GoodbyeReason::Stopping),
         Just(GoodbyeReason::Replaced),
@@ -417,120 +415,4 @@ fn from_core() -> impl Strategy<Value = FromCore> {
         }),
         (reason, ".*").prop_map(|(reason, message)| FromCore::Goodbye { reason, message }),
     ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn what_a_component_says_arrives_unchanged(message in from_component()) {
-        let bytes = pb::FromComponent::from(message.clone()).encode_to_vec();
-        let read = pb::FromComponent::decode(bytes.as_slice()).expect("what was encoded");
-        prop_assert_eq!(FromComponent::try_from(read), Ok(message));
-    }
-
-    #[test]
-    fn what_a_core_says_arrives_unchanged(message in from_core()) {
-        let bytes = pb::FromCore::from(message.clone()).encode_to_vec();
-        let read = pb::FromCore::decode(bytes.as_slice()).expect("what was encoded");
-        prop_assert_eq!(FromCore::try_from(read), Ok(message));
-    }
-
-    #[test]
-    fn a_wish_to_join_arrives_unchanged(
-        token in ".*",
-        csr in vec(any::<u8>(), 0..50),
-        kind in proptest::sample::select(ComponentKind::ALL.to_vec()),
-        name in option::of(name()),
-        hostname in ".*",
-    ) {
-        let join = Join { token, csr, kind, name, hostname };
-        let bytes = pb::JoinRequest::from(join.clone()).encode_to_vec();
-        let read = pb::JoinRequest::decode(bytes.as_slice()).expect("what was encoded");
-        prop_assert_eq!(Join::try_from(read), Ok(join));
-    }
-}
-
-/// An instance's placement in a job, spoiled by `spoil`, is refused with `expect`.
-fn check(spoil: impl FnOnce(&mut pb::Instance), expect: &str) {
-    let interface = pb::Interface {
-        network: Uuid::nil().to_string(),
-        mac: "52:54:00:12:34:56".to_owned(),
-        ipv4: "10.0.0.2".to_owned(),
-        ipv6: "fd00::2".to_owned(),
-        mtu: 1500,
-    };
-    let mut instance = pb::Instance {
-        instance: Uuid::nil().to_string(),
-        project: "default".to_owned(),
-        name: "web".to_owned(),
-        image: Some(pb::Image {
-            blob: Some(pb::Blob {
-                digest: "0".repeat(64),
-                size: 1,
-            }),
-            format: Some(pb::image::Format::Linux(pb::Nothing {})),
-        }),
-        interfaces: vec![interface.clone(), interface],
-        power: pb::Power::Running.into(),
-        restart: pb::RestartPolicy::Never.into(),
-        ..pb::Instance::default()
-    };
-    spoil(&mut instance);
-    let placement = pb::Placement {
-        id: Uuid::nil().to_string(),
-        generation: 1,
-        spec: Some(pb::placement::Spec::Instance(instance)),
-    };
-    let job = pb::Job {
-        id: Uuid::nil().to_string(),
-        fence: 1,
-        task: Some(pb::job::Task::Ensure(placement)),
-    };
-    let message = pb::FromCore {
-        message: Some(pb::from_core::Message::Job(job)),
-    };
-    let got = FromCore::try_from(message)
-        .map(drop)
-        .map_err(|error: Invalid| error.to_string());
-    assert_eq!(
-        got,
-        if expect.is_empty() {
-            Ok(())
-        } else {
-            Err(expect.to_owned())
-        }
-    );
-}
-
-#[test]
-fn a_wrong_message_names_the_field_and_what_is_wrong() {
-    check(|_| (), "");
-    check(
-        |i| i.interfaces[1].mac = "ff:ff:ff:ff:ff:ff".to_owned(),
-        "job.ensure.instance.interfaces[1].mac: \"ff:ff:ff:ff:ff:ff\" is not a unicast Ethernet \
-         address like 52:54:00:12:34:56",
-    );
-    check(
-        |i| i.interfaces[0].ipv4 = "10.0.0".to_owned(),
-        "job.ensure.instance.interfaces[0].ipv4: \"10.0.0\": invalid IPv4 address syntax",
-    );
-    check(
-        |i| i.interfaces[0].mtu = 70_000,
-        "job.ensure.instance.interfaces[0].mtu: 70000 is more than 65535",
-    );
-    check(|i| i.image = None, "job.ensure.instance.image: is missing");
-    check(
-        |i| i.image.as_mut().expect("it has one").format = None,
-        "job.ensure.instance.image.format: is missing",
-    );
-    check(|i| i.power = 0, "job.ensure.instance.power: is missing");
-    check(
-        |i| i.restart = 9,
-        "job.ensure.instance.restart: 9 is no value known here",
-    );
-    check(
-        |i| i.name = "Web".to_owned(),
-        "job.ensure.instance.name: the name \"Web\" contains 'W'; a-z, 0-9 and - are allowed",
-    );
 }
