@@ -4,7 +4,7 @@
 //! and is removed at the next start if a crash left it there.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -185,24 +185,6 @@ impl BlobStore {
             file.seek(SeekFrom::Start(offset))
                 .map_err(failed("read", &path))?;
             Ok(tokio::fs::File::from_std(file))
-        })
-        .await
-    }
-
-    /// Reads the bytes again: whether they still have their digest.
-    pub async fn verify(&self, digest: Digest) -> Result<bool> {
-        let path = self.path(digest);
-        blocking(move || {
-            let mut file = File::open(&path).map_err(failed("open", &path))?;
-            let mut hash = sha2::Sha256::new();
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                match file.read(&mut buffer).map_err(failed("read", &path))? {
-                    0 => break,
-                    count => hash.update(&buffer[..count]),
-                }
-            }
-            Ok(Digest::from_bytes(hash.finalize().into()) == digest)
         })
         .await
     }

@@ -8,12 +8,12 @@ mod view;
 
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::placement::PlacementKind;
-use rhyzome_model::resource::{Instance, InstanceSummary, Meta};
+use rhyzome_model::resource::{Instance, InstanceSummary};
 use rhyzome_model::{InstanceId, Name, ProjectId};
 use rhyzome_store::{instance, lease, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
-use crate::work::{Subject, Work};
+use crate::work::Work;
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve, status};
 
 pub use power::{console, reboot, start, stop};
@@ -274,22 +274,12 @@ async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<in
         .ok_or_else(|| Error::not_found("instance", name))
 }
 
-pub(crate) fn project_of(meta: &Meta) -> Name {
-    meta.project.clone().unwrap_or_else(Name::default_project)
-}
-
 pub(crate) async fn tell(
     work: &mut Work,
     row: &instance::Instance,
     what: &str,
     message: &str,
 ) -> Result<()> {
-    let project = project_of(&row.meta);
-    let subject = Subject {
-        project: Some((row.project, &project)),
-        kind: "instance",
-        id: row.id.0,
-        name: row.meta.name.as_str(),
-    };
-    work.event(&subject, what, message).await
+    work.tell((row.project, "instance"), &row.meta, what, message)
+        .await
 }

@@ -11,7 +11,7 @@ use rhyzome_store::placement::Row;
 use rhyzome_store::{Conn, component, network, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
-use crate::work::{Subject, Work};
+use crate::work::Work;
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, placing, resolve, status};
 
 /// The largest IP packet on a segment where the router's host does not say otherwise. Bytes.
@@ -329,15 +329,8 @@ async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<ne
 }
 
 async fn tell(work: &mut Work, network: &network::Network, what: &str) -> Result<()> {
-    let default = Name::default_project();
-    let project = network.meta.project.as_ref().unwrap_or(&default);
-    let subject = Subject {
-        project: Some((network.project, project)),
-        kind: "network",
-        id: network.id.0,
-        name: network.meta.name.as_str(),
-    };
-    work.event(&subject, what, "").await
+    work.tell((network.project, "network"), &network.meta, what, "")
+        .await
 }
 
 /// A network's placements on its router, without its segments.

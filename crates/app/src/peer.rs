@@ -14,7 +14,7 @@ use rhyzome_store::placement::{Row, State};
 use rhyzome_store::{Conn, peer, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
-use crate::work::{Subject, Work};
+use crate::work::Work;
 use crate::{
     Core, Error, IfMatch, Kind, Listed, PageRequest, Result, network, placing, resolve, status,
 };
@@ -256,15 +256,7 @@ async fn allocate(work: &mut Work, project: &Name, name: &Name) -> Result<(Ipv4A
 }
 
 pub(crate) async fn tell(work: &mut Work, row: &peer::Peer, what: &str) -> Result<()> {
-    let default = Name::default_project();
-    let project = row.meta.project.as_ref().unwrap_or(&default);
-    let subject = Subject {
-        project: Some((row.project, project)),
-        kind: "peer",
-        id: row.id.0,
-        name: row.meta.name.as_str(),
-    };
-    work.event(&subject, what, "").await
+    work.tell((row.project, "peer"), &row.meta, what, "").await
 }
 
 async fn view(core: &Core, conn: &mut Conn, row: peer::Peer) -> Result<Peer> {

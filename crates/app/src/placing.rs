@@ -12,19 +12,15 @@ use rhyzome_store::network::Network;
 use rhyzome_store::peer::Peer;
 use rhyzome_store::placement;
 
-use crate::work::Work;
+use crate::work::{Work, project_of};
 use crate::{Core, Error, Kind, Result};
-
-fn project(meta: &rhyzome_model::resource::Meta) -> Name {
-    meta.project.clone().unwrap_or_else(Name::default_project)
-}
 
 /// The DNS domain of a network.
 pub fn domain(core: &Core, network: &Network) -> String {
     format!(
         "{}.{}.{}",
         network.meta.name,
-        project(&network.meta),
+        project_of(&network.meta),
         core.site.domain
     )
 }
@@ -32,7 +28,7 @@ pub fn domain(core: &Core, network: &Network) -> String {
 fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
     PlacementSpec::Network(NetworkPlacement {
         network: network.id,
-        project: project(&network.meta),
+        project: project_of(&network.meta),
         name: network.meta.name.clone(),
         ipv4: network.ipv4,
         ipv6: network.ipv6,
@@ -48,7 +44,7 @@ fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
 fn segment_spec(network: &Network) -> PlacementSpec {
     PlacementSpec::Segment(SegmentPlacement {
         network: network.id,
-        project: project(&network.meta),
+        project: project_of(&network.meta),
         name: network.meta.name.clone(),
         mtu: network.mtu,
     })
@@ -82,7 +78,7 @@ fn instance_spec(
 ) -> PlacementSpec {
     PlacementSpec::Instance(Box::new(InstancePlacement {
         instance: instance.id,
-        project: project(&instance.meta),
+        project: project_of(&instance.meta),
         name: instance.meta.name.clone(),
         cpus: instance.spec.cpus,
         memory: instance.spec.memory,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 
 use rhyzome_model::placement::PlacementSpec;
+use rhyzome_model::resource::Meta;
 use rhyzome_model::{ComponentId, JobId, Name, PlacementId, ProjectId, Timestamp};
 use rhyzome_store::Tx;
 use rhyzome_store::component;
@@ -28,6 +29,11 @@ pub struct Subject<'a> {
     pub kind: &'a str,
     pub id: Uuid,
     pub name: &'a str,
+}
+
+/// The name of the project that a resource belongs to.
+pub fn project_of(meta: &Meta) -> Name {
+    meta.project.clone().unwrap_or_else(Name::default_project)
 }
 
 impl Core {
@@ -67,6 +73,24 @@ impl Work {
             message,
         };
         Ok(event::insert(&mut self.tx, &event, self.now).await?)
+    }
+
+    /// Tells of a resource of a project.
+    pub async fn tell(
+        &mut self,
+        (project, kind): (ProjectId, &str),
+        meta: &Meta,
+        what: &str,
+        message: &str,
+    ) -> Result<()> {
+        let name = project_of(meta);
+        let subject = Subject {
+            project: Some((project, &name)),
+            kind,
+            id: meta.id,
+            name: meta.name.as_str(),
+        };
+        self.event(&subject, what, message).await
     }
 
     /// Wants something kept on a component, with a job if that is a change.

@@ -13,8 +13,6 @@ pub struct Desired {
     pub generation: u64,
     /// False where it is to be removed.
     pub ensure: bool,
-    /// What it was last reported to be at.
-    pub observed_generation: u64,
 }
 
 /// One thing to do about a component's placements.
@@ -70,7 +68,6 @@ mod tests {
             id: id(n),
             generation,
             ensure,
-            observed_generation: 0,
         }
     }
 

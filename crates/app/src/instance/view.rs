@@ -8,8 +8,8 @@ use rhyzome_model::status::Phase;
 use rhyzome_store::placement::Row;
 use rhyzome_store::{Conn, instance, lease, placement};
 
-use super::project_of;
 use crate::authorize::{Caller, Operation, authorize};
+use crate::work::project_of;
 use crate::{Core, Error, Result, job, resolve, status};
 
 /// How many of its latest jobs `why` shows.

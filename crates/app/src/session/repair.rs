@@ -22,7 +22,6 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
             id: row.id,
             generation: row.generation,
             ensure: row.wanted,
-            observed_generation: row.observed_generation,
         })
         .collect();
     let rows: BTreeMap<PlacementId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
