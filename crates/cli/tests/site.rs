@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -13,15 +14,31 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// How many ports the sites of these tests have been given, two each.
+static PORTS: AtomicU16 = AtomicU16::new(0);
+
+/// A port that is this test's for good, also while its site is down: below those that the kernel gives to
+/// whoever asks for any, apart from those where a site looks for free ones, and different in each process.
+fn own_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const EACH: u16 = 40;
+    let process = u16::try_from(std::process::id() % 500).unwrap();
+    let count = PORTS.fetch_add(1, Ordering::Relaxed);
+    assert!(count < EACH, "more sites than there are ports for");
+    FIRST + process * EACH + count
+}
+
 /// A state folder, and `rhyzome` for the site in it. What still runs is ended when this is dropped.
 struct Site {
     folder: TempDir,
+    listen: [String; 2],
 }
 
 impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder }
+        let listen = [own_port(), own_port()].map(|port| format!("127.0.0.1:{port}"));
+        Self { folder, listen }
     }
 
     fn state(&self) -> PathBuf {
@@ -66,7 +83,9 @@ impl Site {
 
     #[track_caller]
     fn up(&self) {
-        self.run(&["up", "--simulate", "2", "--detach"]);
+        let [http, components] = &self.listen;
+        let listen = ["--listen", http, "--listen-components", components];
+        self.run(&[&["up", "--simulate", "2", "--detach"], &listen[..]].concat());
     }
 
     fn supervisor(&self) -> i32 {
@@ -220,6 +239,21 @@ fn an_interrupt_stops_the_programs_and_says_what_goes_on() {
     );
     assert!(said.contains("`rhyzome down` stops them"), "{said}");
     assert_eq!(site.processes(), []);
+}
+
+#[test]
+fn sites_that_start_at_the_same_time_find_ports_of_their_own() {
+    let sites = [(); 4].map(|()| Site::new());
+    let starting = sites.each_ref().map(|site| {
+        let mut command = site.command(&["up", "--simulate", "1", "--detach"]);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    });
+    for (site, child) in sites.iter().zip(starting) {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(site.connected(), ["simulated-1", "simulated-router"]);
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::session::Cx;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(90);
 /// How often other ports are tried.
-const MOVES: usize = 5;
+const MOVES: usize = 20;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether other ports are as good.
@@ -71,19 +71,25 @@ impl Site<'_> {
 
     /// Starts the core; at other ports where somebody else took the free ones at the same time.
     async fn start_core_somewhere(&mut self) -> Result<Client, Failure> {
-        for _ in 0..MOVES {
-            if self.ports == Ports::Free && self.check_ports().is_err() {
-                self.choices.find_ports()?;
-            }
-            self.check_ports()?;
-            match self.start_core().await {
-                Err(_) if self.ports == Ports::Free && self.check_ports().is_err() => {
-                    self.stop().await;
-                    self.steps
-                        .say("the ports were taken a moment ago; trying others");
+        let moves = match self.ports {
+            Ports::Chosen => 0,
+            Ports::Free => MOVES,
+        };
+        for _ in 0..moves {
+            if self.check_ports().is_ok() {
+                match self.start_core().await {
+                    Ok(client) => return Ok(client),
+                    Err(failure) => {
+                        self.stop().await;
+                        if self.check_ports().is_ok() {
+                            return Err(failure);
+                        }
+                    }
                 }
-                started => return started,
             }
+            self.steps
+                .say("the ports were taken a moment ago; trying others");
+            self.choices.find_ports()?;
         }
         self.check_ports()?;
         self.start_core().await
