@@ -50,6 +50,7 @@ pub async fn create(
         ipv6: allocate_ipv6(&mut work, &at, spec.ipv6).await?,
         mtu: router.facts.mtu.unwrap_or(DEFAULT_MTU),
         port: allocate_port(&mut work, &at, &router).await?,
+        vni: allocate_vni(&mut work, &at).await?,
     };
     let now = work.now;
     network::insert(&mut work, &row, now).await?;
@@ -120,6 +121,7 @@ pub async fn update(
         ipv4: found.spec.ipv4,
         ipv6: found.spec.ipv6,
         router: found.spec.router.clone(),
+        require: found.spec.require.clone(),
         ..spec
     };
     let now = work.now;
@@ -195,6 +197,10 @@ fn check_fixed(found: &network::Network, spec: &NetworkSpec) -> Result<()> {
     fixed(
         "spec.ipv4",
         spec.ipv4.is_none_or(|prefix| prefix == found.ipv4),
+    )?;
+    fixed(
+        "spec.require",
+        spec.require.is_empty() || spec.require == found.spec.require,
     )?;
     fixed(
         "spec.ipv6",
@@ -322,6 +328,19 @@ async fn allocate_port(work: &mut Work, at: &At<'_>, router: &Component) -> Resu
         router.meta.name, ports.0, ports.1
     );
     Err(Error::new(Kind::NoCapacity, why))
+}
+
+async fn allocate_vni(work: &mut Work, at: &At<'_>) -> Result<u32> {
+    let candidates = work.core().seed.network_vni(at.project, at.name);
+    for vni in candidates {
+        if !network::vni_taken(work, vni).await? {
+            return Ok(vni);
+        }
+    }
+    Err(Error::new(
+        Kind::NoCapacity,
+        "the numbers for networks between hosts are used up",
+    ))
 }
 
 async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<network::Network> {

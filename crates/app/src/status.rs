@@ -41,6 +41,7 @@ fn condition(row: &Row, now: Timestamp) -> Condition {
     let kind = match row.kind {
         PlacementKind::Network => "Network",
         PlacementKind::Segment => "Segment",
+        PlacementKind::Vtep => "Vtep",
         PlacementKind::Lease => "Lease",
         PlacementKind::Peer => "Peer",
         PlacementKind::Instance => "Instance",

@@ -118,6 +118,14 @@ pub fn seconds(text: &str) -> Result<u32, String> {
     u32::try_from(seconds).map_err(|_| format!("{text:?} is too long"))
 }
 
+/// A label, `KEY=VALUE`.
+pub fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not KEY=VALUE")),
+    }
+}
+
 /// `on` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
-use rhyzome_model::component::ComponentKind;
+use rhyzome_model::component::{ComponentKind, ComponentSpec, Cordon};
 use rhyzome_model::resource::{Component, ComponentSummary};
 use rhyzome_model::{Name, Timestamp};
 use rhyzome_wire::request::{CreateJoinToken, JoinToken};
 
-use crate::args::duration;
+use crate::args::{duration, label};
 use crate::complete;
 use crate::failure::Failure;
 use crate::output::table::Tone;
@@ -35,6 +35,15 @@ Example:
 Example:
   rhyzome component update host1-libvirt --label rack=2 --remove-label old")]
     Update(Update),
+    /// Place nothing new on a component; what is there stays.
+    #[command(after_help = "\
+Example:
+  rhyzome component cordon host1-libvirt --reason 'new disks on Friday'
+  rhyzome component uncordon host1-libvirt")]
+    Cordon(CordonArgs),
+    /// Let new things be placed on a component again.
+    #[command(after_help = "Example:\n  rhyzome component uncordon host1-libvirt")]
+    Uncordon(Named),
     /// End a component's session and let it never connect again.
     #[command(after_help = "Example:\n  rhyzome component revoke host1-libvirt")]
     Revoke(Named),
@@ -71,6 +80,15 @@ pub struct Update {
 }
 
 #[derive(Debug, Args)]
+pub struct CordonArgs {
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::components))]
+    name: Name,
+    /// Why, for whoever wonders.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 struct Change {
     /// A label to set. May be given several times.
@@ -79,13 +97,6 @@ struct Change {
     /// A label to remove. May be given several times.
     #[arg(long, value_name = "KEY")]
     remove_label: Vec<String>,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is not KEY=VALUE")),
-    }
 }
 
 impl Command {
@@ -119,6 +130,14 @@ impl Command {
                 cx.output
                     .done(&component, &format!("component {} is updated", update.name))
             }
+            Self::Cordon(CordonArgs { name, reason }) => {
+                let cordon = Some(Cordon { reason });
+                let sentence = format!("nothing new is placed on {name}; what is there stays");
+                set_cordon(cx, &name, cordon, &sentence).await
+            }
+            Self::Uncordon(Named { name }) => {
+                set_cordon(cx, &name, None, &format!("{name} takes new things again")).await
+            }
             Self::Revoke(Named { name }) => {
                 let component = components.revoke(&name).await?;
                 cx.output
@@ -131,6 +150,21 @@ impl Command {
             }
         }
     }
+}
+
+async fn set_cordon(
+    cx: &Cx,
+    name: &Name,
+    cordon: Option<Cordon>,
+    sentence: &str,
+) -> Result<(), Failure> {
+    let change = |component: &Component| ComponentSpec {
+        cordon: cordon.clone(),
+        ..component.spec.clone()
+    };
+    let components = cx.session()?.client.component();
+    let component = components.edit(name, change, None).await?;
+    cx.output.done(&component, sentence)
 }
 
 fn show_token(cx: &Cx, token: &JoinToken, kind: Option<ComponentKind>) -> Result<(), Failure> {
@@ -152,11 +186,24 @@ fn show_token(cx: &Cx, token: &JoinToken, kind: Option<ComponentKind>) -> Result
     }
 }
 
-fn link(connected: bool, revoked: bool) -> Cell {
-    match (connected, revoked) {
-        (_, true) => Cell::new("revoked").tone(Tone::Bad),
-        (true, _) => Cell::new("connected").tone(Tone::Good),
-        (false, _) => Cell::new("away").tone(Tone::Bad),
+struct Standing {
+    connected: bool,
+    revoked: bool,
+    cordoned: bool,
+    gone_since: Option<Timestamp>,
+}
+
+impl Standing {
+    fn cell(&self, now: Timestamp) -> Cell {
+        let also = if self.cordoned { ", cordoned" } else { "" };
+        match self.gone_since {
+            _ if self.revoked => Cell::new("revoked").tone(Tone::Bad),
+            Some(since) => {
+                Cell::new(format!("gone since {}{also}", time::ago(since, now))).tone(Tone::Bad)
+            }
+            None if self.connected => Cell::new(format!("connected{also}")).tone(Tone::Good),
+            None => Cell::new(format!("away{also}")).tone(Tone::Bad),
+        }
     }
 }
 
@@ -171,7 +218,13 @@ impl Row for ComponentSummary {
         vec![
             Cell::new(&self.meta.name),
             Cell::new(self.kind),
-            link(self.connected, self.revoked),
+            Standing {
+                connected: self.connected,
+                revoked: self.revoked,
+                cordoned: self.cordoned,
+                gone_since: self.gone_since,
+            }
+            .cell(now),
             Cell::maybe(self.last_seen.map(|seen| time::ago(seen, now))),
         ]
     }
@@ -190,9 +243,17 @@ impl Thing for Component {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
+        let standing = Standing {
+            connected: self.connected,
+            revoked: self.revoked,
+            cordoned: self.spec.cordon.is_some(),
+            gone_since: self.gone_since,
+        };
+        let cordon = self.spec.cordon.as_ref();
         let details = Details::of(&self.meta, now)
             .text("kind", self.kind)
-            .cell("state", link(self.connected, self.revoked))
+            .cell("state", standing.cell(now))
+            .maybe("cordoned", cordon.and_then(|cordon| cordon.reason.as_ref()))
             .maybe("last seen", self.last_seen.map(|seen| time::ago(seen, now)))
             .maybe("version", self.version.as_ref())
             .maybe(
@@ -208,7 +269,8 @@ impl Thing for Component {
                     .endpoint_ports
                     .map(|(from, to)| format!("{from}-{to}")),
             )
-            .maybe("mtu", facts.mtu);
+            .maybe("mtu", facts.mtu)
+            .maybe("tunnel address", facts.tunnel_address);
         let details = match self.kind {
             ComponentKind::Libvirt => details
                 .text("cpus", format!("{} of {} promised", used.cpus, facts.cpus))

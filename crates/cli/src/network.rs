@@ -8,7 +8,7 @@ use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::resource::{Network, NetworkSummary};
 use rhyzome_model::{Name, Timestamp};
 
-use crate::args::{Switch, WaitArgs};
+use crate::args::{Switch, WaitArgs, label};
 use crate::failure::Failure;
 use crate::output::{Cell, Details, Row, Thing, time};
 use crate::session::Cx;
@@ -58,6 +58,9 @@ pub struct Create {
     /// The component that is its router; by default one that the core chooses.
     #[arg(long, value_name = "COMPONENT", add = ArgValueCandidates::new(complete::routers))]
     router: Option<Name>,
+    /// A label that its router has to have. May be given several times.
+    #[arg(long = "on", value_name = "KEY=VALUE", value_parser = label)]
+    on: Vec<(String, String)>,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -110,6 +113,7 @@ impl Create {
             ipv6: self.ipv6,
             egress: self.egress,
             router: self.router,
+            require: self.on.into_iter().collect(),
         };
         let look = || format!("`rhyzome network show {name}` says whether it is there");
         let network = wait::asked(networks.create(&name, spec, None), look).await?;

@@ -43,11 +43,13 @@ impl Default for Options {
     fn default() -> Self {
         let facts = HostFacts {
             hostname: "simulated".to_owned(),
+            host: "simulated".to_owned(),
             cpus: 16,
             memory: Size::mib(64 << 10),
             public_address: Some("127.0.0.1".to_owned()),
             endpoint_ports: Some((51_820, 52_819)),
             mtu: Some(1500),
+            tunnel_address: None,
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         };
         Self {
@@ -168,6 +170,9 @@ impl FakeDriver {
         };
         match &placement.spec {
             PlacementSpec::Network(_) | PlacementSpec::Segment(_) => None,
+            PlacementSpec::Vtep(vtep) => (!has(PlacementKind::Network, vtep.network)
+                && !has(PlacementKind::Segment, vtep.network))
+            .then(|| format!("the segment {} is not here yet", vtep.network)),
             PlacementSpec::Lease(lease) => (!has(PlacementKind::Network, lease.network))
                 .then(|| format!("the network {} is not here yet", lease.network)),
             PlacementSpec::Peer(peer) => (!has(PlacementKind::Network, peer.network))

@@ -236,7 +236,10 @@ impl Driver for LibvirtDriver {
                     .await
             }
             // Never made here, so there is nothing.
-            PlacementKind::Network | PlacementKind::Lease | PlacementKind::Peer => Ok(()),
+            PlacementKind::Network
+            | PlacementKind::Vtep
+            | PlacementKind::Lease
+            | PlacementKind::Peer => Ok(()),
         }
     }
 

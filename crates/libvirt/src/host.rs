@@ -55,11 +55,13 @@ pub async fn facts(
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     Ok(HostFacts {
         hostname: hostname.to_string_lossy().into_owned(),
+        host: String::new(),
         cpus: settings.cpus.unwrap_or(processors),
         memory: settings.memory.unwrap_or_else(|| for_instances(&meminfo)),
         public_address: None,
         endpoint_ports: None,
         mtu: Some(MTU),
+        tunnel_address: None,
         details,
     })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rhyzome_hostnet::segment::{Holder, Role};
 use rhyzome_hostnet::{Mark, Namespace};
-use rhyzome_model::network::bridge_name;
+use rhyzome_model::network::{bridge_name, router_mac};
 use rhyzome_model::{NetworkId, PlacementId};
 use uuid::Uuid;
 
@@ -56,11 +56,9 @@ impl Layout {
         self.link("rzu")
     }
 
-    /// The MAC of the router in its segment, locally administered (IEEE 802): the same after each start, as
-    /// instances remember it.
+    /// The MAC of the router in its segment.
     pub fn router_mac(&self) -> [u8; 6] {
-        let id = self.network.0.as_bytes();
-        [0x02, id[11], id[12], id[13], id[14], id[15]]
+        router_mac(self.network).octets()
     }
 
     /// The text on the host's ends of links that says whose they are.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ impl ComponentKind {
     pub fn takes(self, kind: PlacementKind) -> bool {
         match kind {
             PlacementKind::Instance | PlacementKind::Segment => self == Self::Libvirt,
+            PlacementKind::Vtep => true,
             PlacementKind::Network | PlacementKind::Lease | PlacementKind::Peer => {
                 matches!(self, Self::Linux | Self::Openwrt)
             }
@@ -72,6 +74,16 @@ impl FromStr for ComponentKind {
 pub struct ComponentSpec {
     /// Words for placing and for people.
     pub labels: BTreeMap<String, String>,
+    /// Set: nothing new is placed on it. What is there stays.
+    pub cordon: Option<Cordon>,
+}
+
+/// That nothing new is to be placed on a component.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cordon {
+    /// Why, for people.
+    pub reason: Option<String>,
 }
 
 /// What a component says of its host when it connects.
@@ -80,6 +92,8 @@ pub struct ComponentSpec {
 pub struct HostFacts {
     /// The host's name.
     pub hostname: String,
+    /// Names the running kernel and the network namespace: components that say the same share their links.
+    pub host: String,
     /// What may be given to instances in sum; 0 on a router.
     pub cpus: u32,
     pub memory: Size,
@@ -89,6 +103,9 @@ pub struct HostFacts {
     pub endpoint_ports: Option<(u16, u16)>,
     /// The largest IP packet that fits the host's segments, in bytes.
     pub mtu: Option<u16>,
+    /// Where tunnels to the host's segments end (VXLAN); none where they cannot span hosts.
+    #[schema(value_type = Option<String>, example = "192.0.2.7")]
+    pub tunnel_address: Option<IpAddr>,
     /// What is good to know, for people: versions, the accelerator and why it was chosen.
     pub details: BTreeMap<String, String>,
 }

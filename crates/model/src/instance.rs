@@ -1,5 +1,6 @@
 //! Instances: VMs and unikernels, which are the same thing here.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,17 @@ pub struct InstanceSpec {
     /// The hypervisor it has to be on; by default one that the core chooses. Cannot be changed later.
     #[serde(default)]
     pub host: Option<Name>,
+    /// Labels that its hypervisor has to have. Cannot be changed later.
+    #[serde(default)]
+    pub require: BTreeMap<String, String>,
+    /// A word for instances of the project that have to be on one hypervisor together. Cannot be changed
+    /// later.
+    #[serde(default)]
+    pub affinity: Option<Name>,
+    /// A word for instances of the project of which no two may be on one hypervisor. Cannot be changed
+    /// later.
+    #[serde(default)]
+    pub anti_affinity: Option<Name>,
 }
 
 fn one() -> u32 {

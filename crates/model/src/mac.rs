@@ -21,6 +21,12 @@ impl MacAddr {
         self.0
     }
 
+    /// A locally administered address, `02:…`.
+    pub fn local(last: [u8; 5]) -> Self {
+        let [b, c, d, e, f] = last;
+        Self([0x02, b, c, d, e, f])
+    }
+
     /// An address under the prefix `52:54:00` that QEMU's guests use by custom (locally administered).
     pub fn qemu(last: [u8; 3]) -> Self {
         Self([0x52, 0x54, 0, last[0], last[1], last[2]])

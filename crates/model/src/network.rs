@@ -1,13 +1,14 @@
 //! Networks: what is asked for, and what a router and a hypervisor are told.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{Name, NetworkId, address};
+use crate::{ComponentId, MacAddr, Name, NetworkId, address};
 
 /// What is asked of a network. What is left out is chosen by the core and returned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +26,8 @@ pub struct NetworkSpec {
     pub egress: bool,
     /// The component that is its router; by default one that the core chooses. Cannot be changed later.
     pub router: Option<Name>,
+    /// Labels that its router has to have. Cannot be changed later.
+    pub require: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +140,37 @@ pub struct SegmentPlacement {
     pub mtu: u16,
 }
 
+/// The other end of a network's segment on another host (VXLAN, RFC 7348), as each host of the segment
+/// is told to keep it. A new instance changes those about its own host, and no other; a host that joins
+/// or leaves adds or removes one at each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VtepPlacement {
+    pub network: NetworkId,
+    /// The component at the other end.
+    pub host: ComponentId,
+    /// Where its tunnel ends.
+    pub address: IpAddr,
+    /// The network's number on the wire, 24 bits.
+    pub vni: u32,
+    /// The UDP port of all tunnels of the site.
+    pub port: u16,
+    /// The MACs that are there, sorted: the router's or the instances'. Frames to them are sent there, and
+    /// from there no others are taken.
+    pub macs: Vec<MacAddr>,
+}
+
+/// The MAC of a network's router in its segment, locally administered (IEEE 802): the same on every router
+/// and after each start, as instances and other hosts remember it.
+pub fn router_mac(network: NetworkId) -> MacAddr {
+    let id = network.0.as_bytes();
+    MacAddr::local([id[11], id[12], id[13], id[14], id[15]])
+}
+
+/// The tunnel of a network's segment to other hosts, a port of its bridge: 13 bytes.
+pub fn tunnel_name(network: NetworkId) -> String {
+    format!("rzv{}", crate::id::short(network.0))
+}
+
 /// The bridge of a network's segment on any host: 12 bytes, the same on every host.
 pub fn bridge_name(network: NetworkId) -> String {
     format!("rz{}", crate::id::short(network.0))
@@ -200,6 +234,7 @@ mod tests {
     fn names_of_links_fit_the_kernels_limit() {
         let id = Uuid::max();
         assert!(bridge_name(NetworkId(id)).len() <= 15);
+        assert!(tunnel_name(NetworkId(id)).len() <= 15);
         assert!(tap_name(id, 99).len() <= 15);
     }
 }

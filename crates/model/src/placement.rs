@@ -1,8 +1,9 @@
 //! A placement: a resource's part on one component, with a generation, a job and a status of its own.
 //!
 //! An instance has one (its hypervisor); a network has one on its router, and a segment on every
-//! hypervisor where it has an instance; a lease and a peer each have one on the router. What a
-//! component gets is complete: it never asks back.
+//! hypervisor where it has an instance; a lease and a peer each have one on the router. Where a network
+//! is on several hosts, each of them has a VTEP (VXLAN tunnel end point, RFC 7348) for each other one.
+//! What a component gets is complete: it never asks back.
 
 use std::fmt;
 
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use crate::instance::{InstanceObserved, InstancePlacement};
 use crate::lease::LeasePlacement;
-use crate::network::{NetworkObserved, NetworkPlacement, SegmentPlacement};
+use crate::network::{NetworkObserved, NetworkPlacement, SegmentPlacement, VtepPlacement};
 use crate::peer::PeerPlacement;
 use crate::{NetworkId, PlacementId};
 
@@ -24,15 +25,17 @@ use crate::{NetworkId, PlacementId};
 pub enum PlacementKind {
     Network,
     Segment,
+    Vtep,
     Lease,
     Peer,
     Instance,
 }
 
 impl PlacementKind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Network,
         Self::Segment,
+        Self::Vtep,
         Self::Lease,
         Self::Peer,
         Self::Instance,
@@ -42,6 +45,7 @@ impl PlacementKind {
         match self {
             Self::Network => "network",
             Self::Segment => "segment",
+            Self::Vtep => "vtep",
             Self::Lease => "lease",
             Self::Peer => "peer",
             Self::Instance => "instance",
@@ -60,7 +64,8 @@ impl fmt::Display for PlacementKind {
 pub struct PlacementRef {
     pub id: PlacementId,
     pub kind: PlacementKind,
-    /// The network, segment's network, lease, peer or instance that it is a part of.
+    /// The network, segment's network, lease, peer or instance that it is a part of; of a VTEP the
+    /// component at the other end.
     pub resource: Uuid,
     /// The network it belongs to; the resource itself for a network and a segment, none for an instance.
     pub network: Option<NetworkId>,
@@ -80,6 +85,7 @@ pub struct Placement {
 pub enum PlacementSpec {
     Network(NetworkPlacement),
     Segment(SegmentPlacement),
+    Vtep(VtepPlacement),
     Lease(LeasePlacement),
     Peer(PeerPlacement),
     Instance(Box<InstancePlacement>),
@@ -90,6 +96,7 @@ impl PlacementSpec {
         match self {
             Self::Network(_) => PlacementKind::Network,
             Self::Segment(_) => PlacementKind::Segment,
+            Self::Vtep(_) => PlacementKind::Vtep,
             Self::Lease(_) => PlacementKind::Lease,
             Self::Peer(_) => PlacementKind::Peer,
             Self::Instance(_) => PlacementKind::Instance,
@@ -101,6 +108,7 @@ impl PlacementSpec {
         match self {
             Self::Network(network) => network.network.0,
             Self::Segment(segment) => segment.network.0,
+            Self::Vtep(vtep) => vtep.host.0,
             Self::Lease(lease) => lease.lease.0,
             Self::Peer(peer) => peer.peer.0,
             Self::Instance(instance) => instance.instance.0,
@@ -111,6 +119,7 @@ impl PlacementSpec {
         match self {
             Self::Network(network) => Some(network.network),
             Self::Segment(segment) => Some(segment.network),
+            Self::Vtep(vtep) => Some(vtep.network),
             Self::Lease(lease) => Some(lease.network),
             Self::Peer(peer) => Some(peer.network),
             Self::Instance(_) => None,
@@ -135,6 +144,7 @@ impl Placement {
 pub enum Observed {
     Network(NetworkObserved),
     Segment,
+    Vtep,
     Lease,
     Peer,
     Instance(InstanceObserved),

@@ -56,6 +56,10 @@ pub struct Component {
     pub revoked: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// Its last sign of life, where that is longer ago than a component may be silent: what is on it is
+    /// unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
     /// When its certificate expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_expires: Option<Timestamp>,
@@ -325,4 +329,8 @@ pub struct ComponentSummary {
     pub revoked: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
+    /// Nothing new is placed on it.
+    pub cordoned: bool,
 }

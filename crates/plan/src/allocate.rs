@@ -101,6 +101,15 @@ impl Seed {
         .map(move |n| first + u16::try_from(n).expect("inside a 16-bit range"))
     }
 
+    /// Numbers on the wire for a network, site-wide: 24 bits, without the first ones, which people give
+    /// to networks of their own.
+    pub fn network_vni(&self, project: &Name, network: &Name) -> impl Iterator<Item = u32> + use<> {
+        const FIRST: u32 = 0x1000;
+        let count = u64::from((1u32 << 24) - FIRST);
+        self.probe("network-vni", &[project.as_str(), network.as_str()], count)
+            .map(|n| FIRST + u32::try_from(n).expect("inside 24 bits"))
+    }
+
     /// IPv4 addresses of a network for an instance's interface.
     pub fn lease_ipv4(
         &self,

@@ -12,6 +12,7 @@ impl From<PlacementKind> for pb::PlacementKind {
         match kind {
             PlacementKind::Network => Self::Network,
             PlacementKind::Segment => Self::Segment,
+            PlacementKind::Vtep => Self::Vtep,
             PlacementKind::Lease => Self::Lease,
             PlacementKind::Peer => Self::Peer,
             PlacementKind::Instance => Self::Instance,
@@ -23,6 +24,7 @@ pub(crate) fn placement_kind(field: &'static str, value: i32) -> Result<Placemen
     match pb::PlacementKind::try_from(value) {
         Ok(pb::PlacementKind::Network) => Ok(PlacementKind::Network),
         Ok(pb::PlacementKind::Segment) => Ok(PlacementKind::Segment),
+        Ok(pb::PlacementKind::Vtep) => Ok(PlacementKind::Vtep),
         Ok(pb::PlacementKind::Lease) => Ok(PlacementKind::Lease),
         Ok(pb::PlacementKind::Peer) => Ok(PlacementKind::Peer),
         Ok(pb::PlacementKind::Instance) => Ok(PlacementKind::Instance),
@@ -83,6 +85,7 @@ impl From<Placement> for pb::Placement {
         let spec = match placement.spec {
             PlacementSpec::Network(network) => pb::placement::Spec::Network(network.into()),
             PlacementSpec::Segment(segment) => pb::placement::Spec::Segment(segment.into()),
+            PlacementSpec::Vtep(vtep) => pb::placement::Spec::Vtep(vtep.into()),
             PlacementSpec::Lease(lease) => pb::placement::Spec::Lease(lease.into()),
             PlacementSpec::Peer(peer) => pb::placement::Spec::Peer(peer.into()),
             PlacementSpec::Instance(instance) => pb::placement::Spec::Instance((*instance).into()),
@@ -119,6 +122,7 @@ impl TryFrom<pb::placement::Spec> for PlacementSpec {
             pb::placement::Spec::Segment(segment) => {
                 Self::Segment(inner("segment", Some(segment))?)
             }
+            pb::placement::Spec::Vtep(vtep) => Self::Vtep(inner("vtep", Some(vtep))?),
             pb::placement::Spec::Lease(lease) => Self::Lease(inner("lease", Some(lease))?),
             pb::placement::Spec::Peer(peer) => Self::Peer(inner("peer", Some(peer))?),
             pb::placement::Spec::Instance(instance) => {

@@ -6,7 +6,7 @@ use rhyzome_model::instance::{
     BlobPin, ImagePin, InstancePlacement, Interface, Power, RestartPolicy,
 };
 use rhyzome_model::lease::LeasePlacement;
-use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
+use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
 
 use crate::invalid::{Invalid, inner, list, narrow, optional, text};
@@ -70,6 +70,35 @@ impl TryFrom<pb::Segment> for SegmentPlacement {
             project: text("project", &segment.project)?,
             name: text("name", &segment.name)?,
             mtu: narrow("mtu", segment.mtu, u16::MAX)?,
+        })
+    }
+}
+
+impl From<VtepPlacement> for pb::Vtep {
+    fn from(vtep: VtepPlacement) -> Self {
+        Self {
+            network: vtep.network.to_string(),
+            host: vtep.host.to_string(),
+            address: vtep.address.to_string(),
+            vni: vtep.vni,
+            port: vtep.port.into(),
+            macs: vtep.macs.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::Vtep> for VtepPlacement {
+    type Error = Invalid;
+
+    fn try_from(vtep: pb::Vtep) -> Result<Self, Invalid> {
+        let macs = vtep.macs.iter().map(|mac| text("macs", mac));
+        Ok(Self {
+            network: text("network", &vtep.network)?,
+            host: text("host", &vtep.host)?,
+            address: text("address", &vtep.address)?,
+            vni: vtep.vni,
+            port: narrow("port", vtep.port, u16::MAX)?,
+            macs: macs.collect::<Result<_, _>>()?,
         })
     }
 }

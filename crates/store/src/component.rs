@@ -36,6 +36,7 @@ fn read(c: &Columns<'_>) -> Result<Component> {
         connected: c.flag("connected")?,
         revoked: c.maybe_time("revoked_at")?.is_some(),
         last_seen: c.maybe_time("last_seen")?,
+        gone_since: None,
         certificate_expires: c.maybe_time("expires")?,
         version: c.maybe_string("version")?,
         facts: c.json("facts")?,
@@ -49,12 +50,15 @@ fn read(c: &Columns<'_>) -> Result<Component> {
 }
 
 fn summary(c: &Columns<'_>) -> Result<ComponentSummary> {
+    let spec: ComponentSpec = c.json("spec")?;
     Ok(ComponentSummary {
         meta: meta(c, None)?,
         kind: c.text("kind")?,
         connected: c.flag("connected")?,
         revoked: c.maybe_time("revoked_at")?.is_some(),
         last_seen: c.maybe_time("last_seen")?,
+        gone_since: None,
+        cordoned: spec.cordon.is_some(),
     })
 }
 

@@ -82,8 +82,8 @@ fn memory(size: Size) -> i64 {
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> Result<()> {
     query(
         "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
-         format, command_line, cpus, memory, placing, deleting, created_at, updated_at) \
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)",
+         format, command_line, cpus, memory, placing, affinity, anti_affinity, deleting, created_at, updated_at) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $16)",
     )
     .bind(instance.id.to_string())
     .bind(instance.project.to_string())
@@ -98,6 +98,8 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     .bind(i64::from(instance.spec.cpus))
     .bind(memory(instance.spec.memory))
     .bind(to_json(&instance.placing)?)
+    .bind(instance.spec.affinity.as_ref().map_or("", Name::as_str))
+    .bind(instance.spec.anti_affinity.as_ref().map_or("", Name::as_str))
     .bind(now.as_millis())
     .run(tx, "insert an instance")
     .await

@@ -24,6 +24,8 @@ pub struct Network {
     pub ipv6: Ipv6Net,
     pub mtu: u16,
     pub port: u16,
+    /// Its number on the wire between hosts.
+    pub vni: u32,
     pub deleting: bool,
 }
 
@@ -37,6 +39,7 @@ pub struct NewNetwork<'a> {
     pub ipv6: Ipv6Net,
     pub mtu: u16,
     pub port: u16,
+    pub vni: u32,
 }
 
 macro_rules! select {
@@ -61,6 +64,7 @@ fn read(c: &Columns<'_>) -> Result<Network> {
         ipv6: c.text("ipv6")?,
         mtu: c.integer("mtu")?,
         port: c.integer("port")?,
+        vni: c.integer("vni")?,
         deleting: c.flag("deleting")?,
     })
 }
@@ -76,8 +80,8 @@ pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Re
     let (first, last) = bounds(network.ipv4);
     query(
         "INSERT INTO networks (id, project_id, name, generation, spec, router_id, ipv4, ipv4_first, ipv4_last, \
-         ipv6, egress, mtu, port, deleting, created_at, updated_at) \
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $13)",
+         ipv6, egress, mtu, port, vni, deleting, created_at, updated_at) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)",
     )
     .bind(network.id.to_string())
     .bind(network.project.to_string())
@@ -91,6 +95,7 @@ pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Re
     .bind(i64::from(network.spec.egress))
     .bind(i64::from(network.mtu))
     .bind(i64::from(network.port))
+    .bind(i64::from(network.vni))
     .bind(now.as_millis())
     .run(tx, "insert a network")
     .await
@@ -193,6 +198,14 @@ pub async fn port_taken(conn: &mut Conn, router: ComponentId, port: u16) -> Resu
         .bind(router.to_string())
         .bind(i64::from(port))
         .number(conn, "look for an endpoint's port")
+        .await?;
+    Ok(n > 0)
+}
+
+pub async fn vni_taken(conn: &mut Conn, vni: u32) -> Result<bool> {
+    let n = query("SELECT COUNT(*) AS n FROM networks WHERE vni = $1")
+        .bind(i64::from(vni))
+        .number(conn, "look for a network's number")
         .await?;
     Ok(n > 0)
 }

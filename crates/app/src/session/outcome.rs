@@ -124,6 +124,7 @@ async fn forget_if_gone(work: &mut Work, gone: &Row) -> Result<()> {
                 crate::peer::forget(work, &row).await?;
             }
         }
+        PlacementKind::Vtep => {}
         PlacementKind::Lease => {
             if let Some(instance) = lease::delete(work, LeaseId(gone.resource)).await? {
                 crate::instance::forget_if_gone(work, instance).await?;
@@ -205,6 +206,7 @@ async fn tell(work: &mut Work, row: &Row, what: &str, message: &str) -> Result<(
     let kind = match row.kind {
         PlacementKind::Network => "network",
         PlacementKind::Segment => "segment",
+        PlacementKind::Vtep => "vtep",
         PlacementKind::Lease => "lease",
         PlacementKind::Peer => "peer",
         PlacementKind::Instance => "instance",

@@ -203,6 +203,9 @@ pub fn spec(networks: &[&str]) -> InstanceSpec {
         restart: Default::default(),
         stop_timeout: 20,
         host: None,
+        require: Default::default(),
+        affinity: None,
+        anti_affinity: None,
     }
 }
 
@@ -294,6 +297,7 @@ pub fn observed(placement: &Placement) -> Observed {
             endpoint_kind: "userspace".to_owned(),
         }),
         PlacementSpec::Segment(_) => Observed::Segment,
+        PlacementSpec::Vtep(_) => Observed::Vtep,
         PlacementSpec::Lease(_) => Observed::Lease,
         PlacementSpec::Peer(_) => Observed::Peer,
         PlacementSpec::Instance(instance) => {

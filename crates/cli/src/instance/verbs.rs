@@ -7,7 +7,7 @@ use rhyzome_model::instance::{InstanceSpec, Power, RestartPolicy};
 use rhyzome_model::resource::Instance;
 use rhyzome_model::{Name, Size};
 
-use crate::args::{WaitArgs, seconds};
+use crate::args::{WaitArgs, label, seconds};
 use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{complete, wait};
@@ -40,6 +40,15 @@ pub struct Create {
     /// The hypervisor it has to be on; by default one that the core chooses.
     #[arg(long, value_name = "COMPONENT", add = ArgValueCandidates::new(complete::hypervisors))]
     host: Option<Name>,
+    /// A label that its hypervisor has to have. May be given several times.
+    #[arg(long = "on", value_name = "KEY=VALUE", value_parser = label)]
+    on: Vec<(String, String)>,
+    /// On one hypervisor with the instances of this project that name the same group.
+    #[arg(long, value_name = "GROUP")]
+    affinity: Option<Name>,
+    /// On another hypervisor than each instance of this project that names the same group.
+    #[arg(long, value_name = "GROUP")]
+    anti_affinity: Option<Name>,
     /// Do not start it.
     #[arg(long)]
     stopped: bool,
@@ -120,6 +129,9 @@ impl Create {
             restart: self.restart.into(),
             stop_timeout: self.stop_timeout,
             host: self.host,
+            require: self.on.into_iter().collect(),
+            affinity: self.affinity,
+            anti_affinity: self.anti_affinity,
         };
         let look = || format!("`rhyzome instance show {name}` says whether it is there");
         let instance = wait::asked(instances.create(&name, spec, None), look).await?;

@@ -115,6 +115,8 @@ impl Simulated {
             public_address: self.public_address.clone(),
             endpoint_ports: router.then_some((51_820, 52_819)),
             mtu: Some(1500),
+            host: "simulated".to_owned(),
+            tunnel_address: None,
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         }
     }

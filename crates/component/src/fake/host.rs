@@ -38,6 +38,7 @@ impl Made {
                 endpoint_kind: "userspace".to_owned(),
             }),
             (PlacementSpec::Segment(_), _) => Observed::Segment,
+            (PlacementSpec::Vtep(_), _) => Observed::Vtep,
             (PlacementSpec::Lease(_), _) => Observed::Lease,
             (PlacementSpec::Peer(_), _) => Observed::Peer,
             (PlacementSpec::Instance(instance), Some((was, Observed::Instance(before)))) => {

@@ -65,7 +65,7 @@ pub(super) fn differences(entries: &[Entry], found: &[Found]) -> Differences {
 fn phase(kind: PlacementKind) -> usize {
     match kind {
         PlacementKind::Network | PlacementKind::Segment => 0,
-        PlacementKind::Lease | PlacementKind::Peer => 1,
+        PlacementKind::Vtep | PlacementKind::Lease | PlacementKind::Peer => 1,
         PlacementKind::Instance => 2,
     }
 }

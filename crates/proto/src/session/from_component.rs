@@ -133,6 +133,7 @@ impl From<HostFacts> for pb::HostFacts {
     fn from(facts: HostFacts) -> Self {
         Self {
             hostname: facts.hostname,
+            host: facts.host,
             cpus: facts.cpus,
             memory: facts.memory.as_bytes(),
             public_address: facts.public_address,
@@ -142,6 +143,7 @@ impl From<HostFacts> for pb::HostFacts {
             }),
             mtu: facts.mtu.map(Into::into),
             details: facts.details,
+            tunnel_address: facts.tunnel_address.map(|address| address.to_string()),
         }
     }
 }
@@ -160,6 +162,7 @@ impl TryFrom<pb::HostFacts> for HostFacts {
             .map_err(|error: Invalid| error.within("endpoint_ports"))?;
         Ok(Self {
             hostname: facts.hostname,
+            host: facts.host,
             cpus: facts.cpus,
             memory: Size::bytes(facts.memory),
             public_address: facts.public_address,
@@ -169,6 +172,10 @@ impl TryFrom<pb::HostFacts> for HostFacts {
                 .map(|mtu| narrow("mtu", mtu, u16::MAX))
                 .transpose()?,
             details: facts.details,
+            tunnel_address: facts
+                .tunnel_address
+                .map(|address| text("tunnel_address", &address))
+                .transpose()?,
         })
     }
 }

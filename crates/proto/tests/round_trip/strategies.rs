@@ -12,7 +12,7 @@ use rhyzome_model::instance::{
 };
 use rhyzome_model::job::{Action, FailureKind, Job, Outcome, Task};
 use rhyzome_model::lease::LeasePlacement;
-use rhyzome_model::network::{NetworkObserved, NetworkPlacement, SegmentPlacement};
+use rhyzome_model::network::{NetworkObserved, NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
@@ -104,6 +104,26 @@ pub fn segment() -> impl Strategy<Value = SegmentPlacement> {
             mtu,
         }
     })
+}
+
+pub fn vtep() -> impl Strategy<Value = VtepPlacement> {
+    let address = any::<std::net::IpAddr>();
+    (
+        uuid(),
+        uuid(),
+        address,
+        any::<u32>(),
+        any::<u16>(),
+        vec(mac(), 0..4),
+    )
+        .prop_map(|(network, host, address, vni, port, macs)| VtepPlacement {
+            network: NetworkId(network),
+            host: ComponentId(host),
+            address,
+            vni,
+            port,
+            macs,
+        })
 }
 
 pub fn lease() -> impl Strategy<Value = LeasePlacement> {
@@ -202,6 +222,7 @@ pub fn placement() -> impl Strategy<Value = Placement> {
     let spec = prop_oneof![
         network().prop_map(PlacementSpec::Network),
         segment().prop_map(PlacementSpec::Segment),
+        vtep().prop_map(PlacementSpec::Vtep),
         lease().prop_map(PlacementSpec::Lease),
         peer().prop_map(PlacementSpec::Peer),
         instance().prop_map(|instance| PlacementSpec::Instance(Box::new(instance))),
@@ -243,6 +264,7 @@ pub fn observed() -> impl Strategy<Value = Observed> {
             })
         ),
         Just(Observed::Segment),
+        Just(Observed::Vtep),
         Just(Observed::Lease),
         Just(Observed::Peer),
         (state, ".*", any::<i64>(), any::<u32>(), any::<bool>(), ".*").prop_map(
@@ -279,16 +301,21 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
         option::of(any::<(u16, u16)>()),
         option::of(any::<u16>()),
         btree_map(".*", ".*", 0..3),
+        option::of(any::<std::net::IpAddr>()),
     )
         .prop_map(
-            |(hostname, cpus, memory, public_address, endpoint_ports, mtu, details)| HostFacts {
-                hostname,
-                cpus,
-                memory,
-                public_address,
-                endpoint_ports,
-                mtu,
-                details,
+            |(hostname, cpus, memory, public_address, endpoint_ports, mtu, details, tunnel)| {
+                HostFacts {
+                    host: hostname.chars().rev().collect(),
+                    tunnel_address: tunnel,
+                    hostname,
+                    cpus,
+                    memory,
+                    public_address,
+                    endpoint_ports,
+                    mtu,
+                    details,
+                }
             },
         )
 }
