@@ -58,6 +58,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether the command knows itself what to do when it is interrupted, and takes its time for it.
+    pub fn minds_interruptions(&self) -> bool {
+        matches!(self, Self::Up(up) if !up.detach)
+    }
+
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
         match self {
             Self::Up(up) => up.run(cx).await,

@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::failure::Failure;
@@ -76,15 +77,23 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Runs a command. One that does not mind interruptions itself ends by them all the same.
 async fn run(args: Args) -> Result<(), Failure> {
     let cx = Cx::new(args.global);
-    let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
+    if args.command.minds_interruptions() {
+        return args.command.run(&cx).await;
+    }
+    // From here on an interruption is heard, however far the command is.
+    let failed = |source| Failure::Runtime { source };
+    let mut interruptions = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (say, heard) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        interruptions.recv().await;
         tokio::time::sleep(LAST_WORDS).await;
-    };
+        // Who does not hear it has ended, or reads from a terminal and would never look.
+        let _ended = say.send(());
+        tokio::time::sleep(LAST_WORDS).await;
+        std::process::exit(Failure::Stopped.exit_code().into());
+    });
     tokio::select! {
-        // The command first: what it reads from a terminal before it waits for anything can then be
-        // interrupted as usual.
-        biased;
         outcome = args.command.run(&cx) => outcome,
-        () = interrupted => Err(Failure::Stopped),
+        _ = heard => Err(Failure::Stopped),
     }
 }

@@ -1,5 +1,6 @@
 //! An instance's life through the API, on a simulated host.
 
+use rhyzome_testkit::wait_for;
 use serde_json::json;
 
 use crate::{DEFAULT, Site};
@@ -40,11 +41,9 @@ async fn an_instance_is_made_shown_stopped_started_rebooted_and_removed() {
     assert_eq!(listed["items"][0]["name"], "web", "{listed}");
     admin.delete(&format!("{path}?wait=30s")).await.status(204);
     admin.get(&path).await.problem(404, "not_found");
-    assert_eq!(
-        site.hypervisor.driver.count(),
-        0,
-        "nothing is left on the hypervisor"
-    );
+    // Its segment goes after it.
+    let left = async || (site.hypervisor.driver.count() == 0).then_some(());
+    wait_for("nothing is left on the hypervisor", left).await;
 }
 
 #[tokio::test]
