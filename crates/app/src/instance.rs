@@ -2,6 +2,7 @@
 
 mod address;
 mod boot;
+mod guest;
 mod host;
 mod power;
 mod view;
@@ -9,7 +10,8 @@ mod view;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::resource::{Instance, InstanceSummary};
-use rhyzome_model::{InstanceId, Name, ProjectId};
+use rhyzome_model::ssh_key::PinnedKey;
+use rhyzome_model::{InstanceId, Name, PlacementId, ProjectId};
 use rhyzome_store::{instance, lease, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
@@ -24,7 +26,7 @@ pub async fn create(
     caller: &Caller,
     project: &Name,
     name: Name,
-    spec: InstanceSpec,
+    mut spec: InstanceSpec,
 ) -> Result<Instance> {
     authorize(caller, Operation::InstanceCreate, Some(project))?;
     validate(&spec)?;
@@ -33,6 +35,7 @@ pub async fn create(
     if instance::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("instance", &name));
     }
+    let ssh_keys = guest::keys(&mut work, project_id, &mut spec).await?;
     let boots = boot::find(&mut work, project_id, &spec).await?;
     let mut networks = Vec::new();
     for network in &spec.networks {
@@ -53,6 +56,7 @@ pub async fn create(
         format: &boots.format,
         command_line: &command_line,
         placing: &placing,
+        ssh_keys: &ssh_keys,
     };
     let now = work.now;
     instance::insert(&mut work, &row, now).await?;
@@ -121,7 +125,7 @@ pub async fn update(
     caller: &Caller,
     project: &Name,
     name: &Name,
-    spec: InstanceSpec,
+    mut spec: InstanceSpec,
     if_match: IfMatch,
 ) -> Result<Instance> {
     authorize(caller, Operation::InstanceUpdate, Some(project))?;
@@ -132,40 +136,53 @@ pub async fn update(
     resolve::check_match(&found.meta, if_match)?;
     refuse_while_deleting(&found)?;
     check_fixed(&found, &spec)?;
+    let ssh_keys = guest::changed_keys(&mut work, project_id, &mut spec, &found.ssh_keys).await?;
     host::check_room(&mut work, &found, &spec).await?;
-    change(&mut work, &found, spec, ("updated", None)).await?;
+    let change = Change {
+        spec,
+        ssh_keys,
+        what: "updated",
+        stop_timeout: None,
+    };
+    change.apply(&mut work, &found).await?;
     work.commit().await?;
     get(core, caller, project, name).await
 }
 
-/// Writes a new spec, if it is new, and wants it on the instance's host. What is done is told as an
-/// event; a stop may be given another timeout for this once, in seconds.
-async fn change(
-    work: &mut Work,
-    found: &instance::Instance,
+/// A change of an instance.
+struct Change<'a> {
     spec: InstanceSpec,
-    (what, stop_timeout): (&str, Option<u32>),
-) -> Result<rhyzome_model::PlacementId> {
-    let leases = lease::of_instance(work, found.id).await?;
-    let mut networks = Vec::new();
-    for lease in &leases {
-        networks.push(resolve::network(work, found.project, &lease.network_name).await?);
+    ssh_keys: Vec<PinnedKey>,
+    /// What is done, as an event tells it.
+    what: &'a str,
+    /// For this once, in seconds: a forced stop does not wait.
+    stop_timeout: Option<u32>,
+}
+
+impl Change<'_> {
+    /// Writes the new spec, if it is new, and wants it on the instance's host.
+    async fn apply(self, work: &mut Work, found: &instance::Instance) -> Result<PlacementId> {
+        let leases = lease::of_instance(work, found.id).await?;
+        let mut networks = Vec::new();
+        for lease in &leases {
+            networks.push(resolve::network(work, found.project, &lease.network_name).await?);
+        }
+        let image = boot::pinned(work, found).await?;
+        let (name, spec) = (&found.meta.name, &self.spec);
+        let line = boot::command_line(name, spec, &image, (&networks, &leases))?;
+        if *spec != found.spec || self.ssh_keys != found.ssh_keys {
+            let now = work.now;
+            instance::update(work, found.id, spec, (&line, &self.ssh_keys), now).await?;
+            tell(work, found, self.what, "").await?;
+        }
+        let mut changed = existing(work, found.project, name).await?;
+        changed.spec.stop_timeout = self.stop_timeout.unwrap_or(changed.spec.stop_timeout);
+        let initrd = match found.initrd {
+            Some(digest) => Some(boot::initrd_pin(work, found.project, digest).await?),
+            None => None,
+        };
+        work.want_instance(&changed, initrd, &leases).await
     }
-    let image = boot::pinned(work, found).await?;
-    let line = boot::command_line(&found.meta.name, &spec, &image, (&networks, &leases))?;
-    if spec != found.spec {
-        let now = work.now;
-        instance::update(work, found.id, &spec, &line, now).await?;
-        tell(work, found, what, "").await?;
-    }
-    let mut changed = existing(work, found.project, &found.meta.name).await?;
-    // For this once: a forced stop does not wait.
-    changed.spec.stop_timeout = stop_timeout.unwrap_or(changed.spec.stop_timeout);
-    let initrd = match found.initrd {
-        Some(digest) => Some(boot::initrd_pin(work, found.project, digest).await?),
-        None => None,
-    };
-    work.want_instance(&changed, initrd, &leases).await
 }
 
 /// Begins to delete an instance. Returns it while it is on its way, none when it is gone.

@@ -1,6 +1,6 @@
 //! From rows to what components are told.
 
-use rhyzome_model::instance::{BlobPin, ImagePin, InstancePlacement, Interface};
+use rhyzome_model::instance::{BlobPin, Guest, ImagePin, InstancePlacement, Interface};
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
@@ -76,6 +76,20 @@ fn instance_spec(
     initrd: Option<BlobPin>,
     interfaces: Vec<Interface>,
 ) -> PlacementSpec {
+    let name = &instance.meta.name;
+    let guest = Guest {
+        fqdn: match interfaces.first() {
+            Some(first) => format!("{name}.{}", first.domain),
+            None => name.to_string(),
+        },
+        ssh_keys: instance
+            .ssh_keys
+            .iter()
+            .map(|key| key.public_key.clone())
+            .collect(),
+        user_data: instance.spec.user_data.clone(),
+        metadata: instance.spec.metadata,
+    };
     PlacementSpec::Instance(Box::new(InstancePlacement {
         instance: instance.id,
         project: project_of(&instance.meta),
@@ -95,7 +109,25 @@ fn instance_spec(
         power: instance.spec.power,
         restart: instance.spec.restart,
         stop_timeout: instance.spec.stop_timeout,
+        guest,
     }))
+}
+
+fn interface(core: &Core, network: &Network, lease: &Lease) -> Interface {
+    Interface {
+        network: lease.network,
+        mac: lease.mac,
+        ipv4: lease.ipv4,
+        ipv6: lease.ipv6,
+        mtu: network.mtu,
+        network_name: network.meta.name.clone(),
+        subnet4: network.ipv4,
+        subnet6: network.ipv6,
+        domain: domain(core, network),
+        egress: network.spec.egress,
+        peers_ipv4: core.site.peers_ipv4,
+        peers_ipv6: core.peers_ipv6,
+    }
 }
 
 impl Work {
@@ -148,13 +180,7 @@ impl Work {
                 .await?;
             placement::need(self, id, router).await?;
             needs.push(id);
-            interfaces.push(Interface {
-                network: lease.network,
-                mac: lease.mac,
-                ipv4: lease.ipv4,
-                ipv6: lease.ipv6,
-                mtu: network.mtu,
-            });
+            interfaces.push(interface(self.core(), &network, lease));
         }
         let spec = instance_spec(instance, initrd, interfaces);
         let id = self

@@ -2,6 +2,7 @@
 //! to do, in what order, and what follows from their answers.
 
 mod workflows {
+    pub mod guests;
     pub mod instances;
     pub mod networks;
     pub mod peers;

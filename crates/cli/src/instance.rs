@@ -1,6 +1,7 @@
 //! `rhyzome instance …`
 
 mod console;
+mod guest;
 mod show;
 mod verbs;
 
@@ -22,7 +23,8 @@ pub enum Command {
     #[command(after_help = "\
 Example:
   rhyzome instance create web --image hello --network lab
-  rhyzome instance create db --image hello --network lab --memory 64MiB --cpus 2 --stopped")]
+  rhyzome instance create db --image hello --network lab --memory 64MiB --cpus 2 --stopped
+  rhyzome instance create vm --image debian --network lab --user-data web.yaml --ssh-key laptop")]
     Create(verbs::Create),
     /// List the instances.
     #[command(after_help = "Example:\n  rhyzome instance list")]
@@ -34,7 +36,8 @@ Example:
     #[command(after_help = "\
 Example:
   rhyzome instance update web --memory 256MiB
-  rhyzome instance update web --restart never")]
+  rhyzome instance update web --restart never
+  rhyzome instance update web --ssh-key laptop --ssh-key desktop")]
     Update(verbs::Update),
     /// Start an instance.
     #[command(after_help = "Example:\n  rhyzome instance start web")]

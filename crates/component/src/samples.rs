@@ -2,7 +2,7 @@
 
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::{
-    BlobPin, ImagePin, InstancePlacement, Interface, Power, RestartPolicy,
+    BlobPin, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power, RestartPolicy,
 };
 use rhyzome_model::job::{Job, Task};
 use rhyzome_model::lease::LeasePlacement;
@@ -106,10 +106,23 @@ pub(crate) fn instance(number: u128) -> Placement {
             ipv4: "10.1.0.2".parse().expect("an address"),
             ipv6: "fd00:1::2".parse().expect("an address"),
             mtu: 1420,
+            network_name: name("net"),
+            subnet4: "10.1.0.0/24".parse().expect("a prefix"),
+            subnet6: "fd00:1::/64".parse().expect("a prefix"),
+            domain: "net.default.rhyzome.internal".to_owned(),
+            egress: false,
+            peers_ipv4: "100.64.0.0/16".parse().expect("a prefix"),
+            peers_ipv6: "fd00:2::/64".parse().expect("a prefix"),
         }],
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
         stop_timeout: 20,
+        guest: Guest {
+            fqdn: "web.net.default.rhyzome.internal".to_owned(),
+            ssh_keys: Vec::new(),
+            user_data: None,
+            metadata: MetadataAccess::TokenRequired,
+        },
     };
     placement(5, number, PlacementSpec::Instance(Box::new(instance)))
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::image::ImageFormat;
-use crate::{Digest, InstanceId, MacAddr, Name, NetworkId, Size, Timestamp};
+use crate::user_data::{InvalidUserData, UserData};
+use crate::{Digest, InstanceId, MacAddr, Name, NetworkId, Size, Timestamp, address};
 
 /// What is asked of an instance. What is left out is chosen by the core and returned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,6 +54,19 @@ pub struct InstanceSpec {
     /// later.
     #[serde(default)]
     pub anti_affinity: Option<Name>,
+    /// What the guest's cloud-init is to do: `#cloud-config`, a script, MIME multi-part, `#include`, or a
+    /// JSON object; at most 64 KiB. The metadata service has a change at once, the seed disk at the
+    /// next start.
+    #[serde(default)]
+    pub user_data: Option<UserData>,
+    /// The project's SSH keys that the guest is told of, by name; by default all that the project has
+    /// when the instance is created. Later changes of the project's keys do not reach the instance
+    /// until its own are set again.
+    #[serde(default)]
+    pub ssh_keys: Option<Vec<Name>>,
+    /// Whether the metadata service at 169.254.169.254 answers the guest, and whom.
+    #[serde(default)]
+    pub metadata: MetadataAccess,
 }
 
 fn one() -> u32 {
@@ -86,6 +101,23 @@ pub enum RestartPolicy {
     Always,
 }
 
+/// To whom inside the guest the metadata service answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataAccess {
+    /// Who has asked for a token with a PUT first (IMDSv2): a program in the guest that can be made to
+    /// fetch addresses for strangers gives nothing away.
+    #[default]
+    TokenRequired,
+    /// Also who has no token, for programs that do not know of them.
+    TokenOptional,
+    /// Nobody: there is only the seed disk.
+    Off,
+}
+
+/// The most SSH keys that an instance is told of.
+pub const MAX_SSH_KEYS: usize = 64;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidInstance {
     #[error("{0} processors: 1 to 64 are possible")]
@@ -100,6 +132,12 @@ pub enum InvalidInstance {
     NetworkTwice(Name),
     #[error(transparent)]
     CommandLine(#[from] crate::template::InvalidTemplate),
+    #[error(transparent)]
+    UserData(#[from] InvalidUserData),
+    #[error("{0} SSH keys: at most {MAX_SSH_KEYS} are possible")]
+    TooManySshKeys(usize),
+    #[error("the SSH key {0} is named twice")]
+    SshKeyTwice(Name),
 }
 
 impl InvalidInstance {
@@ -111,6 +149,8 @@ impl InvalidInstance {
             Self::StopTimeout(_) => "stop_timeout",
             Self::TooManyNetworks(_) | Self::NetworkTwice(_) => "networks",
             Self::CommandLine(_) => "command_line",
+            Self::UserData(_) => "user_data",
+            Self::TooManySshKeys(_) | Self::SshKeyTwice(_) => "ssh_keys",
         }
     }
 }
@@ -139,6 +179,22 @@ impl InstanceSpec {
         if let Some(text) = &self.command_line {
             crate::template::check(text)?;
         }
+        if let Some(user_data) = &self.user_data {
+            user_data.check()?;
+        }
+        self.check_ssh_keys()
+    }
+
+    fn check_ssh_keys(&self) -> Result<(), InvalidInstance> {
+        let keys = self.ssh_keys.as_deref().unwrap_or_default();
+        if keys.len() > MAX_SSH_KEYS {
+            return Err(InvalidInstance::TooManySshKeys(keys.len()));
+        }
+        for (index, key) in keys.iter().enumerate() {
+            if keys[..index].contains(key) {
+                return Err(InvalidInstance::SshKeyTwice(key.clone()));
+            }
+        }
         Ok(())
     }
 }
@@ -161,6 +217,19 @@ pub struct InstancePlacement {
     pub restart: RestartPolicy,
     /// Seconds.
     pub stop_timeout: u32,
+    pub guest: Guest,
+}
+
+/// What a guest is told of itself, by its seed disk and by the metadata service, besides its id, its name
+/// (which is its host name) and its interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    /// Its name in its first network's domain; the bare name without a network.
+    pub fqdn: String,
+    /// Lines as in `authorized_keys`.
+    pub ssh_keys: Vec<String>,
+    pub user_data: Option<UserData>,
+    pub metadata: MetadataAccess,
 }
 
 /// The exact bytes that an instance boots.
@@ -186,6 +255,28 @@ pub struct Interface {
     pub ipv4: Ipv4Addr,
     pub ipv6: Ipv6Addr,
     pub mtu: u16,
+    pub network_name: Name,
+    /// The network's prefixes. Its router has the first address of each and is its resolver.
+    pub subnet4: Ipv4Net,
+    pub subnet6: Ipv6Net,
+    /// The network's DNS domain, which names are searched in.
+    pub domain: String,
+    /// Whether the network had a way out when this was told.
+    pub egress: bool,
+    /// Where the members' devices are; reached through the router.
+    pub peers_ipv4: Ipv4Net,
+    pub peers_ipv6: Ipv6Net,
+}
+
+impl Interface {
+    /// The router of its network, which is its resolver too.
+    pub fn gateway4(&self) -> Ipv4Addr {
+        address::router_ipv4(self.subnet4)
+    }
+
+    pub fn gateway6(&self) -> Ipv6Addr {
+        address::router_ipv6(self.subnet6)
+    }
 }
 
 /// What a hypervisor reports of an instance.

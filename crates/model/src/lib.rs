@@ -24,6 +24,7 @@ pub mod ssh_key;
 pub mod status;
 pub mod template;
 pub mod time;
+pub mod user_data;
 
 pub use digest::Digest;
 pub use id::{

@@ -3,11 +3,12 @@
 use rhyzome_model::Size;
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::{
-    BlobPin, ImagePin, InstancePlacement, Interface, Power, RestartPolicy,
+    BlobPin, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power, RestartPolicy,
 };
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
+use rhyzome_model::user_data::UserData;
 
 use crate::invalid::{Invalid, inner, list, narrow, optional, text};
 use crate::pb;
@@ -181,6 +182,7 @@ impl From<InstancePlacement> for pb::Instance {
             }
             .into(),
             stop_timeout: instance.stop_timeout,
+            guest: Some(instance.guest.into()),
         }
     }
 }
@@ -202,6 +204,42 @@ impl TryFrom<pb::Instance> for InstancePlacement {
             power: power(instance.power)?,
             restart: restart(instance.restart)?,
             stop_timeout: instance.stop_timeout,
+            guest: inner("guest", instance.guest)?,
+        })
+    }
+}
+
+impl From<Guest> for pb::Guest {
+    fn from(guest: Guest) -> Self {
+        Self {
+            fqdn: guest.fqdn,
+            ssh_keys: guest.ssh_keys,
+            user_data: guest.user_data.map(|text| text.as_str().to_owned()),
+            metadata: match guest.metadata {
+                MetadataAccess::TokenRequired => pb::MetadataAccess::TokenRequired,
+                MetadataAccess::TokenOptional => pb::MetadataAccess::TokenOptional,
+                MetadataAccess::Off => pb::MetadataAccess::Off,
+            }
+            .into(),
+        }
+    }
+}
+
+impl TryFrom<pb::Guest> for Guest {
+    type Error = Invalid;
+
+    fn try_from(guest: pb::Guest) -> Result<Self, Invalid> {
+        Ok(Self {
+            fqdn: guest.fqdn,
+            ssh_keys: guest.ssh_keys,
+            user_data: guest.user_data.map(UserData::new),
+            metadata: match pb::MetadataAccess::try_from(guest.metadata) {
+                Ok(pb::MetadataAccess::TokenRequired) => MetadataAccess::TokenRequired,
+                Ok(pb::MetadataAccess::TokenOptional) => MetadataAccess::TokenOptional,
+                Ok(pb::MetadataAccess::Off) => MetadataAccess::Off,
+                Ok(pb::MetadataAccess::Unspecified) => return Err(Invalid::missing("metadata")),
+                Err(_) => return Err(Invalid::unknown("metadata", guest.metadata)),
+            },
         })
     }
 }
@@ -297,6 +335,13 @@ impl From<Interface> for pb::Interface {
             ipv4: interface.ipv4.to_string(),
             ipv6: interface.ipv6.to_string(),
             mtu: interface.mtu.into(),
+            network_name: interface.network_name.into(),
+            subnet4: interface.subnet4.to_string(),
+            subnet6: interface.subnet6.to_string(),
+            domain: interface.domain,
+            egress: interface.egress,
+            peers_ipv4: interface.peers_ipv4.to_string(),
+            peers_ipv6: interface.peers_ipv6.to_string(),
         }
     }
 }
@@ -311,6 +356,13 @@ impl TryFrom<pb::Interface> for Interface {
             ipv4: text("ipv4", &interface.ipv4)?,
             ipv6: text("ipv6", &interface.ipv6)?,
             mtu: narrow("mtu", interface.mtu, u16::MAX)?,
+            network_name: text("network_name", &interface.network_name)?,
+            subnet4: text("subnet4", &interface.subnet4)?,
+            subnet6: text("subnet6", &interface.subnet6)?,
+            domain: interface.domain,
+            egress: interface.egress,
+            peers_ipv4: text("peers_ipv4", &interface.peers_ipv4)?,
+            peers_ipv6: text("peers_ipv6", &interface.peers_ipv6)?,
         })
     }
 }

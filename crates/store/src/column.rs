@@ -90,9 +90,10 @@ fn parse<T: FromStr>(column: &'static str, value: String) -> Result<T> {
 }
 
 fn from_json<T: DeserializeOwned>(column: &'static str, value: String) -> Result<T> {
+    // The value may hold what does not belong into a log.
     serde_json::from_str(&value).map_err(|_| Error::Corrupt {
         column,
-        value,
+        value: format!("{} bytes of JSON", value.len()),
         wanted: std::any::type_name::<T>(),
     })
 }

@@ -3,6 +3,8 @@
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::resource::{HostVerdict, Meta};
+use rhyzome_model::ssh_key::PinnedKey;
+use rhyzome_model::user_data::UserData;
 use rhyzome_model::{ComponentId, Digest, InstanceId, Name, ProjectId, Size, Timestamp};
 use sqlx::query;
 
@@ -17,6 +19,7 @@ pub struct Instance {
     pub id: InstanceId,
     pub meta: Meta,
     pub project: ProjectId,
+    /// Without its user data in lists.
     pub spec: InstanceSpec,
     pub host: ComponentId,
     pub host_name: Name,
@@ -26,6 +29,7 @@ pub struct Instance {
     pub format: ImageFormat,
     pub command_line: String,
     pub placing: Vec<HostVerdict>,
+    pub ssh_keys: Vec<PinnedKey>,
     pub deleting: bool,
     /// Its first interface's, for lists.
     pub first_ipv4: Option<std::net::Ipv4Addr>,
@@ -42,13 +46,15 @@ pub struct NewInstance<'a> {
     pub format: &'a ImageFormat,
     pub command_line: &'a str,
     pub placing: &'a [HostVerdict],
+    pub ssh_keys: &'a [PinnedKey],
 }
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($user_data:literal, $rest:literal) => {
         concat!(
-            "SELECT i.*, p.name AS project, c.name AS host, b.size AS size, l.ipv4 AS first_ipv4 \
-             FROM instances i JOIN projects p ON p.id = i.project_id \
+            "SELECT i.*, p.name AS project, c.name AS host, b.size AS size, l.ipv4 AS first_ipv4, ",
+            $user_data,
+            " AS user_data FROM instances i JOIN projects p ON p.id = i.project_id \
              JOIN components c ON c.id = i.component_id JOIN blobs b ON b.digest = i.digest \
              LEFT JOIN leases l ON l.instance_id = i.id AND l.position = 0 ",
             $rest
@@ -56,12 +62,24 @@ macro_rules! select {
     };
 }
 
+macro_rules! select_one {
+    ($rest:literal) => {
+        select!(
+            "(SELECT u.text FROM user_data u WHERE u.instance_id = i.id)",
+            $rest
+        )
+    };
+}
+
 fn read(c: &Columns<'_>) -> Result<Instance> {
+    let mut spec: InstanceSpec = c.json("spec")?;
+    spec.user_data = c.maybe_string("user_data")?.map(UserData::new);
     Ok(Instance {
+        ssh_keys: c.json("ssh_keys")?,
         id: c.text("id")?,
         meta: meta(c, Some(c.text("project")?))?,
         project: c.text("project_id")?,
-        spec: c.json("spec")?,
+        spec,
         host: c.text("component_id")?,
         host_name: c.text("host")?,
         digest: c.text("digest")?,
@@ -82,13 +100,14 @@ fn memory(size: Size) -> i64 {
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> Result<()> {
     query(
         "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
-         format, command_line, cpus, memory, placing, affinity, anti_affinity, deleting, created_at, updated_at) \
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $16)",
+         format, command_line, cpus, memory, placing, affinity, anti_affinity, ssh_keys, deleting, created_at, \
+         updated_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, \
+         $17, $17)",
     )
     .bind(instance.id.to_string())
     .bind(instance.project.to_string())
     .bind(instance.name.as_str())
-    .bind(to_json(instance.spec)?)
+    .bind(spec_column(instance.spec)?)
     .bind(instance.host.to_string())
     .bind(instance.spec.image.as_str())
     .bind(instance.digest.to_string())
@@ -100,14 +119,44 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     .bind(to_json(&instance.placing)?)
     .bind(instance.spec.affinity.as_ref().map_or("", Name::as_str))
     .bind(instance.spec.anti_affinity.as_ref().map_or("", Name::as_str))
+    .bind(to_json(&instance.ssh_keys)?)
     .bind(now.as_millis())
     .run(tx, "insert an instance")
-    .await
-    .map(drop)
+    .await?;
+    write_user_data(tx, instance.id, instance.spec).await
+}
+
+/// A spec without its user data, which is in a table of its own.
+fn spec_column(spec: &InstanceSpec) -> Result<String> {
+    to_json(&InstanceSpec {
+        user_data: None,
+        ..spec.clone()
+    })
+}
+
+async fn write_user_data(tx: &mut Tx, id: InstanceId, spec: &InstanceSpec) -> Result<()> {
+    delete_user_data(tx, id).await?;
+    let Some(text) = &spec.user_data else {
+        return Ok(());
+    };
+    query("INSERT INTO user_data (instance_id, text) VALUES ($1, $2)")
+        .bind(id.to_string())
+        .bind(text.as_str())
+        .run(tx, "write user data")
+        .await
+        .map(drop)
+}
+
+async fn delete_user_data(tx: &mut Tx, id: InstanceId) -> Result<()> {
+    query("DELETE FROM user_data WHERE instance_id = $1")
+        .bind(id.to_string())
+        .run(tx, "delete user data")
+        .await
+        .map(drop)
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Instance>> {
-    query(select!("WHERE i.project_id = $1 AND i.name = $2"))
+    query(select_one!("WHERE i.project_id = $1 AND i.name = $2"))
         .bind(project.to_string())
         .bind(name.as_str())
         .row(conn, "read an instance", read)
@@ -115,7 +164,7 @@ pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Opt
 }
 
 pub async fn by_id(conn: &mut Conn, id: InstanceId) -> Result<Option<Instance>> {
-    query(select!("WHERE i.id = $1"))
+    query(select_one!("WHERE i.id = $1"))
         .bind(id.to_string())
         .row(conn, "read an instance", read)
         .await
@@ -123,6 +172,7 @@ pub async fn by_id(conn: &mut Conn, id: InstanceId) -> Result<Option<Instance>> 
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Instance>> {
     query(select!(
+        "CAST(NULL AS TEXT)",
         "WHERE i.project_id = $1 AND i.name > $2 ORDER BY i.name LIMIT $3"
     ))
     .bind(project.to_string())
@@ -136,22 +186,23 @@ pub async fn update(
     tx: &mut Tx,
     id: InstanceId,
     spec: &InstanceSpec,
-    command_line: &str,
+    (command_line, ssh_keys): (&str, &[PinnedKey]),
     now: Timestamp,
 ) -> Result<()> {
     query(
-        "UPDATE instances SET spec = $1, command_line = $2, cpus = $3, memory = $4, \
-         generation = generation + 1, updated_at = $5 WHERE id = $6",
+        "UPDATE instances SET spec = $1, command_line = $2, ssh_keys = $3, cpus = $4, memory = $5, \
+         generation = generation + 1, updated_at = $6 WHERE id = $7",
     )
-    .bind(to_json(spec)?)
+    .bind(spec_column(spec)?)
     .bind(command_line)
+    .bind(to_json(&ssh_keys)?)
     .bind(i64::from(spec.cpus))
     .bind(memory(spec.memory))
     .bind(now.as_millis())
     .bind(id.to_string())
     .run(tx, "update an instance")
-    .await
-    .map(drop)
+    .await?;
+    write_user_data(tx, id, spec).await
 }
 
 pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result<()> {
@@ -163,7 +214,9 @@ pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result
         .map(drop)
 }
 
+/// Deletes an instance that is being deleted.
 pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<()> {
+    delete_user_data(tx, id).await?;
     query("DELETE FROM instances WHERE id = $1 AND deleting = 1")
         .bind(id.to_string())
         .run(tx, "delete an instance")

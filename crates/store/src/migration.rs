@@ -17,6 +17,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0001_resources.sql"),
     },
     Migration {
+        version: 50,
+        name: "guests",
+        sql: include_str!("../migrations/0050_guests.sql"),
+    },
+    Migration {
         version: 60,
         name: "hosts",
         sql: include_str!("../migrations/0060_hosts.sql"),

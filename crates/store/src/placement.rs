@@ -86,9 +86,26 @@ impl Row {
 
 macro_rules! select {
     ($rest:literal) => {
+        select!("p.*", $rest)
+    };
+    ($columns:literal, $rest:literal) => {
         concat!(
-            "SELECT p.*, c.name AS component, c.connected AS connected, c.last_seen AS last_seen \
+            "SELECT ",
+            $columns,
+            ", c.name AS component, c.connected AS connected, c.last_seen AS last_seen \
              FROM placements p JOIN components c ON c.id = p.component_id ",
+            $rest
+        )
+    };
+}
+
+/// For lists: without specs, which may be long.
+macro_rules! select_unspecified {
+    ($rest:literal) => {
+        select!(
+            "p.id, p.project_id, p.component_id, p.kind, p.resource_id, p.resource_name, p.network_id, \
+             p.wanted, p.generation, CAST(NULL AS TEXT) AS spec, p.observed_generation, p.observed, p.state, \
+             p.reason, p.message, p.since, p.asked_at, p.applied_at",
             $rest
         )
     };
@@ -314,7 +331,8 @@ pub enum Listed {
     Peers,
 }
 
-/// The own placements of a page of resources, in one statement; without networks' segments.
+/// The own placements of a page of resources, in one statement; without networks' segments, and without
+/// their specs.
 pub async fn of_page(
     conn: &mut Conn,
     listed: Listed,
@@ -322,15 +340,15 @@ pub async fn of_page(
     after: &After,
 ) -> Result<Vec<Row>> {
     let text = match listed {
-        Listed::Instances => select!(
+        Listed::Instances => select_unspecified!(
             "WHERE p.kind = 'instance' AND p.resource_id IN (SELECT id FROM instances \
              WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
         ),
-        Listed::Networks => select!(
+        Listed::Networks => select_unspecified!(
             "WHERE p.kind = 'network' AND p.resource_id IN (SELECT id FROM networks \
              WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
         ),
-        Listed::Peers => select!(
+        Listed::Peers => select_unspecified!(
             "WHERE p.kind = 'peer' AND p.resource_id IN (SELECT id FROM peers \
              WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
         ),

@@ -11,7 +11,7 @@ use rhyzome_model::{JobId, Name};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::{instance, placement};
 
-use super::{change, existing, get, refuse_while_deleting, tell, view};
+use super::{Change, existing, get, refuse_while_deleting, tell, view};
 use crate::authorize::{Caller, Operation, authorize};
 use crate::{Core, Error, Kind, Result, resolve};
 
@@ -58,8 +58,13 @@ async fn switch(
         ..found.spec.clone()
     };
     let generations: Vec<_> = own.iter().map(|row| row.generation).collect();
-    let patience = if force { Some(0) } else { None };
-    let id = change(&mut work, &found, spec, (what, patience)).await?;
+    let change = Change {
+        spec,
+        ssh_keys: found.ssh_keys.clone(),
+        what,
+        stop_timeout: if force { Some(0) } else { None },
+    };
+    let id = change.apply(&mut work, &found).await?;
     // A guest that ended by itself is started by asking for the same once more.
     let ended = matches!(state, Some(InstanceState::Ended | InstanceState::Crashed));
     let now = work.now;

@@ -206,6 +206,9 @@ pub fn spec(networks: &[&str]) -> InstanceSpec {
         require: Default::default(),
         affinity: None,
         anti_affinity: None,
+        user_data: None,
+        ssh_keys: None,
+        metadata: Default::default(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! How instances are shown.
 
-use rhyzome_model::Timestamp;
-use rhyzome_model::instance::InstanceState;
+use rhyzome_model::instance::{InstanceState, MetadataAccess};
 use rhyzome_model::resource::{Instance, InstanceSummary, InstanceWhy};
+use rhyzome_model::user_data::UserData;
+use rhyzome_model::{Name, Timestamp};
 
 use crate::job;
 use crate::output::table::Tone;
@@ -95,12 +96,33 @@ impl Thing for Instance {
                 observed.map(|observed| &observed.accelerator),
             )
             .maybe("command line", (!line.is_empty()).then_some(line))
+            .maybe("user data", spec.user_data.as_ref().map(size))
+            .maybe("SSH keys", names(spec.ssh_keys.as_deref()))
+            .maybe("metadata", access(spec.metadata))
             .section(
                 "interfaces",
                 &["NETWORK", "IPV4", "IPV6", "MAC", "DNS NAME"],
                 interfaces.collect(),
             )
             .conditions(&status.conditions, now)
+    }
+}
+
+/// User data may hold secrets: `--json` shows it, a glance does not.
+fn size(user_data: &UserData) -> String {
+    format!("{} bytes", user_data.as_str().len())
+}
+
+fn names(names: Option<&[Name]>) -> Option<String> {
+    let names: Vec<&str> = names?.iter().map(Name::as_str).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn access(access: MetadataAccess) -> Option<&'static str> {
+    match access {
+        MetadataAccess::TokenRequired => None,
+        MetadataAccess::TokenOptional => Some("also without a token"),
+        MetadataAccess::Off => Some("off"),
     }
 }
 

@@ -5,10 +5,12 @@ use clap_complete::ArgValueCandidates;
 use rhyzome_client::Deleted;
 use rhyzome_model::instance::{InstanceSpec, Power, RestartPolicy};
 use rhyzome_model::resource::Instance;
+use rhyzome_model::user_data::UserData;
 use rhyzome_model::{Name, Size};
 
 use crate::args::{WaitArgs, label, seconds};
 use crate::failure::Failure;
+use crate::instance::guest::Guest;
 use crate::session::Cx;
 use crate::{complete, wait};
 
@@ -53,12 +55,15 @@ pub struct Create {
     #[arg(long)]
     stopped: bool,
     #[command(flatten)]
+    guest: Guest,
+    #[command(flatten)]
     wait: WaitArgs,
 }
 
 #[derive(Debug, Args)]
 #[group(id = "change", required = true, multiple = true,
-    args = ["image", "cpus", "memory", "command_line", "restart", "stop_timeout"])]
+    args = ["image", "cpus", "memory", "command_line", "restart", "stop_timeout", "user_data", "no_user_data",
+        "ssh_keys", "no_ssh_keys", "metadata"])]
 pub struct Update {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::instances))]
     name: Name,
@@ -80,6 +85,11 @@ pub struct Update {
     /// How long a stop waits for the guest before it is forced, like 20s or 2m.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     stop_timeout: Option<u32>,
+    #[command(flatten)]
+    guest: Guest,
+    /// Take the user data away.
+    #[arg(long, conflicts_with = "user_data")]
+    no_user_data: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -132,6 +142,9 @@ impl Create {
             require: self.on.into_iter().collect(),
             affinity: self.affinity,
             anti_affinity: self.anti_affinity,
+            user_data: self.guest.user_data()?,
+            ssh_keys: self.guest.ssh_keys(),
+            metadata: self.guest.metadata().unwrap_or_default(),
         };
         let look = || format!("`rhyzome instance show {name}` says whether it is there");
         let instance = wait::asked(instances.create(&name, spec, None), look).await?;
@@ -163,7 +176,9 @@ impl Update {
         let (session, name) = (cx.session()?, &self.name);
         let instances = session.scope.instance();
         let look = || format!("`rhyzome instance show {name}` says how it is");
-        let edit = instances.edit(name, |instance| self.apply(&instance.spec), None);
+        let user_data = self.guest.user_data()?;
+        let apply = |instance: &Instance| self.apply(&instance.spec, user_data.clone());
+        let edit = instances.edit(name, apply, None);
         let instance = wait::asked(edit, look).await?;
         let instance = wait::ready(&session, &instances, instance, self.wait).await?;
         cx.output
@@ -182,7 +197,7 @@ impl Update {
         Ok(())
     }
 
-    fn apply(&self, old: &InstanceSpec) -> InstanceSpec {
+    fn apply(&self, old: &InstanceSpec, user_data: Option<UserData>) -> InstanceSpec {
         InstanceSpec {
             image: self.image.clone().unwrap_or_else(|| old.image.clone()),
             cpus: self.cpus.unwrap_or(old.cpus),
@@ -193,6 +208,13 @@ impl Update {
                 .or_else(|| old.command_line.clone()),
             restart: self.restart.map_or(old.restart, RestartPolicy::from),
             stop_timeout: self.stop_timeout.unwrap_or(old.stop_timeout),
+            user_data: match self.no_user_data {
+                true => None,
+                false => user_data.or_else(|| old.user_data.clone()),
+            },
+            // Left out, the core leaves them as they are; repeated, it would look them up anew.
+            ssh_keys: self.guest.ssh_keys(),
+            metadata: self.guest.metadata().unwrap_or(old.metadata),
             ..old.clone()
         }
     }

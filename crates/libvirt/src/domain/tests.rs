@@ -2,7 +2,9 @@ use std::io::Write as _;
 use std::process::Command;
 
 use proptest::prelude::*;
-use rhyzome_model::instance::{BlobPin, ImagePin, Interface, Power, RestartPolicy};
+use rhyzome_model::instance::{
+    BlobPin, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
+};
 use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId};
 
 use super::*;
@@ -18,6 +20,13 @@ fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
         ipv4: "10.0.0.2".parse().unwrap(),
         ipv6: "fd00::2".parse().unwrap(),
         mtu: 1420,
+        network_name: "net".parse().unwrap(),
+        subnet4: "10.0.0.0/24".parse().unwrap(),
+        subnet6: "fd00::/64".parse().unwrap(),
+        domain: "net.default.test".to_owned(),
+        egress: false,
+        peers_ipv4: "100.64.0.0/16".parse().unwrap(),
+        peers_ipv6: "fd00:2::/64".parse().unwrap(),
     };
     InstancePlacement {
         instance: InstanceId(Uuid::from_u128(0xabcdef)),
@@ -32,6 +41,12 @@ fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
         stop_timeout: 20,
+        guest: Guest {
+            fqdn: "web.net.default.test".to_owned(),
+            ssh_keys: Vec::new(),
+            user_data: None,
+            metadata: MetadataAccess::TokenRequired,
+        },
     }
 }
 

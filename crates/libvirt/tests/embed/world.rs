@@ -17,7 +17,8 @@ use rhyzome_libvirt::{LibvirtDriver, Settings};
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::image::recognise::recognise;
 use rhyzome_model::instance::{
-    BlobPin, ImagePin, InstanceObserved, InstancePlacement, Interface, Power, RestartPolicy,
+    BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, Interface, MetadataAccess,
+    Power, RestartPolicy,
 };
 use rhyzome_model::job::Action;
 use rhyzome_model::network::{SegmentPlacement, tap_name};
@@ -216,6 +217,12 @@ impl World {
             power: Power::Running,
             restart: RestartPolicy::OnFailure,
             stop_timeout: 20,
+            guest: Guest {
+                fqdn: "hello.net.default.test".to_owned(),
+                ssh_keys: Vec::new(),
+                user_data: None,
+                metadata: MetadataAccess::TokenRequired,
+            },
         };
         Placement {
             id: PlacementId(Uuid::from_u128(number + 1000)),
@@ -231,6 +238,13 @@ impl World {
             ipv4: "10.77.0.2".parse().unwrap(),
             ipv6: "fd77::2".parse().unwrap(),
             mtu: 1420,
+            network_name: "net".parse().unwrap(),
+            subnet4: "10.77.0.0/24".parse().unwrap(),
+            subnet6: "fd77::/64".parse().unwrap(),
+            domain: "net.default.test".to_owned(),
+            egress: false,
+            peers_ipv4: "100.64.0.0/16".parse().unwrap(),
+            peers_ipv6: "fd00:2::/64".parse().unwrap(),
         };
         self.placement(
             "hello",

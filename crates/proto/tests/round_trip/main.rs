@@ -54,6 +54,13 @@ fn check(spoil: impl FnOnce(&mut pb::Instance), expect: &str) {
         ipv4: "10.0.0.2".to_owned(),
         ipv6: "fd00::2".to_owned(),
         mtu: 1500,
+        network_name: "lab".to_owned(),
+        subnet4: "10.0.0.0/24".to_owned(),
+        subnet6: "fd00::/64".to_owned(),
+        domain: "lab.default.rhyzome.internal".to_owned(),
+        egress: false,
+        peers_ipv4: "100.64.0.0/16".to_owned(),
+        peers_ipv6: "fd01::/64".to_owned(),
     };
     let mut instance = pb::Instance {
         instance: Uuid::nil().to_string(),
@@ -69,6 +76,10 @@ fn check(spoil: impl FnOnce(&mut pb::Instance), expect: &str) {
         interfaces: vec![interface.clone(), interface],
         power: pb::Power::Running.into(),
         restart: pb::RestartPolicy::Never.into(),
+        guest: Some(pb::Guest {
+            metadata: pb::MetadataAccess::TokenRequired.into(),
+            ..pb::Guest::default()
+        }),
         ..pb::Instance::default()
     };
     spoil(&mut instance);
@@ -123,6 +134,10 @@ fn a_wrong_message_names_the_field_and_what_is_wrong() {
     check(
         |i| i.restart = 9,
         "job.ensure.instance.restart: 9 is no value known here",
+    );
+    check(
+        |i| i.guest.as_mut().expect("it has one").metadata = 0,
+        "job.ensure.instance.guest.metadata: is missing",
     );
     check(
         |i| i.name = "Web".to_owned(),

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::{
-    BlobPin, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface, Power,
-    RestartPolicy,
+    BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface,
+    MetadataAccess, Power, RestartPolicy,
 };
 use rhyzome_model::job::{Action, FailureKind, Job, Outcome, Task};
 use rhyzome_model::lease::LeasePlacement;
@@ -17,6 +17,7 @@ use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
+use rhyzome_model::user_data::UserData;
 use rhyzome_model::{
     ComponentId, Digest, InstanceId, JobId, LeaseId, MacAddr, Name, NetworkId, PeerId, PlacementId,
     Size, Timestamp,
@@ -163,13 +164,39 @@ pub fn image_format() -> impl Strategy<Value = ImageFormat> {
 }
 
 pub fn interface() -> impl Strategy<Value = Interface> {
-    (uuid(), mac(), any::<u32>(), any::<u128>(), any::<u16>()).prop_map(
-        |(network, mac, ipv4, ipv6, mtu)| Interface {
+    (
+        (uuid(), mac(), any::<u32>(), any::<u128>(), any::<u16>()),
+        (name(), ipv4_net(), ipv6_net(), ".*", any::<bool>()),
+        (ipv4_net(), ipv6_net()),
+    )
+        .prop_map(|((network, mac, ipv4, ipv6, mtu), of, peers)| Interface {
             network: NetworkId(network),
             mac,
             ipv4: ipv4.into(),
             ipv6: ipv6.into(),
             mtu,
+            network_name: of.0,
+            subnet4: of.1,
+            subnet6: of.2,
+            domain: of.3,
+            egress: of.4,
+            peers_ipv4: peers.0,
+            peers_ipv6: peers.1,
+        })
+}
+
+pub fn guest() -> impl Strategy<Value = Guest> {
+    let metadata = prop_oneof![
+        Just(MetadataAccess::TokenRequired),
+        Just(MetadataAccess::TokenOptional),
+        Just(MetadataAccess::Off)
+    ];
+    (".*", vec(".*", 0..3), option::of(".*"), metadata).prop_map(
+        |(fqdn, ssh_keys, user_data, metadata)| Guest {
+            fqdn,
+            ssh_keys,
+            user_data: user_data.map(UserData::new),
+            metadata,
         },
     )
 }
@@ -198,6 +225,7 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
             power,
             restart,
             any::<u32>(),
+            guest(),
         ),
     )
         .prop_map(
@@ -214,6 +242,7 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
                 power: rest.3,
                 restart: rest.4,
                 stop_timeout: rest.5,
+                guest: rest.6,
             },
         )
 }
