@@ -37,6 +37,7 @@ pub async fn create(
     }
     let ssh_keys = guest::keys(&mut work, project_id, &mut spec).await?;
     let boots = boot::find(&mut work, project_id, &spec).await?;
+    boot::check_devices(&spec, &boots.format)?;
     let mut networks = Vec::new();
     for network in &spec.networks {
         networks.push(resolve::usable_network(&mut work, project_id, network).await?);

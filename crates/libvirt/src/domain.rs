@@ -15,6 +15,7 @@ mod xml;
 use std::path::PathBuf;
 
 use rhyzome_model::image::ImageFormat;
+use rhyzome_model::image::devices::WrongDevices;
 use rhyzome_model::instance::InstancePlacement;
 use rhyzome_model::network::{bridge_name, tap_name};
 use rhyzome_model::{MacAddr, Size};
@@ -59,11 +60,12 @@ pub enum Machine {
 impl Machine {
     pub fn of(format: &ImageFormat) -> Self {
         match format {
-            ImageFormat::Solo5 { .. } | ImageFormat::Unikraft => Self::Pc,
+            ImageFormat::Solo5 { .. } | ImageFormat::Unikraft { .. } => Self::Pc,
             ImageFormat::Linux
             | ImageFormat::Pvh
             | ImageFormat::Multiboot
-            | ImageFormat::Hermit => Self::Q35,
+            | ImageFormat::Hermit
+            | ImageFormat::Osv => Self::Q35,
         }
     }
 
@@ -97,12 +99,8 @@ pub struct Files {
 pub enum InvalidDomain {
     #[error("the command line has the character {0:?}, which cannot be given to a guest")]
     CommandLine(char),
-    #[error(
-        "the image wants {wanted} networks, and the instance has {given}: a Solo5 image takes neither more nor fewer"
-    )]
-    Networks { wanted: u8, given: usize },
-    #[error("the image wants {0} block devices, which instances do not have yet")]
-    Blocks(u8),
+    #[error(transparent)]
+    Devices(#[from] WrongDevices),
     #[error("the path {0:?} has a character that guests cannot be given")]
     Path(PathBuf),
 }
@@ -118,18 +116,8 @@ impl Domain {
         accelerator: Accelerator,
         mark: DomainMark,
     ) -> Result<Self, InvalidDomain> {
-        if let ImageFormat::Solo5 { networks, blocks } = spec.image.format {
-            if blocks > 0 {
-                return Err(InvalidDomain::Blocks(blocks));
-            }
-            if usize::from(networks) != spec.interfaces.len() {
-                let given = spec.interfaces.len();
-                return Err(InvalidDomain::Networks {
-                    wanted: networks,
-                    given,
-                });
-            }
-        }
+        let format = &spec.image.format;
+        format.check_devices(spec.interfaces.len(), 0)?;
         // XML 1.0 has no way to write these (production 2, "Char"), and no guest has a use for them.
         if let Some(c) = spec
             .command_line
@@ -173,7 +161,7 @@ impl Domain {
             nics: spec.interfaces.iter().enumerate().map(nic).collect(),
             random: !matches!(
                 spec.image.format,
-                ImageFormat::Solo5 { .. } | ImageFormat::Unikraft
+                ImageFormat::Solo5 { .. } | ImageFormat::Unikraft { .. }
             ),
             mark,
         })

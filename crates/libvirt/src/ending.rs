@@ -157,6 +157,7 @@ mod tests {
         let solo5 = ImageFormat::Solo5 {
             networks: 0,
             blocks: 0,
+            devices: Vec::new(),
         };
         let events = [shutdown("guest-shutdown"), What::Stopped(Stopped::Shutdown)];
         check(

@@ -1,5 +1,6 @@
 //! Images: bytes named by their SHA-256, with a format found by looking at them.
 
+pub mod devices;
 pub mod recognise;
 
 use serde::{Deserialize, Serialize};
@@ -30,16 +31,43 @@ pub struct ImageSpec {
 pub enum ImageFormat {
     /// A Linux kernel as bzImage.
     Linux,
-    /// An ELF with a PVH note (Xen, type 18): ours, OSv, a Linux `vmlinux`.
+    /// An ELF with a PVH note (Xen, type 18) of no family known here: ours, a Linux `vmlinux`.
     Pvh,
     /// An ELF with a multiboot 1 header of no family known here.
     Multiboot,
     /// Solo5 for virtio (MirageOS): the devices that its manifest asks for, neither more nor fewer.
-    Solo5 { networks: u8, blocks: u8 },
+    Solo5 {
+        networks: u8,
+        blocks: u8,
+        /// All of them, in the order in which the unikernel looks for them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        devices: Vec<Solo5Device>,
+    },
     /// Unikraft for QEMU.
-    Unikraft,
+    Unikraft {
+        /// Whether it was built with the parameter library, so that it takes network settings.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        parameters: bool,
+    },
     /// The Hermit loader; its application is the initrd.
     Hermit,
+    /// The kernel of OSv (`loader.elf`).
+    Osv,
+}
+
+/// A device in a Solo5 manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct Solo5Device {
+    /// What the application calls it: letters and digits.
+    pub name: String,
+    pub kind: Solo5DeviceKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Solo5DeviceKind {
+    Network,
+    Block,
 }
 
 impl ImageFormat {
@@ -49,8 +77,9 @@ impl ImageFormat {
             Self::Pvh => "pvh",
             Self::Multiboot => "multiboot",
             Self::Solo5 { .. } => "solo5",
-            Self::Unikraft => "unikraft",
+            Self::Unikraft { .. } => "unikraft",
             Self::Hermit => "hermit",
+            Self::Osv => "osv",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The specs inside placements: one section a resource.
 
 use rhyzome_model::Size;
-use rhyzome_model::image::ImageFormat;
+use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
     BlobPin, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power, RestartPolicy,
 };
@@ -270,11 +270,17 @@ impl From<ImagePin> for pb::Image {
             ImageFormat::Linux => Format::Linux(pb::Nothing {}),
             ImageFormat::Pvh => Format::Pvh(pb::Nothing {}),
             ImageFormat::Multiboot => Format::Multiboot(pb::Nothing {}),
-            ImageFormat::Solo5 { networks, blocks } => Format::Solo5(pb::Solo5 {
+            ImageFormat::Solo5 {
+                networks,
+                blocks,
+                devices,
+            } => Format::Solo5(pb::Solo5 {
                 networks: networks.into(),
                 blocks: blocks.into(),
+                devices: devices.into_iter().map(Into::into).collect(),
             }),
-            ImageFormat::Unikraft => Format::Unikraft(pb::Nothing {}),
+            ImageFormat::Unikraft { parameters } => Format::Unikraft(pb::Unikraft { parameters }),
+            ImageFormat::Osv => Format::Osv(pb::Nothing {}),
             ImageFormat::Hermit => Format::Hermit(pb::Nothing {}),
         };
         Self {
@@ -296,14 +302,38 @@ impl TryFrom<pb::Image> for ImagePin {
             Format::Solo5(solo5) => ImageFormat::Solo5 {
                 networks: narrow("solo5.networks", solo5.networks, u8::MAX)?,
                 blocks: narrow("solo5.blocks", solo5.blocks, u8::MAX)?,
+                devices: solo5.devices.into_iter().map(Into::into).collect(),
             },
-            Format::Unikraft(_) => ImageFormat::Unikraft,
+            Format::Unikraft(pb::Unikraft { parameters }) => ImageFormat::Unikraft { parameters },
+            Format::Osv(_) => ImageFormat::Osv,
             Format::Hermit(_) => ImageFormat::Hermit,
         };
         Ok(Self {
             blob: inner("blob", image.blob)?,
             format,
         })
+    }
+}
+
+impl From<Solo5Device> for pb::Solo5Device {
+    fn from(device: Solo5Device) -> Self {
+        Self {
+            name: device.name,
+            block: device.kind == Solo5DeviceKind::Block,
+        }
+    }
+}
+
+impl From<pb::Solo5Device> for Solo5Device {
+    fn from(device: pb::Solo5Device) -> Self {
+        Self {
+            name: device.name,
+            kind: if device.block {
+                Solo5DeviceKind::Block
+            } else {
+                Solo5DeviceKind::Network
+            },
+        }
     }
 }
 

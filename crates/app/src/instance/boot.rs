@@ -114,6 +114,13 @@ pub(super) async fn pinned(work: &mut Work, found: &instance::Instance) -> Resul
     })
 }
 
+/// Whether the instance has the devices that its image insists on.
+pub(super) fn check_devices(spec: &InstanceSpec, format: &ImageFormat) -> Result<()> {
+    format
+        .check_devices(spec.networks.len(), 0)
+        .map_err(|why| Error::invalid(format!("spec.{}", why.field()), why))
+}
+
 /// The command line with its placeholders filled in from the first interface.
 pub(super) fn command_line(
     name: &Name,

@@ -10,7 +10,9 @@
 mod container;
 mod elf;
 mod kernel;
+mod multiboot;
 mod refused;
+mod solo5;
 
 use std::io;
 
@@ -55,7 +57,7 @@ pub fn recognise(bytes: &[u8]) -> Result<ImageFormat, Refused> {
     recognise_at(bytes).expect("reading from memory does not fail")
 }
 
-/// Recognises bytes that are read as needed: at most a few hundred KiB of them.
+/// Recognises bytes that are read as needed: at most some hundred KiB of them.
 ///
 /// # Errors
 /// The outer one where reading failed, the inner one why they are no image that can be booted.
@@ -94,11 +96,12 @@ fn look<B: ReadAt + ?Sized>(bytes: &B) -> Result<ImageFormat, Stop> {
         return Err(Refused::Empty.into());
     }
     let head = window(bytes, 0, HEAD)?;
+    // The loader's order: the mark of Linux wins over all else.
+    if kernel::is_linux(&head) {
+        return Ok(kernel::linux(&head, size)?);
+    }
     if head.starts_with(elf::MAGIC) {
         return kernel::elf(bytes, size, &head);
-    }
-    if let Some(linux) = kernel::linux(&head, size) {
-        return Ok(linux?);
     }
     if let Some(refused) = container::refusal(&head) {
         return Err(refused.into());
@@ -106,7 +109,15 @@ fn look<B: ReadAt + ?Sized>(bytes: &B) -> Result<ImageFormat, Stop> {
     if let Some(refused) = container::disk(bytes, &head)? {
         return Err(refused.into());
     }
-    Err(Refused::Unknown.into())
+    match multiboot::find(&head) {
+        // Without an ELF around it, only a header with addresses can be loaded.
+        Some(header) if header.has_addresses() => {
+            header.check(size)?;
+            Ok(ImageFormat::Multiboot)
+        }
+        _ if multiboot::has_version_2(bytes)? => Err(Refused::Multiboot2.into()),
+        _ => Err(Refused::Unknown.into()),
+    }
 }
 
 /// Up to `length` bytes from `offset` on; fewer where there are no more.

@@ -5,7 +5,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use rhyzome_model::component::HostFacts;
-use rhyzome_model::image::ImageFormat;
+use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
     BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface,
     MetadataAccess, Power, RestartPolicy,
@@ -157,10 +157,22 @@ pub fn image_format() -> impl Strategy<Value = ImageFormat> {
         Just(ImageFormat::Linux),
         Just(ImageFormat::Pvh),
         Just(ImageFormat::Multiboot),
-        any::<(u8, u8)>().prop_map(|(networks, blocks)| ImageFormat::Solo5 { networks, blocks }),
-        Just(ImageFormat::Unikraft),
+        (any::<(u8, u8)>(), vec(solo5_device(), 0..4)).prop_map(|((networks, blocks), devices)| {
+            ImageFormat::Solo5 {
+                networks,
+                blocks,
+                devices,
+            }
+        }),
+        any::<bool>().prop_map(|parameters| ImageFormat::Unikraft { parameters }),
         Just(ImageFormat::Hermit),
+        Just(ImageFormat::Osv),
     ]
+}
+
+fn solo5_device() -> impl Strategy<Value = Solo5Device> {
+    let kind = prop_oneof![Just(Solo5DeviceKind::Network), Just(Solo5DeviceKind::Block)];
+    ("[a-z]{1,8}", kind).prop_map(|(name, kind)| Solo5Device { name, kind })
 }
 
 pub fn interface() -> impl Strategy<Value = Interface> {

@@ -14,6 +14,10 @@ pub struct ElfBuilder {
     /// Notes that only a section shows.
     pub section_notes: Vec<Vec<u8>>,
     pub interpreter: bool,
+    /// Whether the content is in a segment to load.
+    pub loads: bool,
+    /// What the PT_NOTE segment says of its alignment.
+    pub note_alignment: usize,
     pub content: Vec<u8>,
     pub sections: Vec<&'static str>,
 }
@@ -30,6 +34,8 @@ impl ElfBuilder {
             note_in_memory: true,
             section_notes: Vec::new(),
             interpreter: false,
+            loads: true,
+            note_alignment: 4,
             content: vec![0xf4; 64],
             sections: Vec::new(),
         }
@@ -47,6 +53,7 @@ impl ElfBuilder {
     }
 
     fn program_header(&self, kind: u32, offset: usize, length: usize, in_memory: usize) -> Vec<u8> {
+        let alignment = if kind == 4 { self.note_alignment } else { 4 };
         let mut out = kind.to_le_bytes().to_vec();
         if self.bits == 64 {
             out.extend(5u32.to_le_bytes());
@@ -57,7 +64,7 @@ impl ElfBuilder {
         if self.bits == 32 {
             out.extend(5u32.to_le_bytes());
         }
-        out.extend(self.word(4));
+        out.extend(self.word(alignment));
         out
     }
 
@@ -127,7 +134,8 @@ impl ElfBuilder {
         ] {
             out.extend((value as u16).to_le_bytes());
         }
-        out.extend(self.program_header(1, content_at, self.content.len(), self.content.len()));
+        let load = if self.loads { 1 } else { 6 };
+        out.extend(self.program_header(load, content_at, self.content.len(), self.content.len()));
         if !notes.is_empty() {
             let in_memory = if self.note_in_memory { notes.len() } else { 0 };
             out.extend(self.program_header(4, notes_at, notes.len(), in_memory));
@@ -167,13 +175,14 @@ pub fn solo5_note(target: u32) -> Vec<u8> {
     note("Solo5", 0x3149_4241, &description)
 }
 
-/// A Solo5 manifest with devices of these types behind the reserved entry.
-pub fn solo5_manifest(types: &[u32]) -> Vec<u8> {
+/// A Solo5 manifest with devices of these names and types behind the reserved entry.
+pub fn solo5_manifest(devices: &[(&str, u32)]) -> Vec<u8> {
     let mut description = vec![0; 4];
     description.extend(1u32.to_le_bytes());
-    description.extend((types.len() as u32 + 1).to_le_bytes());
-    for kind in [1 << 30].iter().chain(types) {
+    description.extend((devices.len() as u32 + 1).to_le_bytes());
+    for (name, kind) in [("", 1 << 30)].iter().chain(devices) {
         let mut entry = vec![0; 104];
+        entry[..name.len()].copy_from_slice(name.as_bytes());
         entry[68..72].copy_from_slice(&u32::to_le_bytes(*kind));
         description.extend(entry);
     }
@@ -187,6 +196,16 @@ pub fn multiboot(flags: u32) -> Vec<u8> {
         .iter()
         .flat_map(|word| word.to_le_bytes())
         .collect();
+    out.resize(64, 0);
+    out
+}
+
+/// A multiboot 2 header for i386, with nothing but its end tag.
+pub fn multiboot_2() -> Vec<u8> {
+    let (magic, length) = (0xe852_50d6_u32, 24_u32);
+    let checksum = 0u32.wrapping_sub(magic).wrapping_sub(length);
+    let words = [magic, 0, length, checksum, 0, 8];
+    let mut out: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     out.resize(64, 0);
     out
 }

@@ -4,14 +4,17 @@ use std::io;
 
 use super::{ReadAt, Refused, u16_at, u32_at, window};
 
-/// Beginnings that decide by themselves.
-const COMPRESSED: [(&[u8], &str); 6] = [
-    (&[0x1f, 0x8b], "gzip"),
-    (b"\xfd7zXZ\0", "xz"),
-    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
-    (b"BZh", "bzip2"),
-    (&[0x04, 0x22, 0x4d, 0x18], "lz4"),
-    (&[0x02, 0x21, 0x4c, 0x18], "lz4"),
+/// Beginnings that decide by themselves: what it is, and what decompresses it.
+const COMPRESSED: [(&[u8], &str, &str); 9] = [
+    (&[0x1f, 0x8b], "gzip", "gunzip"),
+    (b"\xfd7zXZ\0", "xz", "unxz"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (&[0x04, 0x22, 0x4d, 0x18], "lz4", "unlz4"),
+    (&[0x02, 0x21, 0x4c, 0x18], "lz4", "unlz4"),
+    (&[0x5d, 0x00, 0x00], "lzma", "unlzma"),
+    (&[0x89, b'L', b'Z', b'O'], "lzop", "lzop -d"),
+    (&[0x1f, 0x9d], "compress", "uncompress"),
 ];
 
 const DISKS: [(&[u8], &str); 5] = [
@@ -22,10 +25,23 @@ const DISKS: [(&[u8], &str); 5] = [
     (b"# Disk DescriptorFile", "VMDK"),
 ];
 
-const ARCHIVES: [(&[u8], &str); 3] = [
+const ARCHIVES: [(&[u8], &str); 5] = [
     (b"PK\x03\x04", "zip"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"!<arch>\ndebian-binary", "Debian package"),
     (b"!<arch>\n", "ar"),
+];
+
+const TEXTS: [(&[u8], &str); 5] = [
+    (b"#!", "a script"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer to a file that lies elsewhere",
+    ),
 ];
 
 /// What the first bytes say where they are no kernel.
@@ -36,8 +52,11 @@ pub fn refusal(head: &[u8]) -> Option<Refused> {
             .find(|(magic, _)| head.starts_with(magic))
             .map(|(_, name)| *name)
     };
-    if let Some(name) = named(&COMPRESSED) {
-        return Some(Refused::Compressed(name));
+    let compressed = COMPRESSED
+        .iter()
+        .find(|(magic, ..)| head.starts_with(magic));
+    if let Some((_, name, tool)) = compressed {
+        return Some(Refused::Compressed(name, tool));
     }
     if let Some(name) = named(&DISKS) {
         return Some(Refused::Disk(name));
@@ -45,19 +64,43 @@ pub fn refusal(head: &[u8]) -> Option<Refused> {
     if let Some(name) = named(&ARCHIVES) {
         return Some(Refused::Archive(name));
     }
-    // cpio: "newc" with and without checksums, and the old ASCII form.
-    if [b"070701", b"070702", b"070707"]
-        .iter()
-        .any(|magic| head.starts_with(*magic))
-    {
+    if let Some(name) = named(&TEXTS) {
+        return Some(Refused::Text(name));
+    }
+    // cpio: "newc" with and without checksums, the old ASCII form, and the binary one.
+    let cpio: [&[u8]; 4] = [b"070701", b"070702", b"070707", &[0xc7, 0x71]];
+    if cpio.iter().any(|magic| head.starts_with(magic)) {
         return Some(Refused::InitialRamDisk);
     }
     if head.get(257..262) == Some(b"ustar") {
         return Some(Refused::Archive("tar"));
     }
-    // The arm64 Image header, Documentation/arch/arm64/booting.rst.
-    if head.get(0x38..0x3c) == Some(b"ARM\x64") {
-        return Some(Refused::Architecture("arm64".to_owned()));
+    linux_of_another_architecture(head).or_else(|| program(head))
+}
+
+/// The `Image` headers of Linux: Documentation/arch/arm64/booting.rst, arch/riscv/boot-image-header.rst.
+/// The self-extracting images for UEFI of both say so behind their "MZ".
+fn linux_of_another_architecture(head: &[u8]) -> Option<Refused> {
+    let architecture = match head.get(0x38..0x3c) {
+        Some(b"ARM\x64") => "arm64",
+        Some(b"RSC\x05") => "RISC-V",
+        _ => return None,
+    };
+    Some(Refused::architecture(
+        architecture.to_owned(),
+        Some("Linux kernel"),
+    ))
+}
+
+/// A program for something else than an instance's bare machine.
+fn program(head: &[u8]) -> Option<Refused> {
+    const MACHO: [[u8; 4]; 3] = [
+        [0xcf, 0xfa, 0xed, 0xfe],
+        [0xce, 0xfa, 0xed, 0xfe],
+        [0xca, 0xfe, 0xba, 0xbe],
+    ];
+    if MACHO.iter().any(|magic| head.starts_with(magic)) {
+        return Some(Refused::Program("macOS"));
     }
     portable_executable(head)
 }
@@ -73,9 +116,16 @@ fn portable_executable(head: &[u8]) -> Option<Refused> {
     }
     let optional_header = start.checked_add(24)?;
     let subsystem = u16_at(head, optional_header.checked_add(68)?);
-    Some(match (u16_at(head, start + 4)?, subsystem) {
-        (0xaa64, _) => Refused::Architecture("arm64".to_owned()),
-        (_, Some(10..=13)) => Refused::Efi,
+    let is_firmware_program = matches!(subsystem, Some(10..=13));
+    let what = is_firmware_program.then_some("program for UEFI");
+    let other = |name: &str| Refused::architecture(name.to_owned(), what);
+    // Microsoft's PE format, "Machine Types".
+    Some(match u16_at(head, start + 4)? {
+        0xaa64 => other("arm64"),
+        0x01c0 | 0x01c2 | 0x01c4 => other("32-bit Arm"),
+        0x5032 | 0x5064 => other("RISC-V"),
+        0x6232 | 0x6264 => other("LoongArch"),
+        _ if is_firmware_program => Refused::Efi,
         _ => Refused::WindowsProgram,
     })
 }

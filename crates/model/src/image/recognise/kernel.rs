@@ -1,26 +1,25 @@
 //! The families of kernels, by their notes, headers and sections.
 
-use super::elf::{self, Class, ET_DYN, ET_EXEC, ET_REL, Elf, Note};
-use super::{ReadAt, Refused, Stop, u16_at, u32_at};
+use super::elf::{self, Elf, Machine, Note};
+use super::{ReadAt, Refused, Stop, multiboot, solo5, u16_at, u32_at};
 use crate::image::ImageFormat;
 
-/// Solo5's notes (include/solo5/elf_abi.h and mft_abi.h of Solo5).
-const SOLO5_ABI: u32 = 0x3149_4241;
-const SOLO5_MANIFEST: u32 = 0x3154_464d;
-/// Xen's note of the 32-bit entry point (xen/include/public/elfnote.h).
-const XEN_PHYS32_ENTRY: u32 = 18;
+/// Xen's note of the 32-bit entry point (xen/include/public/elfnote.h), which PVH is.
+pub const XEN_PHYS32_ENTRY: u32 = 18;
+const XEN_GUEST_OS: u32 = 6;
 const HERMIT_NOTE: u32 = 0x5a00;
-const MULTIBOOT_MAGIC: u32 = 0x1bad_b002;
-/// The flag by which a multiboot header says itself where to load what.
-const MULTIBOOT_ADDRESSES: u32 = 0x1_0000;
-const INCLUDEOS_MAGIC: u32 = 0xfee1_dead;
-/// The most interfaces an instance can have.
-const MOST_NETWORKS: u32 = 8;
 
-/// A Linux bzImage (Documentation/arch/x86/boot.rst of Linux); none where it is something else.
-pub fn linux(head: &[u8], size: u64) -> Option<Result<ImageFormat, Refused>> {
-    if head.get(0x202..0x206) != Some(b"HdrS") || u16_at(head, 0x1fe) != Some(0xaa55) {
-        return None;
+/// Whether the loader would take it for a Linux kernel, whatever else it is.
+pub fn is_linux(head: &[u8]) -> bool {
+    head.get(0x202..0x206) == Some(b"HdrS")
+}
+
+/// A Linux bzImage (Documentation/arch/x86/boot.rst of Linux).
+pub fn linux(head: &[u8], size: u64) -> Result<ImageFormat, Refused> {
+    const WHAT: &str = "Linux kernel";
+    let malformed = |why| Err(Refused::Malformed { what: WHAT, why });
+    if u16_at(head, 0x1fe) != Some(0xaa55) {
+        return malformed("its boot sector does not end with 55 AA");
     }
     let sectors = match head[0x1f1] {
         0 => 4,
@@ -30,167 +29,152 @@ pub fn linux(head: &[u8], size: u64) -> Option<Result<ImageFormat, Refused>> {
     // The last paragraph may be filled up only in memory.
     let wanted = ((sectors + 1) * 512 + paragraphs * 16).saturating_sub(15);
     if size < wanted {
-        return Some(Err(Refused::Truncated {
-            what: "Linux kernel",
+        return Err(Refused::Truncated {
+            what: WHAT,
             wanted,
             size,
-        }));
+        });
     }
     const LOADED_HIGH: u8 = 1;
     if head.get(0x211).is_none_or(|flags| flags & LOADED_HIGH == 0) {
-        let why = "it is a zImage, which is loaded low";
-        return Some(Err(Refused::Malformed {
-            what: "Linux kernel",
-            why,
-        }));
+        return malformed("it is a zImage, which is loaded low");
     }
-    Some(Ok(ImageFormat::Linux))
+    Ok(ImageFormat::Linux)
 }
 
 /// An ELF, by its family.
 pub fn elf<B: ReadAt + ?Sized>(bytes: &B, size: u64, head: &[u8]) -> Result<ImageFormat, Stop> {
-    let elf = elf::read(bytes, size, head)?;
-    Ok(family(&elf, multiboot(head), size)?)
+    let machine = elf::machine(head, size)?;
+    let read = elf::read(bytes, size, head);
+    if let Machine::Other(architecture) = machine {
+        // Which family it is of is worth a try, and no more.
+        let what = match &read {
+            Ok(elf) => name(elf),
+            Err(_) => None,
+        };
+        return Err(Refused::architecture(architecture, what).into());
+    }
+    let elf = read?;
+    let header = multiboot::find(head);
+    if let Some(header) = &header {
+        header.check(size)?;
+    }
+    match family(&elf, header.as_ref()) {
+        Err(Refused::NoEntry) if multiboot::has_version_2(bytes)? => {
+            Err(Refused::Multiboot2.into())
+        }
+        family => Ok(family?),
+    }
 }
 
 /// The order matters: a family's own mark comes before the ways to boot, of which an image made for
 /// another hypervisor may carry one all the same.
-fn family(elf: &Elf, multiboot: Option<Multiboot>, size: u64) -> Result<ImageFormat, Refused> {
-    if elf.kind == ET_REL {
+fn family(elf: &Elf, header: Option<&multiboot::Header>) -> Result<ImageFormat, Refused> {
+    if elf.kind == elf::ET_REL {
         return Err(Refused::NotLinked);
     }
     if is_hermit_application(elf) {
         return Err(Refused::HermitApplication);
     }
-    if let Some(note) = any_note(elf, b"Solo5", SOLO5_ABI) {
-        return solo5(elf, note, size);
-    }
-    let has = |name: &str| elf.sections.iter().any(|section| section == name);
-    if has(".uk_bootinfo") || has(".uk_libinfo") {
-        let for_qemu = elf.class == Class::Bits32 && multiboot.is_some();
-        return if for_qemu {
-            Ok(ImageFormat::Unikraft)
-        } else {
-            Err(Refused::UnikraftPlatform)
+    if let Some(abi) = solo5::abi(elf) {
+        let format = solo5::recognise(elf, abi)?;
+        return match header {
+            Some(header) if header.has_addresses() => Ok(format),
+            _ => Err(Refused::Malformed {
+                what: "Solo5 image for virtio",
+                why: "it has no multiboot header with addresses in its first 8 KiB",
+            }),
         };
     }
-    if let Some(header) = multiboot {
-        return by_multiboot(elf, &header, has(".mboot"));
+    if is_unikraft(elf) {
+        return match header {
+            Some(_) if elf.machine == Machine::I386 && elf.loads_anything => {
+                Ok(ImageFormat::Unikraft {
+                    parameters: elf.has_section(|name| name.starts_with(".uk_libparam_params")),
+                })
+            }
+            _ => Err(Refused::UnikraftPlatform),
+        };
     }
-    match elf.notes.iter().find(|note| is_pvh(note)) {
+    if let Some(header) = header {
+        return by_multiboot(elf, header);
+    }
+    if elf.has_section(|name| name == ".mboot") {
+        return Err(Refused::HermitPlatform);
+    }
+    match elf.entry_note.as_ref().filter(|note| is_pvh(note)) {
         Some(_) if elf.has_note_without_memory => Err(Refused::NanosKernel),
+        Some(_) if !elf.loads_anything => Err(Refused::NothingToLoad),
+        Some(_) if is_osv(elf) => Ok(ImageFormat::Osv),
         Some(_) => Ok(ImageFormat::Pvh),
         None => Err(without_entry(elf)),
     }
 }
 
-fn by_multiboot(elf: &Elf, header: &Multiboot, hermit: bool) -> Result<ImageFormat, Refused> {
-    match elf.class {
-        Class::Bits64 if header.includeos => Err(Refused::IncludeOs),
-        Class::Bits64 if header.flags & MULTIBOOT_ADDRESSES == 0 => Err(Refused::MultibootOf64Bits),
-        Class::Bits32 if hermit => Ok(ImageFormat::Hermit),
-        Class::Bits32 | Class::Bits64 => Ok(ImageFormat::Multiboot),
+/// QEMU loads by the header's addresses where it has them, and otherwise by the ELF, which then has to
+/// be for i386.
+fn by_multiboot(elf: &Elf, header: &multiboot::Header) -> Result<ImageFormat, Refused> {
+    if header.has_addresses() {
+        return Ok(ImageFormat::Multiboot);
+    }
+    match elf.machine {
+        Machine::I386 if !elf.loads_anything => Err(Refused::NothingToLoad),
+        Machine::I386 if elf.has_section(|name| name == ".mboot") => Ok(ImageFormat::Hermit),
+        Machine::I386 => Ok(ImageFormat::Multiboot),
+        _ if header.is_includeos => Err(Refused::IncludeOs),
+        _ => Err(Refused::MultibootOf64Bits),
     }
 }
 
 fn without_entry(elf: &Elf) -> Refused {
     match elf.kind {
-        ET_EXEC if elf.has_interpreter => Refused::Program("Linux"),
-        ET_EXEC if elf.loads_anything => Refused::NoEntry,
-        ET_DYN => Refused::Program("Linux"),
+        elf::ET_EXEC | elf::ET_DYN if elf.has_section(|name| name == "__ksymtab") => {
+            Refused::LinuxWithoutPvh
+        }
+        elf::ET_EXEC if elf.has_interpreter || is_program(elf) => Refused::Program("Linux"),
+        elf::ET_EXEC if elf.loads_anything => Refused::NoEntry,
+        elf::ET_EXEC => Refused::NothingToLoad,
+        elf::ET_DYN => Refused::Program("Linux"),
         _ => Refused::NotLinked,
     }
 }
 
+/// What a family is called, for an image that cannot boot here whatever its way.
+fn name(elf: &Elf) -> Option<&'static str> {
+    if is_hermit_application(elf) {
+        Some("Hermit application")
+    } else if solo5::abi(elf).is_some() {
+        Some("Solo5 image")
+    } else if is_unikraft(elf) {
+        Some("Unikraft image")
+    } else if elf.has_section(|name| name == ".mboot") {
+        Some("Hermit loader")
+    } else {
+        None
+    }
+}
+
+fn is_unikraft(elf: &Elf) -> bool {
+    elf.has_section(|name| matches!(name, ".uk_bootinfo" | ".uk_libinfo"))
+}
+
 fn is_pvh(note: &Note) -> bool {
-    note.owner == b"Xen" && note.kind == XEN_PHYS32_ENTRY && matches!(note.description.len(), 4 | 8)
+    note.owner == b"Xen" && matches!(note.description.len(), 4 | 8)
+}
+
+fn is_osv(elf: &Elf) -> bool {
+    let system = elf.any_note(b"Xen", XEN_GUEST_OS);
+    system.is_some_and(|note| note.description.starts_with(b"osv\0"))
 }
 
 fn is_hermit_application(elf: &Elf) -> bool {
     const STANDALONE: u8 = 255;
-    any_note(elf, b"HERMIT", HERMIT_NOTE).is_some()
-        || (elf.class == Class::Bits64 && elf.kind == ET_DYN && elf.os_abi == STANDALONE)
+    elf.any_note(b"HERMIT", HERMIT_NOTE).is_some()
+        || (elf.is_64_bits && elf.kind == elf::ET_DYN && elf.os_abi == STANDALONE)
 }
 
-fn any_note<'a>(elf: &'a Elf, owner: &[u8], kind: u32) -> Option<&'a Note> {
-    let mut notes = elf.notes.iter().chain(&elf.section_notes);
-    notes.find(|note| note.owner == owner && note.kind == kind)
-}
-
-/// A Solo5 image: the target decides, and the manifest says which devices have to be there.
-fn solo5(elf: &Elf, abi: &Note, size: u64) -> Result<ImageFormat, Refused> {
-    let target = match u32_at(&abi.description, 0) {
-        Some(3) => None,
-        Some(1) => Some("hvt".to_owned()),
-        Some(2) => Some("spt".to_owned()),
-        Some(4) => Some("muen".to_owned()),
-        Some(5) => Some("genode".to_owned()),
-        Some(6) => Some("xen".to_owned()),
-        Some(other) => Some(format!("an unknown target (number {other})")),
-        None => {
-            return Err(Refused::Truncated {
-                what: "Solo5 note",
-                wanted: size + 4,
-                size,
-            });
-        }
-    };
-    if let Some(target) = target {
-        return Err(Refused::Solo5Target(target));
-    }
-    let manifest = any_note(elf, b"Solo5", SOLO5_MANIFEST).ok_or(Refused::Solo5WithoutManifest)?;
-    let (networks, blocks) = solo5_devices(&manifest.description)?;
-    if networks > MOST_NETWORKS {
-        return Err(Refused::Solo5Devices(networks, "networks", MOST_NETWORKS));
-    }
-    let blocks = u8::try_from(blocks).map_err(|_| Refused::Solo5Devices(blocks, "blocks", 255))?;
-    Ok(ImageFormat::Solo5 {
-        networks: networks as u8,
-        blocks,
-    })
-}
-
-/// How many networks and blocks a manifest names: 4 bytes of padding, version, count, then entries of
-/// 104 bytes (a name of 68, then the type), the first of which is reserved.
-fn solo5_devices(manifest: &[u8]) -> Result<(u32, u32), Refused> {
-    const WHAT: &str = "Solo5 manifest";
-    let damaged = |why| Refused::Malformed { what: WHAT, why };
-    if u32_at(manifest, 4).ok_or(damaged("it is too short"))? != 1 {
-        return Err(damaged("its version is not 1"));
-    }
-    let count = u32_at(manifest, 8).ok_or(damaged("it is too short"))?;
-    let entries = manifest.get(12..).unwrap_or(&[]);
-    if usize::try_from(count).is_ok_and(|count| count > entries.len() / 104) {
-        return Err(damaged("it has fewer entries than it counts"));
-    }
-    let (mut networks, mut blocks) = (0, 0);
-    for entry in entries.chunks_exact(104).take(count as usize).skip(1) {
-        match u32_at(entry, 68) {
-            Some(1) => blocks += 1,
-            Some(2) => networks += 1,
-            _ => return Err(damaged("it names a device of an unknown type")),
-        }
-    }
-    Ok((networks, blocks))
-}
-
-struct Multiboot {
-    flags: u32,
-    /// IncludeOS puts its own magic behind the header.
-    includeos: bool,
-}
-
-/// The header by the multiboot 1 specification: in the first 8 KiB, aligned to 4 bytes, sums to zero.
-fn multiboot(head: &[u8]) -> Option<Multiboot> {
-    let first = &head[..head.len().min(8192)];
-    (0..first.len()).step_by(4).find_map(|at| {
-        let magic = u32_at(first, at).filter(|magic| *magic == MULTIBOOT_MAGIC)?;
-        let flags = u32_at(first, at + 4)?;
-        let checksum = u32_at(first, at + 8)?;
-        if magic.wrapping_add(flags).wrapping_add(checksum) != 0 {
-            return None;
-        }
-        let includeos = u32_at(head, at + 0x20) == Some(INCLUDEOS_MAGIC);
-        Some(Multiboot { flags, includeos })
-    })
+/// Linked statically, a program has no interpreter, but notes of its tools: the ABI tag of the GNU C
+/// library, or the build id of Go.
+fn is_program(elf: &Elf) -> bool {
+    elf.any_note(b"GNU", 1).is_some() || elf.any_note(b"Go", 4).is_some()
 }

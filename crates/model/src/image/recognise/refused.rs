@@ -23,12 +23,14 @@ pub enum Refused {
         why: &'static str,
     },
 
-    #[error("this is compressed with {0}: upload it uncompressed (a Linux kernel as bzImage)")]
-    Compressed(&'static str),
-    #[error("this is an archive ({0}): upload the kernel inside it")]
+    #[error(
+        "this is compressed with {0}: decompress it ({1}) and import what is inside; only an initrd may stay compressed"
+    )]
+    Compressed(&'static str, &'static str),
+    #[error("this is an archive ({0}): unpack it, and import the kernel or disk image inside it")]
     Archive(&'static str),
     #[error(
-        "this is an initial RAM disk (cpio), which belongs to a kernel: upload the kernel as the image and this as its initrd"
+        "this is an initial RAM disk (cpio), which belongs to a kernel: import the kernel as the image and this as its initrd"
     )]
     InitialRamDisk,
     #[error(
@@ -40,46 +42,66 @@ pub enum Refused {
     )]
     NanosDisk,
     #[error(
-        "this is a program for UEFI: build it for QEMU without UEFI (Unikraft: platform qemu instead of efi)"
+        "this is a program for UEFI: build it for QEMU without UEFI (Unikraft: platform qemu instead of efi; Linux: bzImage)"
     )]
     Efi,
     #[error("this is a Windows program, no kernel")]
     WindowsProgram,
+    #[error("this is {0}, no image")]
+    Text(&'static str),
 
-    #[error("this is built for {0}: instances are x86-64")]
-    Architecture(String),
-    #[error("this is a Solo5 image for {0}: build with -t virtio")]
+    #[error("this is {built} for {architecture}: instances are x86-64")]
+    Architecture {
+        architecture: String,
+        /// What it is, where that is known.
+        built: String,
+    },
+    #[error(
+        "this is a Solo5 image for {0}, which instances are not: build it for virtio (MirageOS: mirage configure -t virtio)"
+    )]
     Solo5Target(String),
     #[error(
         "this is a Solo5 image for virtio without a manifest of its devices: build it with Solo5 0.6 or later"
     )]
     Solo5WithoutManifest,
-    #[error("this is a Solo5 image that wants {0} {1}: at most {2} can be given")]
-    Solo5Devices(u32, &'static str, u32),
+    #[error("this is a Solo5 image that wants {0} networks: at most {1} can be given")]
+    Solo5Networks(u8, u8),
     #[error(
-        "this is a Unikraft image for another platform (Firecracker, perhaps): build it for qemu on x86_64"
+        "this is a Unikraft image for another platform (Firecracker or Xen, perhaps): build it for qemu on x86_64"
     )]
     UnikraftPlatform,
     #[error(
-        "this is the kernel of Nanos, which boots only from its disk image: disk images come with a later version"
+        "this is the kernel of Nanos, which boots only from a disk image: import the image that `ops image create` makes"
     )]
     NanosKernel,
     #[error(
-        "this is a Hermit application: upload the Hermit loader as the image and this as its initrd"
+        "this is a Hermit application: import the Hermit loader (hermit-loader-x86_64) as the image and this as its initrd"
     )]
     HermitApplication,
     #[error(
-        "this is a 64-bit IncludeOS service, which needs its chain loader: upload the chain loader as the image and this as its initrd"
+        "this is the Hermit loader for another platform (Firecracker, perhaps): import hermit-loader-x86_64, and the application as its initrd"
+    )]
+    HermitPlatform,
+    #[error(
+        "this is a 64-bit IncludeOS service, which needs its chain loader: import the chain loader as the image and this as its initrd"
     )]
     IncludeOs,
     #[error(
         "this is a 64-bit ELF with a multiboot header whose flags lack 0x10000, which the loader does not take: convert it to a 32-bit ELF (objcopy -O elf32-i386)"
     )]
     MultibootOf64Bits,
+    #[error(
+        "this kernel has a multiboot 2 header only, which the loader does not know: give it a PVH note or a multiboot 1 header"
+    )]
+    Multiboot2,
+    #[error("this is a Linux kernel as ELF (vmlinux) without a PVH note: import the bzImage")]
+    LinuxWithoutPvh,
     #[error("this is an ordinary program or library for {0}, no kernel")]
     Program(&'static str),
     #[error("this is an object file or a library that was not linked into a kernel")]
     NotLinked,
+    #[error("this ELF has no segment to load, so there is nothing to boot")]
+    NothingToLoad,
     #[error(
         "this ELF has neither a PVH note nor a multiboot header: link it for QEMU's direct kernel boot"
     )]
@@ -87,26 +109,40 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Of another architecture; `what` is what it is, where that is known.
+    pub(super) fn architecture(architecture: String, what: Option<&str>) -> Self {
+        let built = what.map_or_else(|| "built".to_owned(), |what| format!("a {what} built"));
+        Self::Architecture {
+            architecture,
+            built,
+        }
+    }
+
     /// A word for programs, stable.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "image_empty",
             Self::Truncated { .. } | Self::Malformed { .. } => "image_damaged",
-            Self::Compressed(_) | Self::Archive(_) => "image_packed",
+            Self::Compressed(..) | Self::Archive(_) => "image_packed",
             Self::Disk(_) | Self::NanosDisk => "image_is_disk",
-            Self::Architecture(_) => "image_architecture",
+            Self::Architecture { .. } => "image_architecture",
             Self::InitialRamDisk | Self::HermitApplication => "image_is_initrd",
             Self::Solo5Target(_)
             | Self::UnikraftPlatform
             | Self::NanosKernel
+            | Self::HermitPlatform
             | Self::Efi
             | Self::IncludeOs
-            | Self::MultibootOf64Bits => "image_platform",
-            Self::Solo5WithoutManifest | Self::Solo5Devices(..) => "image_devices",
+            | Self::MultibootOf64Bits
+            | Self::Multiboot2
+            | Self::LinuxWithoutPvh => "image_platform",
+            Self::Solo5WithoutManifest | Self::Solo5Networks(..) => "image_devices",
             Self::Unknown
             | Self::WindowsProgram
+            | Self::Text(_)
             | Self::Program(_)
             | Self::NotLinked
+            | Self::NothingToLoad
             | Self::NoEntry => "image_no_kernel",
         }
     }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::build::*;
 use super::*;
+use crate::image::{Solo5Device, Solo5DeviceKind};
 
 fn check(bytes: &[u8], expect: Result<ImageFormat, &str>) {
     let got = recognise(bytes).map_err(|refused| refused.to_string());
@@ -14,14 +15,38 @@ fn elf(bits: u8, change: impl FnOnce(&mut ElfBuilder)) -> Vec<u8> {
     builder.build()
 }
 
+fn solo5(devices: &[(&str, u32)]) -> Vec<u8> {
+    elf(64, |elf| {
+        elf.content = multiboot(0x1_0003);
+        elf.notes = vec![solo5_note(3), solo5_manifest(devices)];
+    })
+}
+
+fn unikraft(sections: &[&'static str]) -> Vec<u8> {
+    elf(32, |elf| {
+        elf.content = multiboot(3);
+        elf.sections = sections.to_vec();
+    })
+}
+
+fn solo5_format(devices: &[(&str, Solo5DeviceKind)]) -> ImageFormat {
+    let count = |kind| devices.iter().filter(|(_, own)| *own == kind).count() as u8;
+    ImageFormat::Solo5 {
+        networks: count(Solo5DeviceKind::Network),
+        blocks: count(Solo5DeviceKind::Block),
+        devices: devices
+            .iter()
+            .map(|(name, kind)| Solo5Device {
+                name: (*name).to_owned(),
+                kind: *kind,
+            })
+            .collect(),
+    }
+}
+
 /// One image of each kind that is taken.
 fn images() -> Vec<(Vec<u8>, ImageFormat)> {
-    let solo5 = |manifest: &[u32]| {
-        elf(64, |elf| {
-            elf.content = multiboot(0x1_0003);
-            elf.notes = vec![solo5_note(3), solo5_manifest(manifest)];
-        })
-    };
+    use Solo5DeviceKind::{Block, Network};
     vec![
         (linux(4), ImageFormat::Linux),
         (
@@ -33,6 +58,12 @@ fn images() -> Vec<(Vec<u8>, ImageFormat)> {
             ImageFormat::Pvh,
         ),
         (
+            elf(64, |elf| {
+                elf.notes = vec![note("Xen", 6, b"osv\0"), pvh_note()];
+            }),
+            ImageFormat::Osv,
+        ),
+        (
             elf(32, |elf| elf.content = multiboot(3)),
             ImageFormat::Multiboot,
         ),
@@ -40,35 +71,30 @@ fn images() -> Vec<(Vec<u8>, ImageFormat)> {
             elf(64, |elf| elf.content = multiboot(0x1_0003)),
             ImageFormat::Multiboot,
         ),
+        (solo5(&[]), solo5_format(&[])),
         (
-            solo5(&[]),
-            ImageFormat::Solo5 {
-                networks: 0,
-                blocks: 0,
-            },
-        ),
-        (
-            solo5(&[2, 1, 2]),
-            ImageFormat::Solo5 {
-                networks: 2,
-                blocks: 1,
-            },
+            solo5(&[("service", 2), ("store", 1), ("private", 2)]),
+            solo5_format(&[("service", Network), ("store", Block), ("private", Network)]),
         ),
         (
             elf(64, |elf| {
-                elf.section_notes = vec![solo5_note(3), solo5_manifest(&[2])]
+                elf.content = multiboot(0x1_0003);
+                elf.section_notes = vec![solo5_note(3), solo5_manifest(&[("service", 2)])];
             }),
-            ImageFormat::Solo5 {
-                networks: 1,
-                blocks: 0,
-            },
+            solo5_format(&[("service", Network)]),
         ),
         (
-            elf(32, |elf| {
-                elf.content = multiboot(3);
-                elf.sections = vec![".text", ".uk_bootinfo", ".uk_libinfo"];
-            }),
-            ImageFormat::Unikraft,
+            unikraft(&[".text", ".uk_bootinfo", ".uk_libinfo"]),
+            ImageFormat::Unikraft { parameters: false },
+        ),
+        (
+            unikraft(&[".uk_libinfo", ".uk_libparam_params"]),
+            ImageFormat::Unikraft { parameters: true },
+        ),
+        // As releases before 0.18 have it: a section for each library.
+        (
+            unikraft(&[".uk_bootinfo", ".uk_libparam_params_libuknetdev"]),
+            ImageFormat::Unikraft { parameters: true },
         ),
         (
             elf(32, |elf| {
@@ -104,38 +130,70 @@ fn a_solo5_image_for_another_target_says_how_to_build_it() {
         check(
             &bytes,
             Err(&format!(
-                "this is a Solo5 image for {name}: build with -t virtio"
+                "this is a Solo5 image for {name}, which instances are not: build it for virtio (MirageOS: mirage configure -t virtio)"
             )),
         );
     }
     check(
         &elf(64, |elf| elf.notes = vec![solo5_note(9)]),
-        Err("this is a Solo5 image for an unknown target (number 9): build with -t virtio"),
+        Err(
+            "this is a Solo5 image for an unknown target (number 9), which instances are not: build it for virtio (MirageOS: mirage configure -t virtio)",
+        ),
     );
 }
 
 #[test]
 fn a_solo5_manifest_has_to_be_there_and_whole() {
-    let with = |manifest: Vec<u8>| elf(64, |elf| elf.notes = vec![solo5_note(3), manifest]);
-    check(
-        &with(Vec::new()),
-        Err(
-            "this is a Solo5 image for virtio without a manifest of its devices: build it with Solo5 0.6 or later",
-        ),
+    let with = |manifest: Vec<u8>| {
+        elf(64, |elf| {
+            elf.content = multiboot(0x1_0003);
+            elf.notes = vec![solo5_note(3), manifest];
+        })
+    };
+    let damaged = |why| Refused::Malformed {
+        what: "Solo5 manifest",
+        why,
+    };
+    let refused = |bytes: Vec<u8>, refused: Refused| check(&bytes, Err(&refused.to_string()));
+    refused(with(Vec::new()), Refused::Solo5WithoutManifest);
+    let nets: Vec<(String, u32)> = (0..9).map(|number| (format!("net{number}"), 2)).collect();
+    let nets: Vec<(&str, u32)> = nets
+        .iter()
+        .map(|(name, kind)| (name.as_str(), *kind))
+        .collect();
+    refused(solo5(&nets), Refused::Solo5Networks(9, 8));
+    refused(
+        solo5(&[("x", 7)]),
+        damaged("it names a device of an unknown type"),
     );
-    check(
-        &with(solo5_manifest(&[2; 9])),
-        Err("this is a Solo5 image that wants 9 networks: at most 8 can be given"),
+    refused(
+        solo5(&[("a b", 2)]),
+        damaged("a device's name is not of letters and digits, with a zero behind them"),
     );
-    check(
-        &with(solo5_manifest(&[7])),
-        Err("this Solo5 manifest contradicts itself: it names a device of an unknown type"),
+    let changed = |at: usize, value: u8| {
+        let mut manifest = solo5_manifest(&[("service", 2)]);
+        // Behind the note's header and the owner's name.
+        manifest[20 + at] = value;
+        with(manifest)
+    };
+    refused(changed(4, 2), damaged("its version is not 1"));
+    refused(
+        changed(8, 40),
+        damaged("it has fewer entries than it counts"),
     );
-    let mut counted = solo5_manifest(&[2]);
-    counted[20 + 8] = 40;
-    check(
-        &with(counted),
-        Err("this Solo5 manifest contradicts itself: it has fewer entries than it counts"),
+    refused(changed(8, 65), damaged("it counts more than 64 entries"));
+    refused(
+        changed(12, b'x'),
+        damaged("its first entry is not the reserved one"),
+    );
+    refused(
+        elf(64, |elf| {
+            elf.notes = vec![solo5_note(3), solo5_manifest(&[])]
+        }),
+        Refused::Malformed {
+            what: "Solo5 image for virtio",
+            why: "it has no multiboot header with addresses in its first 8 KiB",
+        },
     );
 }
 
@@ -143,6 +201,10 @@ fn a_solo5_manifest_has_to_be_there_and_whole() {
 fn an_image_for_another_loader_says_which_it_needs() {
     let unikraft = elf(64, |elf| elf.sections = vec![".uk_bootinfo"]);
     check(&unikraft, Err(&Refused::UnikraftPlatform.to_string()));
+    check(
+        &elf(32, |elf| elf.sections = vec![".uk_bootinfo"]),
+        Err(&Refused::UnikraftPlatform.to_string()),
+    );
     let nanos = elf(64, |elf| {
         elf.notes = vec![pvh_note()];
         elf.note_in_memory = false;
@@ -169,6 +231,34 @@ fn an_image_for_another_loader_says_which_it_needs() {
         &elf(64, |elf| elf.content = multiboot(3)),
         Err(&Refused::MultibootOf64Bits.to_string()),
     );
+    // What it is built for decides, not the width of the file; and multiboot comes before PVH.
+    check(
+        &elf(32, |elf| {
+            elf.machine = X86_64;
+            elf.content = multiboot(3);
+            elf.notes = vec![pvh_note()];
+        }),
+        Err(&Refused::MultibootOf64Bits.to_string()),
+    );
+    check(
+        &elf(64, |elf| elf.sections = vec![".mboot", ".text"]),
+        Err(&Refused::HermitPlatform.to_string()),
+    );
+    for bits in [32, 64] {
+        check(
+            &elf(bits, |elf| {
+                // Aligned to 8 bytes behind the headers of both widths.
+                elf.content = vec![0; if bits == 32 { 4 } else { 0 }];
+                elf.content.extend(multiboot_2());
+            }),
+            Err(&Refused::Multiboot2.to_string()),
+        );
+    }
+    check(&multiboot_2(), Err(&Refused::Multiboot2.to_string()));
+    check(
+        &elf(64, |elf| elf.sections = vec![".init.text", "__ksymtab"]),
+        Err(&Refused::LinuxWithoutPvh.to_string()),
+    );
     check(
         &portable_executable(0x8664, 10),
         Err(&Refused::Efi.to_string()),
@@ -194,6 +284,48 @@ fn what_has_no_way_to_boot_is_told_what_it_is() {
         &elf(64, |elf| elf.kind = super::elf::ET_REL),
         Err(&Refused::NotLinked.to_string()),
     );
+    check(
+        &elf(64, |elf| elf.section_notes = vec![note("GNU", 1, &[0; 16])]),
+        Err(&Refused::Program("Linux").to_string()),
+    );
+    for bits in [32, 64] {
+        check(
+            &elf(bits, |elf| {
+                elf.loads = false;
+                elf.notes = vec![pvh_note()];
+            }),
+            Err(&Refused::NothingToLoad.to_string()),
+        );
+    }
+    check(
+        &elf(32, |elf| {
+            elf.loads = false;
+            elf.content = multiboot(3);
+        }),
+        Err(&Refused::NothingToLoad.to_string()),
+    );
+    check(
+        &elf(64, |elf| elf.loads = false),
+        Err(&Refused::NothingToLoad.to_string()),
+    );
+    // A note that the loader does not see is no way in, and another's of the same type leads astray.
+    check(
+        &elf(64, |elf| elf.section_notes = vec![pvh_note()]),
+        Err(&Refused::NoEntry.to_string()),
+    );
+    check(
+        &elf(64, |elf| {
+            elf.notes = vec![note("GNU", 18, &[0; 8]), pvh_note()];
+        }),
+        Err(&Refused::NoEntry.to_string()),
+    );
+    check(
+        &elf(64, |elf| {
+            elf.notes = vec![note("Xen", 5, b"xen-3.0\0"), pvh_note()];
+            elf.note_alignment = 8;
+        }),
+        Err(&Refused::NoEntry.to_string()),
+    );
     // A note of another owner or of another length is no way in.
     check(
         &elf(64, |elf| elf.notes = vec![note("GNU", 18, &[0; 4])]),
@@ -209,8 +341,88 @@ fn what_has_no_way_to_boot_is_told_what_it_is() {
         &elf(32, |elf| elf.content = wrong_sum),
         Err(&Refused::NoEntry.to_string()),
     );
-    check(b"#!/bin/sh\n", Err(&Refused::Unknown.to_string()));
+    check(b"#!/bin/sh\n", Err("this is a script, no image"));
+    check(b"<!DOCTYPE html>", Err("this is a web page, no image"));
+    check(b"nothing known", Err(&Refused::Unknown.to_string()));
     check(&[], Err("there are no bytes"));
+}
+
+#[test]
+fn the_mark_of_linux_wins_over_all_else_as_it_does_for_the_loader() {
+    let mut both = elf(32, |elf| {
+        elf.content = multiboot(3);
+        elf.content.resize(2048, 0);
+    });
+    let kernel = linux(4);
+    both[0x1f1..0x212].copy_from_slice(&kernel[0x1f1..0x212]);
+    check(&both, Ok(ImageFormat::Linux));
+    both[0x1fe] = 0;
+    check(
+        &both,
+        Err("this Linux kernel contradicts itself: its boot sector does not end with 55 AA"),
+    );
+}
+
+#[test]
+fn a_multiboot_header_is_looked_for_where_the_loader_looks() {
+    let at = |offset: usize, flags| {
+        elf(32, |elf| {
+            // The header of the ELF and one program header come before it.
+            elf.content = vec![0; offset - 84];
+            elf.content.extend(multiboot(flags));
+        })
+    };
+    check(&at(8192 - 52, 3), Ok(ImageFormat::Multiboot));
+    check(&at(8192 - 48, 3), Err(&Refused::NoEntry.to_string()));
+    check(&at(1026, 3), Err(&Refused::NoEntry.to_string()));
+    // Without an ELF around it, the header has to say itself what is loaded.
+    check(&multiboot(0x1_0003), Ok(ImageFormat::Multiboot));
+    check(&multiboot(3), Err(&Refused::Unknown.to_string()));
+}
+
+#[test]
+fn what_a_multiboot_header_says_of_addresses_is_checked_against_the_file() {
+    let with = |addresses: [u32; 4]| {
+        let mut bytes = multiboot(0x1_0003);
+        for (index, address) in addresses.iter().enumerate() {
+            bytes[12 + 4 * index..][..4].copy_from_slice(&address.to_le_bytes());
+        }
+        bytes
+    };
+    let base = 0x10_0000;
+    check(
+        &with([base, base, base + 64, base + 8192]),
+        Ok(ImageFormat::Multiboot),
+    );
+    check(
+        &with([base, base, base + 65, base + 8192]),
+        Err(
+            "this multiboot kernel is cut off: it says that it has at least 65 bytes, and there are 64",
+        ),
+    );
+    let malformed = |addresses, why| {
+        let what = "multiboot header";
+        check(
+            &with(addresses),
+            Err(&Refused::Malformed { what, why }.to_string()),
+        );
+    };
+    malformed(
+        [base - 4, base, 0, 0],
+        "it lies before what it says is loaded",
+    );
+    malformed(
+        [base + 4, base, 0, 0],
+        "what it says is loaded begins before the file",
+    );
+    malformed(
+        [base, base, base - 1, 0],
+        "what it says is loaded ends before it begins",
+    );
+    malformed(
+        [base, base, base + 64, base + 63],
+        "its zeroed memory ends before what is loaded",
+    );
 }
 
 #[test]
@@ -228,12 +440,40 @@ fn an_image_for_another_processor_names_it() {
         Err("this is built for the ELF machine 4711: instances are x86-64"),
     );
     check(
+        &elf(64, |elf| {
+            elf.machine = 183;
+            elf.notes = vec![solo5_note(1), solo5_manifest(&[])];
+        }),
+        Err("this is a Solo5 image built for arm64: instances are x86-64"),
+    );
+    check(
+        &elf(64, |elf| {
+            elf.machine = 183;
+            elf.sections = vec![".uk_bootinfo"];
+        }),
+        Err("this is a Unikraft image built for arm64: instances are x86-64"),
+    );
+    check(
+        &elf(64, |elf| {
+            elf.machine = 243;
+            elf.kind = super::elf::ET_DYN;
+            elf.os_abi = 255;
+        }),
+        Err("this is a Hermit application built for RISC-V: instances are x86-64"),
+    );
+    let mut image = vec![0; 64];
+    image[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    check(
+        &image,
+        Err("this is a Linux kernel built for arm64: instances are x86-64"),
+    );
+    check(
         b"\x7fELF\x02\x02\x01",
         Err("this is built for a big-endian processor: instances are x86-64"),
     );
     check(
         &portable_executable(0xaa64, 10),
-        Err("this is built for arm64: instances are x86-64"),
+        Err("this is a program for UEFI built for arm64: instances are x86-64"),
     );
 }
 
@@ -264,12 +504,14 @@ fn disks_archives_and_compressed_files_are_refused_with_what_to_do() {
     );
     check(
         &[0x1f, 0x8b, 8, 0],
-        Err("this is compressed with gzip: upload it uncompressed (a Linux kernel as bzImage)"),
+        Err(
+            "this is compressed with gzip: decompress it (gunzip) and import what is inside; only an initrd may stay compressed",
+        ),
     );
     check(b"070701000000", Err(&Refused::InitialRamDisk.to_string()));
     check(
         b"PK\x03\x04",
-        Err("this is an archive (zip): upload the kernel inside it"),
+        Err("this is an archive (zip): unpack it, and import the kernel or disk image inside it"),
     );
 }
 
@@ -304,7 +546,7 @@ proptest! {
 
     #[test]
     fn mutated_images_never_panic(
-        which in 0usize..10,
+        which in 0usize..13,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         extreme in any::<bool>(),
     ) {
