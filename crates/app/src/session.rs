@@ -4,6 +4,7 @@ mod outcome;
 mod repair;
 
 use rhyzome_model::component::HostFacts;
+use rhyzome_model::instance::InstanceObserved;
 use rhyzome_model::job::{Job, Task};
 use rhyzome_model::placement::Observed;
 use rhyzome_model::{ComponentId, Digest, JobId, PlacementId, Size, Timestamp};
@@ -149,12 +150,27 @@ pub async fn observed(
     let Some(row) = found.filter(|row| row.component == id) else {
         return Ok(());
     };
-    if placement::set_observed(&mut work, placement, generation, observed).await?
-        && row.observed.as_ref() != Some(observed)
+    let observed = known_before(row.observed.as_ref(), observed);
+    if placement::set_observed(&mut work, placement, generation, &observed).await?
+        && row.observed.as_ref() != Some(&observed)
     {
-        outcome::tell_observed(&mut work, &row, observed).await?;
+        outcome::tell_observed(&mut work, &row, &observed).await?;
     }
     work.commit().await
+}
+
+/// What was observed, with what is believed only the first time: a hypervisor that lost its records,
+/// or says something else, does not change whom a member finds at an instance's SSH port.
+fn known_before(before: Option<&Observed>, now: &Observed) -> Observed {
+    match (before, now) {
+        (Some(Observed::Instance(before)), Observed::Instance(now)) if !before.ssh.is_unknown() => {
+            Observed::Instance(InstanceObserved {
+                ssh: before.ssh.clone(),
+                ..now.clone()
+            })
+        }
+        _ => now.clone(),
+    }
 }
 
 /// The size of a blob, if the component has an instance that boots from it.

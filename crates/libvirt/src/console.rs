@@ -6,6 +6,7 @@
 //! What is read goes into a [`Ring`] of at most 1 MiB on disk, of which the last 448 KiB are always kept.
 //! QEMU's own log file would grow without bound under a guest that floods it.
 
+pub mod identity;
 mod ring;
 mod text;
 
@@ -17,9 +18,11 @@ use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use rhyzome_model::Timestamp;
+use rhyzome_model::instance::SshIdentity;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 use tokio::sync::{mpsc, oneshot};
 
+use identity::Scanner;
 pub use ring::Ring;
 pub use text::{last_boot, last_lines};
 
@@ -59,7 +62,19 @@ enum Request {
     /// Answers with the last bytes, after all that is in the pipe was read.
     Tail(usize, oneshot::Sender<io::Result<Vec<u8>>>),
     /// Notes that a guest starts.
-    Starts(Timestamp, oneshot::Sender<()>),
+    Starts {
+        now: Timestamp,
+        watched: bool,
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// What becomes of a guest's SSH identity once its console has said it.
+pub struct Watch {
+    /// When the guest that runs was started; none where none runs, or nothing is looked for any more.
+    pub since: Option<Timestamp>,
+    /// Told once.
+    pub found: Box<dyn FnMut(SshIdentity) + Send>,
 }
 
 impl Drop for Recorder {
@@ -70,7 +85,7 @@ impl Drop for Recorder {
 
 impl Recorder {
     /// Opens the pipe of an instance's folder and begins to record.
-    pub fn start(folder: &Path) -> io::Result<Self> {
+    pub fn start(folder: &Path, watch: Watch) -> io::Result<Self> {
         prepare(folder)?;
         // Opened for writing too: QEMU may come and go without an end of the stream.
         let pipe = OpenOptions::new()
@@ -80,10 +95,16 @@ impl Recorder {
         // allows less, the pipe stays as it is.
         unsafe { nix::libc::fcntl(pipe.as_raw_fd(), nix::libc::F_SETPIPE_SZ, PIPE) };
         let ring = Ring::open(folder.join("console.log"));
+        let mut recording = Recording {
+            ring,
+            scanner: watch.since.map(Scanner::new),
+            found: watch.found,
+        };
+        recording.scan_recorded();
         let (requests, inbox) = mpsc::channel(4);
         Ok(Self {
             requests,
-            task: tokio::spawn(record(pipe, ring, inbox)),
+            task: tokio::spawn(record(pipe, recording, inbox)),
         })
     }
 
@@ -96,22 +117,76 @@ impl Recorder {
             .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
-    /// Notes in the recording that a guest starts now, which is where its last words begin.
-    pub async fn starts(&self, now: Timestamp) {
+    /// Notes in the recording that a guest starts now, which is where its last words begin. Where it is
+    /// `watched`, its SSH identity is looked for.
+    pub async fn starts(&self, now: Timestamp, watched: bool) {
         let (answer, answered) = oneshot::channel();
-        let _ = self.requests.send(Request::Starts(now, answer)).await;
+        let starts = Request::Starts {
+            now,
+            watched,
+            answer,
+        };
+        let _ = self.requests.send(starts).await;
         let _ = answered.await;
     }
 }
 
-async fn record(pipe: Receiver, mut ring: Ring, mut inbox: mpsc::Receiver<Request>) {
+/// What is kept of a console, and what is looked for in it.
+struct Recording {
+    ring: Ring,
+    scanner: Option<Scanner>,
+    found: Box<dyn FnMut(SshIdentity) + Send>,
+}
+
+impl Recording {
+    /// A full disk costs the recording, not the guest.
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.ring.append(bytes) {
+            tracing::warn!(%error, path = %self.ring.path().display(), "a console could not be recorded");
+        }
+        self.scan(bytes);
+    }
+
+    fn scan(&mut self, bytes: &[u8]) {
+        let Some(scanner) = &mut self.scanner else {
+            return;
+        };
+        let over = scanner.is_over(crate::instances::now());
+        let found = if over { None } else { scanner.feed(bytes) };
+        if over || found.is_some() {
+            self.scanner = None;
+        }
+        if let Some(found) = found {
+            (self.found)(found);
+        }
+    }
+
+    /// What came of this boot before this recorder.
+    fn scan_recorded(&mut self) {
+        if self.scanner.is_some()
+            && let Ok(bytes) = self.ring.tail(usize::MAX)
+        {
+            self.scan(last_boot(&bytes));
+        }
+    }
+
+    /// A guest starts: where nothing was found so far, this boot may say it.
+    fn starts(&mut self, now: Timestamp, watched: bool) {
+        if let Err(error) = self.ring.append(text::boot_line(now).as_bytes()) {
+            tracing::warn!(%error, path = %self.ring.path().display(), "a console could not be recorded");
+        }
+        self.scanner = watched.then(|| Scanner::new(now));
+    }
+}
+
+async fn record(pipe: Receiver, mut recording: Recording, mut inbox: mpsc::Receiver<Request>) {
     let mut buffer = vec![0; CHUNK];
     loop {
         tokio::select! {
             ready = pipe.readable() => {
                 let read = ready.and_then(|()| pipe.try_read(&mut buffer));
                 if let Ok(count) = read {
-                    keep(&mut ring, &buffer[..count]);
+                    recording.keep(&buffer[..count]);
                     if count == CHUNK {
                         tokio::time::sleep(REST).await;
                     }
@@ -122,27 +197,20 @@ async fn record(pipe: Receiver, mut ring: Ring, mut inbox: mpsc::Receiver<Reques
                 for _ in 0..=(PIPE as usize / CHUNK) {
                     // Past tokio, which knows only later that there is something to read.
                     match nix::unistd::read(&pipe, &mut buffer) {
-                        Ok(count) if count > 0 => keep(&mut ring, &buffer[..count]),
+                        Ok(count) if count > 0 => recording.keep(&buffer[..count]),
                         _ => break,
                     }
                 }
                 match request {
-                    Some(Request::Tail(bytes, answer)) => drop(answer.send(ring.tail(bytes))),
-                    Some(Request::Starts(now, answer)) => {
-                        keep(&mut ring, text::boot_line(now).as_bytes());
+                    Some(Request::Tail(bytes, answer)) => drop(answer.send(recording.ring.tail(bytes))),
+                    Some(Request::Starts { now, watched, answer }) => {
+                        recording.starts(now, watched);
                         let _ = answer.send(());
                     }
                     None => return,
                 }
             }
         }
-    }
-}
-
-/// A full disk costs the recording, not the guest.
-fn keep(ring: &mut Ring, bytes: &[u8]) {
-    if let Err(error) = ring.append(bytes) {
-        tracing::warn!(%error, path = %ring.path().display(), "a console could not be recorded");
     }
 }
 

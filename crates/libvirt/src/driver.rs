@@ -123,7 +123,7 @@ impl LibvirtDriver {
             }
             None => false,
         };
-        let observed = record.observed(self.instances.accelerator.accelerator);
+        let observed = record.observed(self.instances.accelerator.accelerator, slot.ssh());
         Ok(Found {
             placement: record.reference(),
             generation: record.generation,

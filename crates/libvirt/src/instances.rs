@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_component::DriverError;
 use rhyzome_hostnet::{Port, Ports};
+use rhyzome_model::instance::SshIdentity;
 use rhyzome_model::placement::PlacementRef;
 use rhyzome_model::{Digest, InstanceId, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 
 use crate::accelerator::Choice;
 use crate::cache::Cache;
-use crate::console::Recorder;
+use crate::console::{Recorder, Watch, identity};
 use crate::ending::Signs;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::record::Record;
@@ -61,6 +62,9 @@ pub struct Slot {
     starting: Arc<tokio::sync::Mutex<()>>,
     record: Mutex<Option<Record>>,
     recorder: Mutex<Option<Arc<Recorder>>>,
+    /// What its console said of its SSH server.
+    ssh: Arc<Mutex<SshIdentity>>,
+    changes: UnboundedSender<PlacementRef>,
     signs: Mutex<Signs>,
     /// Woken by each sign.
     woken: Notify,
@@ -84,10 +88,12 @@ pub fn from_disk(what: &str, error: std::io::Error) -> DriverError {
 }
 
 impl Slot {
-    fn new(id: InstanceId, folder: PathBuf) -> Self {
+    fn new(id: InstanceId, folder: PathBuf, changes: UnboundedSender<PlacementRef>) -> Self {
         Self {
             id,
             record: Mutex::new(Record::read(&folder)),
+            ssh: Arc::new(Mutex::new(identity::read(&folder))),
+            changes,
             folder,
             busy: tokio::sync::Mutex::default(),
             starting: Arc::default(),
@@ -129,13 +135,41 @@ impl Slot {
         Ok(())
     }
 
+    /// What its console said of its SSH server.
+    pub fn ssh(&self) -> SshIdentity {
+        lock(&self.ssh).clone()
+    }
+
+    /// Looks for the guest's SSH identity until it was found once, and then reports it.
+    fn watch(&self) -> Watch {
+        let record = self.record();
+        let started = record.as_ref().and_then(|record| record.started.as_ref());
+        let reference = record.as_ref().map(Record::reference);
+        let (folder, ssh, changes) = (self.folder.clone(), self.ssh.clone(), self.changes.clone());
+        Watch {
+            since: started
+                .filter(|_| self.ssh().is_unknown())
+                .map(|started| started.at),
+            found: Box::new(move |found| {
+                if let Err(error) = identity::write(&folder, &found) {
+                    tracing::warn!(%error, folder = %folder.display(), "a guest's SSH keys could not be written down");
+                }
+                *lock(&ssh) = found;
+                if let Some(reference) = &reference {
+                    // Nobody is left to be told where this component stops.
+                    let _ = changes.send(reference.clone());
+                }
+            }),
+        }
+    }
+
     /// Records the console from now on, where it is not yet.
     pub fn record_console(&self) -> Result<Arc<Recorder>, DriverError> {
         let mut recorder = lock(&self.recorder);
         if let Some(recorder) = &*recorder {
             return Ok(recorder.clone());
         }
-        let started = Recorder::start(&self.folder)
+        let started = Recorder::start(&self.folder, self.watch())
             .map_err(|error| from_disk("the instance's console could not be opened", error))?;
         Ok(recorder.insert(Arc::new(started)).clone())
     }
@@ -164,7 +198,10 @@ impl Instances {
 
     /// The slot of an instance, made where there is none.
     pub fn slot(&self, id: InstanceId) -> Arc<Slot> {
-        let make = || Arc::new(Slot::new(id, self.folder.join(id.to_string())));
+        let make = || {
+            let folder = self.folder.join(id.to_string());
+            Arc::new(Slot::new(id, folder, self.changes.clone()))
+        };
         lock(&self.slots).entry(id).or_insert_with(make).clone()
     }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rhyzome_model::instance::{InstanceObserved, InstancePlacement, InstanceState};
+use rhyzome_model::instance::{InstanceObserved, InstancePlacement, InstanceState, SshIdentity};
 use rhyzome_model::placement::{PlacementKind, PlacementRef};
 use rhyzome_model::{Digest, PlacementId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -88,8 +88,8 @@ impl Record {
         self.since = now;
     }
 
-    /// What is reported of it.
-    pub fn observed(&self, accelerator: Accelerator) -> InstanceObserved {
+    /// What is reported of it, with what its console said of its SSH server.
+    pub fn observed(&self, accelerator: Accelerator, ssh: SshIdentity) -> InstanceObserved {
         let state = match self.phase {
             Phase::Stopped => InstanceState::Stopped,
             Phase::Starting | Phase::Running | Phase::Stopping | Phase::Rebooting => {
@@ -123,6 +123,7 @@ impl Record {
                 .map_or(accelerator, |started| started.accelerator)
                 .as_str()
                 .to_owned(),
+            ssh,
         }
     }
 

@@ -293,6 +293,27 @@ pub struct InstanceObserved {
     pub needs_restart: bool,
     /// `kvm` or `qemu`.
     pub accelerator: String,
+    /// What its console said of its SSH server at its first boot. Kept until it is created anew, whatever
+    /// a hypervisor says later.
+    #[serde(default, skip_serializing_if = "SshIdentity::is_unknown")]
+    pub ssh: SshIdentity,
+}
+
+/// Whom to find at an instance's SSH port, as cloud-init prints it on the console at the first boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SshIdentity {
+    /// The server's public keys: type and base64, without a comment.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
+    /// The user that may log in with the project's keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+impl SshIdentity {
+    pub fn is_unknown(&self) -> bool {
+        self.host_keys.is_empty()
+    }
 }
 
 /// ```text

@@ -1,7 +1,7 @@
 //! What components report of placements.
 
 use rhyzome_model::Timestamp;
-use rhyzome_model::instance::{InstanceObserved, InstanceState};
+use rhyzome_model::instance::{InstanceObserved, InstanceState, SshIdentity};
 use rhyzome_model::network::NetworkObserved;
 use rhyzome_model::placement::{Found, Observed};
 
@@ -62,6 +62,8 @@ impl From<InstanceObserved> for pb::InstanceObserved {
             restarts: instance.restarts,
             needs_restart: instance.needs_restart,
             accelerator: instance.accelerator,
+            ssh_host_keys: instance.ssh.host_keys,
+            ssh_user: instance.ssh.user,
         }
     }
 }
@@ -84,6 +86,10 @@ impl TryFrom<pb::InstanceObserved> for InstanceObserved {
             restarts: instance.restarts,
             needs_restart: instance.needs_restart,
             accelerator: instance.accelerator,
+            ssh: SshIdentity {
+                host_keys: instance.ssh_host_keys,
+                user: instance.ssh_user,
+            },
         })
     }
 }

@@ -10,7 +10,7 @@ use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::{lease, network, peer};
 
-use super::next_try;
+use super::{known_before, next_try};
 use crate::work::{Subject, Work};
 use crate::{Core, Result};
 
@@ -66,6 +66,7 @@ async fn ensured(
         return Ok(());
     };
     let now = work.now;
+    let observed = &known_before(placement.observed.as_ref(), observed);
     if !placement::set_ready(work, placement.id, row.generation, observed, now).await? {
         return Ok(());
     }

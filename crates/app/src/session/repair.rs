@@ -8,6 +8,7 @@ use rhyzome_plan::repair::{Desired, Repair, plan};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 
+use super::known_before;
 use super::outcome::tell_observed;
 use crate::work::Work;
 use crate::{Core, Result};
@@ -55,6 +56,7 @@ async fn confirm(work: &mut Work, row: Option<&Row>, observed: Option<&&Observed
         return Ok(());
     }
     let now = work.now;
+    let observed = &known_before(row.observed.as_ref(), observed);
     if placement::set_ready(work, row.id, row.generation, observed, now).await? {
         tell_observed(work, row, observed).await?;
     }

@@ -244,6 +244,43 @@ async fn an_instance_that_ended_by_itself_is_shown_so_and_can_be_started_again()
 }
 
 #[tokio::test]
+async fn the_first_ssh_host_keys_of_an_instance_stay_whatever_its_hypervisor_says_later() {
+    let site = Site::new().await;
+    site.image().await;
+    site.instance("web", &[]).await.expect("an instance");
+    let jobs = site.hypervisor.claim(&site.core).await;
+    let Task::Ensure { placement } = &jobs[0].task else {
+        panic!("an ensure")
+    };
+    site.hypervisor
+        .answer(&site.core, &jobs[0], &well_done(&jobs[0]))
+        .await;
+    for keys in [
+        vec![],
+        vec!["ssh-ed25519 AAAAone"],
+        vec!["ssh-ed25519 AAAAtwo"],
+        vec![],
+    ] {
+        let mut seen = instance_observed(InstanceState::Running, "as asked");
+        seen.ssh.host_keys = keys.into_iter().map(str::to_owned).collect();
+        let (core, id) = (&site.core, site.hypervisor.id);
+        let seen = Observed::Instance(seen);
+        session::observed(core, id, placement.id, placement.generation, &seen)
+            .await
+            .expect("recorded");
+    }
+    instance::start(&site.core, &site.admin, &site.default, &name("web"))
+        .await
+        .expect("started");
+    site.settle().await;
+    let shown = site.show("web").await.expect("it").status.observed;
+    assert_eq!(
+        shown.expect("observed").ssh.host_keys,
+        ["ssh-ed25519 AAAAone"]
+    );
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_refused_with_a_word_on_every_host() {
     let site = Site::new().await;
     site.image().await;

@@ -8,7 +8,7 @@ use rhyzome_app::join::{JoinRequest, join};
 use rhyzome_app::{Caller, Core, CoreOptions, Environment, SiteSettings, session};
 use rhyzome_model::component::{ComponentKind, HostFacts};
 use rhyzome_model::image::{Blob, ImageSpec};
-use rhyzome_model::instance::{InstanceObserved, InstanceSpec, InstanceState, Power};
+use rhyzome_model::instance::{InstanceObserved, InstanceSpec, InstanceState, Power, SshIdentity};
 use rhyzome_model::job::{FailureKind, Job, Outcome, Task};
 use rhyzome_model::network::{NetworkObserved, NetworkSpec};
 use rhyzome_model::placement::{Observed, Placement, PlacementKind, PlacementSpec};
@@ -321,6 +321,7 @@ pub fn instance_observed(state: InstanceState, reason: &str) -> InstanceObserved
         restarts: 0,
         needs_restart: false,
         accelerator: "qemu".to_owned(),
+        ssh: SshIdentity::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use rhyzome_model::instance::{
-    InstanceObserved, InstancePlacement, InstanceState, Power, RestartPolicy,
+    InstanceObserved, InstancePlacement, InstanceState, Power, RestartPolicy, SshIdentity,
 };
 use rhyzome_model::network::NetworkObserved;
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
@@ -74,6 +74,7 @@ fn started(spec: &InstancePlacement, now: Timestamp) -> InstanceObserved {
         restarts: 0,
         needs_restart: false,
         accelerator: "qemu".to_owned(),
+        ssh: SshIdentity::default(),
     }
 }
 

@@ -25,7 +25,7 @@ impl Instances {
             Power::Running => self.ensure_running(&slot, record, progress).await?,
             Power::Stopped => self.ensure_stopped(&slot, record, progress).await?,
         };
-        Ok(record.observed(self.accelerator.accelerator))
+        Ok(record.observed(self.accelerator.accelerator, slot.ssh()))
     }
 
     /// Writes down what is wanted from now on, after accounting for what happened before it.

@@ -61,7 +61,8 @@ impl Instances {
         });
         record.enter(Phase::Starting, "it is being started", now());
         slot.keep(&record)?;
-        slot.record_console()?.starts(now()).await;
+        let watched = slot.ssh().is_unknown();
+        slot.record_console()?.starts(now(), watched).await;
         *lock(&slot.signs) = Signs::default();
         let (hypervisor, xml) = (self.hypervisor.clone(), domain.to_xml());
         let starting = slot.starting.clone().lock_owned().await;

@@ -8,7 +8,7 @@ use rhyzome_model::component::HostFacts;
 use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
     BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface,
-    MetadataAccess, Power, RestartPolicy,
+    MetadataAccess, Power, RestartPolicy, SshIdentity,
 };
 use rhyzome_model::job::{Action, FailureKind, Job, Outcome, Task};
 use rhyzome_model::lease::LeasePlacement;
@@ -308,19 +308,32 @@ pub fn observed() -> impl Strategy<Value = Observed> {
         Just(Observed::Vtep),
         Just(Observed::Lease),
         Just(Observed::Peer),
-        (state, ".*", any::<i64>(), any::<u32>(), any::<bool>(), ".*").prop_map(
-            |(state, reason, since, restarts, needs_restart, accelerator)| {
-                Observed::Instance(InstanceObserved {
-                    state,
-                    reason,
-                    since: Timestamp::from_millis(since),
-                    restarts,
-                    needs_restart,
-                    accelerator,
-                })
-            }
-        ),
+        (
+            (state, ".*", any::<i64>()),
+            any::<u32>(),
+            any::<bool>(),
+            ".*",
+            ssh()
+        )
+            .prop_map(
+                |((state, reason, since), restarts, needs_restart, accelerator, ssh)| {
+                    Observed::Instance(InstanceObserved {
+                        state,
+                        reason,
+                        since: Timestamp::from_millis(since),
+                        restarts,
+                        needs_restart,
+                        accelerator,
+                        ssh,
+                    })
+                }
+            ),
     ]
+}
+
+fn ssh() -> impl Strategy<Value = SshIdentity> {
+    (vec(".*", 0..3), option::of(".*"))
+        .prop_map(|(host_keys, user)| SshIdentity { host_keys, user })
 }
 
 pub fn found() -> impl Strategy<Value = Found> {
