@@ -189,7 +189,7 @@ mod tests {
         words.retain(|word| !word.is_empty());
         let end = words
             .iter()
-            .position(|w| [">", "|", "&&"].contains(&w.as_str()));
+            .position(|w| [">", ">>", "|", "&&"].contains(&w.as_str()));
         words.truncate(end.unwrap_or(words.len()));
         words
     }

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
     complete, component, context, events, forward, http, image, instance, job, network, peer,
-    project, site, ssh_key,
+    project, site, ssh, ssh_key,
 };
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +50,10 @@ pub enum Command {
     Forward(forward::Forward),
     /// Get one page from an instance, through WireGuard in this process.
     Http(http::Http),
+    /// Log in to an instance by SSH, through WireGuard in this process.
+    Ssh(ssh::Ssh),
+    /// Print a section of SSH's configuration that leads to an instance: for scp, rsync, Ansible.
+    SshConfig(ssh::SshConfig),
     /// Contexts: which core to speak with, as whom.
     #[command(subcommand)]
     Context(context::Command),
@@ -80,6 +84,8 @@ impl Command {
             Self::Events(events) => events.run(cx).await,
             Self::Forward(forward) => forward.run(cx).await,
             Self::Http(http) => http.run(cx).await,
+            Self::Ssh(ssh) => ssh.run(cx).await,
+            Self::SshConfig(config) => config.run(cx).await,
             Self::Context(command) => command.run(cx),
             Self::Completion(completion) => completion.run(),
         }

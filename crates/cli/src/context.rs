@@ -106,6 +106,21 @@ pub fn resolve(
     })
 }
 
+/// The name of the context that [`resolve`] uses; none where the environment alone says which core.
+pub fn name(
+    path: &Path,
+    global: &Global,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, Failure> {
+    let named = global.context.clone();
+    if named.is_none() && env("RHYZOME_URL").is_some() {
+        return Ok(None);
+    }
+    let named = named.or_else(|| env("RHYZOME_CONTEXT"));
+    let file = File::load(path)?;
+    Ok(Some(file.pick(named.as_deref(), path)?.0.to_owned()))
+}
+
 fn by_environment(
     url: String,
     global: &Global,

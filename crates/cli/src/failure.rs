@@ -9,6 +9,7 @@ use rhyzome_model::Name;
 use crate::context;
 use crate::output::table::printable;
 use crate::site;
+use crate::ssh;
 use crate::tunnel;
 
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub enum Failure {
     Context(#[from] context::Error),
     #[error("{0}")]
     Tunnel(#[from] tunnel::Error),
+    #[error("{0}")]
+    Ssh(#[from] ssh::Error),
     #[error("{0}")]
     Site(#[from] site::Error),
     /// The command line is wrong in a way that only its meaning shows.
@@ -98,7 +101,7 @@ impl Failure {
             Self::Site(error) => error.exit_code(),
             Self::Context(error) if error.is_unknown() => 3,
             Self::Context(_) => 5,
-            Self::Late { .. } => 6,
+            Self::Late { .. } | Self::Ssh(ssh::Error::Late { .. }) => 6,
             Self::Interrupted { .. } | Self::InterruptedEarly { .. } | Self::Stopped => 130,
             Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,
@@ -111,6 +114,7 @@ impl Failure {
             Self::Client(error) => client_advice(error),
             Self::Context(error) => error.advice(),
             Self::Tunnel(error) => error.advice(),
+            Self::Ssh(error) => error.advice(),
             Self::Site(error) => error.advice(),
             Self::Late { kind, name, .. } | Self::Interrupted { kind, name } => Some(look(kind, name)),
             Self::Failed { kind: kind @ "instance", name, .. } => {
@@ -216,6 +220,7 @@ fn render(failure: &Failure, colour: bool) -> String {
         Failure::Client(error) => error.source(),
         Failure::Context(error) => error.source(),
         Failure::Tunnel(error) => error.source(),
+        Failure::Ssh(error) => error.source(),
         Failure::Site(error) => error.source(),
         other => other.source(),
     };

@@ -1,8 +1,10 @@
 //! `rhyzome forward`: ports of this machine that lead to an instance, through a tunnel in this process.
 
 mod ports;
+mod stdio;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ Example:
   rhyzome forward web 8080:80
   rhyzome forward web 0:80 127.0.0.2:8443:443
   rhyzome forward --config lab.conf --to 10.96.12.5:80 8080
+  rhyzome forward web --stdio 25
 
 Each port is printed once it can be used; local port 0 takes a free one.
 Without an address, only this machine can use it.")]
@@ -47,6 +50,9 @@ pub struct Forward {
     /// Where to, with --config: an address inside the network and a port.
     #[arg(long, value_name = "IP:PORT", requires = "config")]
     to: Option<SocketAddr>,
+    /// Make one connection to this port of the instance, and carry it over the standard input and output.
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["to", "config"])]
+    stdio: Option<NonZeroU16>,
 }
 
 /// A port of this machine and where it leads.
@@ -58,6 +64,16 @@ struct Listener {
 
 impl Forward {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
+        if let Some(port) = self.stdio {
+            let [instance] = self.words.as_slice() else {
+                return Err(Failure::Usage(
+                    "with --stdio, the instance alone is named".to_owned(),
+                ));
+            };
+            let instance = instance.parse::<Name>();
+            let instance = instance.map_err(|e| Failure::Usage(e.to_string()))?;
+            return stdio::carry(cx, &instance, &self.options.device, port.get()).await;
+        }
         let (config, wanted) = match (&self.options.config, self.to) {
             (Some(path), Some(to)) => {
                 let locals = self
@@ -79,7 +95,7 @@ impl Forward {
             }
             (None, _) => {
                 let (instance, ports) = spoken(&self.words)?;
-                let way = tunnel::find(cx, &instance, &self.options).await?;
+                let way = tunnel::find(cx, &instance, &self.options.device).await?;
                 let to = |ports: Ports| (ports.local, SocketAddr::new(way.address, ports.remote));
                 (way.config, ports.into_iter().map(to).collect::<Vec<_>>())
             }

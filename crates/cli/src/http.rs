@@ -105,7 +105,7 @@ impl Http {
             });
         }
         let (instance, port) = named(&self.target)?;
-        let way = tunnel::find(cx, &instance, &self.options).await?;
+        let way = tunnel::find(cx, &instance, &self.options.device).await?;
         let address = SocketAddr::new(way.address, port);
         let host = if port == 80 {
             way.dns_name

@@ -7,7 +7,7 @@
 //! * [`context`]: which core, as whom, in which project. [`session`]: a client for that.
 //! * one module a resource: its verbs, its table, its details.
 //! * [`wait`] and [`progress`]: waiting for the core, with what it is doing meanwhile.
-//! * [`tunnel`], [`forward`], [`http`]: reaching instances.
+//! * [`tunnel`], [`forward`], [`http`], [`ssh`]: reaching instances.
 //! * [`site`]: a whole site on this machine.
 //! * [`output`], [`failure`]: what is printed, and the exit codes.
 
@@ -32,6 +32,7 @@ pub mod progress;
 pub mod project;
 pub mod session;
 pub mod site;
+pub mod ssh;
 pub mod ssh_key;
 pub mod tunnel;
 pub mod wait;

@@ -57,6 +57,13 @@ impl Cx {
         })
     }
 
+    /// The name of the context that is used; none where the environment alone says which core.
+    pub fn context_name(&self) -> Result<Option<String>, Failure> {
+        context::name(&self.paths.config, &self.global, &|name| {
+            env::var(name).ok().filter(|value| !value.is_empty())
+        })
+    }
+
     pub fn session(&self) -> Result<Session<'_>, Failure> {
         let target = self.target()?;
         let options = ClientOptions {

@@ -98,17 +98,24 @@ impl Error {
 }
 
 /// Which peer of this device to go as.
-#[derive(Debug, Default, clap::Args)]
-pub struct As {
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Device {
     /// The peer to go as; by default the only one of this device that reaches the instance.
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    #[arg(long, value_name = "NAME")]
     #[arg(add = clap_complete::ArgValueCandidates::new(crate::complete::peers))]
     pub peer: Option<Name>,
     /// If no peer of this device reaches the instance, make this device one, called as the machine.
-    #[arg(long, conflicts_with_all = ["config", "peer"])]
+    #[arg(long, conflicts_with = "peer")]
     pub create_peer: bool,
+}
+
+/// Which peer of this device to go as, or another configuration.
+#[derive(Debug, Default, clap::Args)]
+pub struct As {
+    #[command(flatten)]
+    pub device: Device,
     /// Use this WireGuard configuration, as `rhyzome peer config` writes it, and no core.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["peer", "create_peer"])]
     pub config: Option<PathBuf>,
 }
 
@@ -118,6 +125,8 @@ pub struct Way {
     pub address: IpAddr,
     /// The instance's name in the DNS of its network.
     pub dns_name: String,
+    /// The peer that this device goes as.
+    pub peer: Name,
 }
 
 /// Reads a configuration that leads to an address from a file.
@@ -172,24 +181,34 @@ async fn wait_handshake(
 }
 
 /// Finds the way to an instance through one of its networks.
-pub async fn find(cx: &Cx, instance: &Name, options: &As) -> Result<Way, Failure> {
+pub async fn find(cx: &Cx, instance: &Name, device: &Device) -> Result<Way, Failure> {
     let session = cx.session()?;
     let instance = session.scope.instance().get(instance).await?;
+    to(cx, &session, &instance, device).await
+}
+
+/// Finds the way to an instance that is known already.
+pub async fn to(
+    cx: &Cx,
+    session: &Session<'_>,
+    instance: &Instance,
+    device: &Device,
+) -> Result<Way, Failure> {
     if instance.status.interfaces.is_empty() {
-        return Err(Error::NoNetwork(instance.meta.name).into());
+        return Err(Error::NoNetwork(instance.meta.name.clone()).into());
     }
-    let store = Store::of(cx, &session).await?;
-    let peer = match &options.peer {
+    let store = Store::of(cx, session).await?;
+    let peer = match &device.peer {
         Some(name) => session.scope.peer().get(name).await?,
-        None => match only(&instance, known(&session, &store).await?) {
-            Err(Error::NoPeer { .. }) if options.create_peer => {
-                create(&session, &store, &instance).await?
+        None => match only(instance, known(session, &store).await?) {
+            Err(Error::NoPeer { .. }) if device.create_peer => {
+                create(session, &store, instance).await?
             }
             other => other?,
         },
     };
-    let peer = wait::ready(&session, &session.scope.peer(), peer, ACKNOWLEDGED).await?;
-    way(&store, &peer, &instance)
+    let peer = wait::ready(session, &session.scope.peer(), peer, ACKNOWLEDGED).await?;
+    way(&store, &peer, instance)
 }
 
 fn way(store: &Store, peer: &Peer, instance: &Instance) -> Result<Way, Failure> {
@@ -214,6 +233,7 @@ fn way(store: &Store, peer: &Peer, instance: &Instance) -> Result<Way, Failure> 
         config,
         address: interface.ipv4.into(),
         dns_name: interface.dns_name.clone(),
+        peer: peer.meta.name.clone(),
     })
 }
 

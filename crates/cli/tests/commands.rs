@@ -5,6 +5,8 @@
 
 #[path = "commands/core.rs"]
 mod core;
+#[path = "commands/ssh.rs"]
+mod ssh;
 
 use std::fs;
 use std::path::{Path, PathBuf};

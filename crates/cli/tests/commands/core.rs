@@ -93,6 +93,15 @@ impl Core {
         change(&mut self.state.lock().unwrap());
     }
 
+    /// What an instance's console says of its SSH server.
+    pub fn set_host_key(&self, instance: &str, key: &str) {
+        self.set(|state| {
+            let at = ("instances".to_owned(), instance.to_owned());
+            state.things.get_mut(&at).unwrap()["status"]["observed"]["ssh"] =
+                json!({"host_keys": [key], "user": "debian"});
+        });
+    }
+
     pub fn get<T>(&self, look: impl FnOnce(&Behaviour) -> T) -> T {
         look(&self.state.lock().unwrap())
     }
@@ -230,7 +239,7 @@ async fn events() -> Response {
     ([("content-type", "text/event-stream")], body).into_response()
 }
 
-const ID: &str = "018f0000-0000-7000-8000-000000000001";
+pub const ID: &str = "018f0000-0000-7000-8000-000000000001";
 const TIME: &str = "2026-01-01T00:00:00Z";
 
 fn make(kind: &str, name: &str, spec: &Value) -> Value {
@@ -250,6 +259,19 @@ fn make(kind: &str, name: &str, spec: &Value) -> Value {
             "ipv4": "10.96.1.0/24", "ipv6": "fd5a::/64", "router_ipv4": "10.96.1.1", "router_ipv6": "fd5a::1",
             "domain": "lab.home", "mtu": 1420, "router": "host1-linux", "endpoint": endpoint,
         }),
+        "instances" => json!({
+            "host": "host1-libvirt", "image": "0".repeat(64),
+            "format": {"family": "linux"}, "command_line": "",
+            "interfaces": [{
+                "network": "lab", "mac": "52:54:00:00:00:01", "ipv4": "10.96.1.5", "ipv6": "fd5a::5",
+                "dns_name": "web.lab.default.home",
+            }],
+            "observed": {
+                "state": "running", "reason": "", "since": TIME, "restarts": 0, "needs_restart": false,
+                "accelerator": "qemu",
+            },
+        }),
+        "ssh-keys" => json!({}),
         _ => json!({
             "ipv4": "10.127.0.2", "ipv6": "fd5a:ff::2",
             "networks": [{
@@ -263,6 +285,7 @@ fn make(kind: &str, name: &str, spec: &Value) -> Value {
         status[key] = value.clone();
     }
     json!({
+        "fingerprint": "SHA256:x",
         "id": ID, "project": "default", "name": name, "generation": 1, "created_at": TIME,
         "updated_at": TIME, "spec": spec, "status": status,
     })
