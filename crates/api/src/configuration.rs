@@ -8,6 +8,7 @@ mod site;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use rhyzome_pki::file::{self, FileError};
 use rhyzome_settings::{Complaint, PathKind, Settings};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub state_dir: PathBuf,
     /// The database; by default an SQLite file in the state folder.
     pub db: Option<String>,
+    /// The file with the database's password, so that it need not stand in its URL.
+    pub db_password_file: Option<PathBuf>,
     /// `off`: whoever reaches the core is its administrator. Only on loopback.
     pub authorization: Switch,
     pub tls: Tls,
@@ -88,6 +91,7 @@ impl Default for Configuration {
             grpc_public_url: None,
             state_dir: PathBuf::from("/var/lib/rhyzome"),
             db: None,
+            db_password_file: None,
             authorization: Switch::On,
             tls: Tls::default(),
             authority: Authority::default(),
@@ -123,6 +127,7 @@ impl Settings for Configuration {
         ("tls.key", PathKind::File),
         ("authority.cert", PathKind::File),
         ("authority.key", PathKind::File),
+        ("db_password_file", PathKind::File),
     ];
     // It may hold a password.
     const SECRETS: &'static [&'static str] = &["db"];
@@ -156,10 +161,20 @@ impl Settings for Configuration {
 }
 
 impl Configuration {
-    /// The database's URL.
-    pub fn db_url(&self) -> String {
+    /// The database's URL, with its password.
+    ///
+    /// # Errors
+    /// If the password is in a file that cannot be read.
+    pub fn db_url(&self) -> Result<String, FileError> {
         let default = || format!("sqlite://{}", self.state_dir.join("rhyzome.db").display());
-        self.db.clone().unwrap_or_else(default)
+        let url = self.db.clone().unwrap_or_else(default);
+        let Some(file) = &self.db_password_file else {
+            return Ok(url);
+        };
+        let bytes = file::read(file)?;
+        let password = String::from_utf8_lossy(&bytes);
+        let password = password.trim_end_matches(['\r', '\n']);
+        Ok(rhyzome_store::url::with_password(&url, password))
     }
 
     /// Where people connect to.
@@ -259,15 +274,31 @@ impl Configuration {
             }
             None => {}
         }
-        if let Some(scheme) = self
-            .db
-            .as_deref()
-            .map(scheme)
-            .filter(|scheme| *scheme != "sqlite")
-        {
-            let reason = format!("{scheme:?} is no kind of database that is known; sqlite:// is");
+        self.check_db(complaints);
+    }
+
+    fn check_db(&self, complaints: &mut Vec<Complaint>) {
+        let scheme = self.db.as_deref().map_or("sqlite", scheme);
+        if !["sqlite", "postgres", "postgresql"].contains(&scheme) {
+            let reason = format!(
+                "{scheme:?} is no kind of database that is known; sqlite:// and postgres:// are"
+            );
             complaints.push(Complaint { key: "db", reason });
         }
+        if self.db_password_file.is_none() {
+            return;
+        }
+        let wrong = match &self.db {
+            Some(url) if rhyzome_store::url::has_password(url) => {
+                Some("db has a password already; one of the two has to go")
+            }
+            _ if scheme == "sqlite" => Some("an SQLite file has no password"),
+            _ => None,
+        };
+        complaints.extend(wrong.map(|reason| Complaint {
+            key: "db_password_file",
+            reason: reason.to_owned(),
+        }));
     }
 }
 

@@ -25,6 +25,9 @@ use crate::problem::chain;
 /// How often a component says that it lives; a third of the time after which it is taken for gone.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// How soon the end of a session is noted again that could not be noted.
+const NOTE_AGAIN: Duration = Duration::from_secs(1);
+
 /// A core, for its components.
 pub struct Gateway {
     core: app::Core,
@@ -220,10 +223,17 @@ impl ComponentGateway for Gateway {
     }
 
     async fn disconnected(&self, component: ComponentId, session: SessionId) {
-        let ended = session::disconnected(&self.core, component, number(session)).await;
-        if let Err(error) = ended {
-            // Its leases run out by themselves.
-            tracing::warn!(%component, error = chain(&error), "the end of a session is not noted");
+        // Until it is noted the component counts as connected: nothing else would ever end that.
+        loop {
+            let ended = session::disconnected(&self.core, component, number(session)).await;
+            let Err(error) = ended else {
+                return;
+            };
+            tracing::warn!(%component, error = chain(&error), "the end of a session is not noted yet");
+            if self.core.store.is_closed() {
+                return;
+            }
+            tokio::time::sleep(NOTE_AGAIN).await;
         }
     }
 

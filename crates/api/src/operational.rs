@@ -45,14 +45,17 @@ async fn readyz(State(api): State<Api>) -> (StatusCode, &'static str) {
     if api.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match api.core.store.read().await {
-        Ok(_) => (StatusCode::OK, "ready\n"),
+    match api.core.store.ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
         Err(error) => {
             tracing::warn!(error = chain(&error), "the core is not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database does not answer\n",
-            )
+            let why = match error {
+                rhyzome_store::Error::ReadOnly { .. } => {
+                    "the database can only be read: it is a replica, or still recovering\n"
+                }
+                _ => "the database does not answer\n",
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, why)
         }
     }
 }

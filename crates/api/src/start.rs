@@ -22,6 +22,7 @@ use rhyzome_pki::file::{self, FileError};
 use rhyzome_pki::issue::COMPONENT_VALIDITY;
 use rhyzome_pki::server::{self, ServerCertificate, TlsError};
 use rhyzome_store::Store;
+use rhyzome_store::wake::Place;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,10 @@ use crate::serve::{self, Listener};
 /// How long all that runs has to end: the requests under way, and a little more.
 const GRACE: Duration = serve::GRACE.saturating_add(Duration::from_secs(2));
 
+/// How long a core waits for the one before it to leave the database: PostgreSQL takes half a minute
+/// to notice that a machine is gone.
+const PLACE_WITHIN: Duration = Duration::from_secs(35);
+
 /// Why the core did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -49,6 +54,8 @@ pub enum StartError {
     Certificate(#[from] CertificateError),
     #[error("cannot make a TLS configuration")]
     Tls { source: TlsError },
+    #[error("cannot read the password in db_password_file")]
+    Password { source: FileError },
     #[error("cannot use the database")]
     Store { source: rhyzome_store::Error },
     #[error("cannot take the site into use")]
@@ -85,7 +92,7 @@ pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
     let lock = take_folder(&settings.state_dir)?;
     let authority = certificate::authority(settings)?;
     let shown = Shown::obtain(settings, &authority)?;
-    let core = open(settings, authority).await?;
+    let (core, place) = open(settings, authority).await?;
     let new_token = ensure_admin_token(&core, &settings.state_dir).await?;
     let http = bind("http_bind", settings.http_bind).await?;
     let grpc = bind("grpc_bind", settings.grpc_bind).await?;
@@ -98,6 +105,11 @@ pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
     tasks
         .set
         .spawn(housekeeping(tasks.core.clone(), tasks.stopping.clone()));
+    tasks.set.spawn(keep_place(
+        tasks.core.clone(),
+        place,
+        tasks.stopping.clone(),
+    ));
     let http = tasks.serve_http(http, shown.http)?;
     let grpc = tasks.serve_grpc(grpc, shown.grpc)?;
     tracing::info!(%http, %grpc, version = env!("CARGO_PKG_VERSION"), "ready");
@@ -168,10 +180,15 @@ fn take_folder(path: &Path) -> Result<Flock<File>, StartError> {
 async fn open(
     settings: &Configuration,
     authority: rhyzome_pki::Authority,
-) -> Result<app::Core, StartError> {
-    let store = Store::open(&settings.db_url()).await;
+) -> Result<(app::Core, Place), StartError> {
+    let url = settings
+        .db_url()
+        .map_err(|source| StartError::Password { source })?;
+    let unusable = |source| StartError::Store { source };
+    let store = Store::open(&url).await.map_err(unusable)?;
+    let place = store.take_place(PLACE_WITHIN).await.map_err(unusable)?;
     let options = app::CoreOptions {
-        store: store.map_err(|source| StartError::Store { source })?,
+        store,
         authority,
         site: settings.site.settings(),
         environment: Arc::new(app::SystemEnvironment),
@@ -183,7 +200,7 @@ async fn open(
     let failed = |source| StartError::Core { source };
     let core = app::Core::open(options).await.map_err(failed)?;
     core.blobs.prepare().await.map_err(failed)?;
-    Ok(core)
+    Ok((core, place))
 }
 
 /// Sees to it that the file with the administrator's token is there and good. A new one is made where
@@ -209,6 +226,12 @@ async fn ensure_admin_token(
 async fn housekeeping(core: app::Core, stopping: CancellationToken) {
     stopping
         .run_until_cancelled(app::housekeeping::run(core))
+        .await;
+}
+
+async fn keep_place(core: app::Core, place: Place, stopping: CancellationToken) {
+    stopping
+        .run_until_cancelled(app::wake::run(core, place))
         .await;
 }
 

@@ -165,6 +165,13 @@ impl Core {
         self.wakeups(component).notify_one();
     }
 
+    pub(crate) fn wake_all(&self) {
+        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        for wake in wakes.values() {
+            wake.notify_one();
+        }
+    }
+
     pub(crate) fn announce_events(&self) {
         self.events
             .send_modify(|count| *count = count.wrapping_add(1));

@@ -131,18 +131,38 @@ impl std::error::Error for Error {
 
 impl From<rhyzome_store::Error> for Error {
     fn from(error: rhyzome_store::Error) -> Self {
-        let kind = match error {
-            rhyzome_store::Error::Conflict { .. } | rhyzome_store::Error::Full { .. } => {
-                Kind::Unavailable
-            }
-            _ => Kind::Internal,
-        };
-        let public = match error {
-            rhyzome_store::Error::Conflict { .. } => "another request came in between; try again",
-            rhyzome_store::Error::Full { .. } => {
-                "the core's disk is full: nothing was changed; free some space and try again"
-            }
-            _ => "the database failed; the core's log says how",
+        use rhyzome_store::Error as Store;
+        let (kind, public) = match error {
+            Store::Conflict { .. } | Store::Busy { .. } => (
+                Kind::Unavailable,
+                "another request came in between; try again",
+            ),
+            Store::Full { .. } => (
+                Kind::Unavailable,
+                "the disk of the core's database is full: nothing was changed; free some space and try again",
+            ),
+            Store::ReadOnly { .. } => (
+                Kind::Unavailable,
+                "the core's database can only be read: it is a replica, or still recovering",
+            ),
+            Store::Away { .. } => (
+                Kind::Unavailable,
+                "the core's database does not answer; try again when it does",
+            ),
+            Store::Open { .. }
+            | Store::OpenReadOnly { .. }
+            | Store::Taken { .. }
+            | Store::Sql { .. }
+            | Store::Corrupt { .. }
+            | Store::Migration { .. }
+            | Store::Newer { .. }
+            | Store::NotEmpty { .. }
+            | Store::Differs { .. }
+            | Store::OtherVersion { .. }
+            | Store::Json(_) => (
+                Kind::Internal,
+                "the database failed; the core's log says how",
+            ),
         };
         Self {
             kind,

@@ -20,6 +20,7 @@ pub mod peer;
 pub mod project;
 pub mod session;
 pub mod ssh_key;
+pub mod wake;
 
 mod placing;
 mod resolve;

@@ -74,7 +74,7 @@ pub async fn disconnected(core: &Core, id: ComponentId, session: i64) -> Result<
 
 /// A sign of life: leases go on. False where another session has taken over.
 pub async fn heartbeat(core: &Core, id: ComponentId, session: i64) -> Result<bool> {
-    let mut tx = core.store.write().await?;
+    let mut tx = core.store.aside().await?;
     let now = core.now();
     let current = component::seen(&mut tx, id, session, now).await?;
     if current {
@@ -86,7 +86,7 @@ pub async fn heartbeat(core: &Core, id: ComponentId, session: i64) -> Result<boo
 
 /// At most so many jobs that the component can do now.
 pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Result<Vec<Job>> {
-    let mut tx = core.store.write().await?;
+    let mut tx = core.store.aside().await?;
     let now = core.now();
     let lease = (now, now.plus_millis(LEASE));
     let rows = job::claim(&mut tx, id, session, i64::from(limit), lease).await?;
@@ -130,7 +130,7 @@ pub async fn progress(
     step: &str,
     amount: Option<(u64, u64)>,
 ) -> Result<()> {
-    let mut tx = core.store.write().await?;
+    let mut tx = core.store.aside().await?;
     job::set_step(&mut tx, id, job, step, amount).await?;
     tx.commit().await?;
     core.announce_events();

@@ -11,6 +11,7 @@ use rhyzome_store::component;
 use rhyzome_store::event::{self, NewEvent};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, Set, Wanted};
+use rhyzome_store::wake::Wake;
 use uuid::Uuid;
 
 use crate::{Core, Result, session};
@@ -54,7 +55,11 @@ impl Work {
     }
 
     /// Commits, then wakes who has something to do.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        for component in &self.wake {
+            self.tx.notify(Wake::Component(*component)).await?;
+        }
+        self.tx.notify(Wake::Events).await?;
         self.tx.commit().await?;
         for component in self.wake {
             self.core.wake(component);

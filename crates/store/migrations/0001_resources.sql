@@ -147,7 +147,7 @@ CREATE TABLE instances (
     command_line TEXT NOT NULL,
     cpus BIGINT NOT NULL,
     memory BIGINT NOT NULL,
-    placing TEXT NOT NULL,
+    "placing" TEXT NOT NULL,
     deleting BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,

@@ -8,7 +8,7 @@ use sqlx::query;
 use crate::column::{Columns, to_json};
 use crate::project::meta;
 use crate::statement::Statement;
-use crate::{After, Conn, Result, Tx};
+use crate::{After, Aside, Conn, Result, Tx};
 
 /// A component's row with what is promised on it: sums over rows, never counters.
 macro_rules! select {
@@ -212,7 +212,7 @@ pub async fn disconnect_all(tx: &mut Tx) -> Result<()> {
 }
 
 /// Notes that a component was heard of; false where the session is not its own any more.
-pub async fn seen(tx: &mut Tx, id: ComponentId, session: i64, now: Timestamp) -> Result<bool> {
+pub async fn seen(tx: &mut Aside, id: ComponentId, session: i64, now: Timestamp) -> Result<bool> {
     let changed = query("UPDATE components SET last_seen = $1 WHERE id = $2 AND session = $3")
         .bind(now.as_millis())
         .bind(id.to_string())

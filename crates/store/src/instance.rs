@@ -100,7 +100,7 @@ fn memory(size: Size) -> i64 {
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> Result<()> {
     query(
         "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
-         format, command_line, cpus, memory, placing, affinity, anti_affinity, ssh_keys, deleting, created_at, \
+         format, command_line, cpus, memory, \"placing\", affinity, anti_affinity, ssh_keys, deleting, created_at, \
          updated_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, \
          $17, $17)",
     )

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::column::{Columns, to_json};
 use crate::statement::Statement;
-use crate::{Conn, Result, Tx};
+use crate::{Aside, Conn, Result, Tx};
 
 /// What a job does with its placement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,13 +155,13 @@ pub async fn enqueue(
 /// Leases at most so many jobs that a component can do now: their time has come, what an ensure needs
 /// is there, and nothing needs what a removal removes.
 pub async fn claim(
-    tx: &mut Tx,
+    tx: &mut Aside,
     component: ComponentId,
     session: i64,
     limit: i64,
     (now, until): (Timestamp, Timestamp),
 ) -> Result<Vec<Row>> {
-    let ids: Vec<JobId> = query(
+    let ids: Vec<JobId> = query(tx.dialect.locking(
         "SELECT j.id FROM jobs j WHERE j.component_id = $1 AND j.not_before <= $2 \
          AND (j.state = 'queued' OR (j.state = 'leased' AND (j.lease_until < $2 OR j.session <> $3))) \
          AND NOT (j.verb = 'ensure' AND EXISTS (SELECT 1 FROM placement_needs n \
@@ -170,7 +170,8 @@ pub async fn claim(
          AND NOT (j.verb = 'remove' AND EXISTS (SELECT 1 FROM placement_needs n \
            WHERE n.needs_id = j.placement_id)) \
          ORDER BY j.created_at, j.id LIMIT $4",
-    )
+        "j",
+    ))
     .bind(component.to_string())
     .bind(now.as_millis())
     .bind(session)
@@ -193,22 +194,30 @@ pub async fn claim(
     Ok(claimed)
 }
 
-/// Prolongs the leases of a session.
+/// Prolongs the leases of a session. A job that is being changed just now is passed over: leases
+/// outlast several of these.
 pub async fn renew(
-    tx: &mut Tx,
+    tx: &mut Aside,
     component: ComponentId,
     session: i64,
     until: Timestamp,
 ) -> Result<()> {
-    query(
-        "UPDATE jobs SET lease_until = $1 WHERE component_id = $2 AND session = $3 AND state = 'leased'",
-    )
-    .bind(until.as_millis())
+    let ids: Vec<JobId> = query(tx.dialect.locking(
+        "SELECT j.id FROM jobs j WHERE j.component_id = $1 AND j.session = $2 AND j.state = 'leased'",
+        "j",
+    ))
     .bind(component.to_string())
     .bind(session)
-    .run(tx, "renew leases")
-    .await
-    .map(drop)
+    .rows(tx, "look for leases", |c| c.text("id"))
+    .await?;
+    for id in ids {
+        query("UPDATE jobs SET lease_until = $1 WHERE id = $2")
+            .bind(until.as_millis())
+            .bind(id.to_string())
+            .run(tx, "renew a lease")
+            .await?;
+    }
+    Ok(())
 }
 
 /// Gives the jobs of a session that ended back to the queue.
@@ -225,7 +234,7 @@ pub async fn release(tx: &mut Tx, component: ComponentId, session: i64) -> Resul
 
 /// Notes how far a component's job is; false where it is not its job, or not any more.
 pub async fn set_step(
-    tx: &mut Tx,
+    tx: &mut Aside,
     component: ComponentId,
     (id, fence): (JobId, u64),
     step: &str,

@@ -1,13 +1,14 @@
 //! The state of a site in SQL. One module a resource; the same statements for SQLite and PostgreSQL,
 //! what differs is in [`dialect`].
 //!
-//! Functions that read take a connection, functions that write take a [`Tx`]: whoever calls them
-//! decides what is one transaction. Nothing here asks for a second connection while one is open.
+//! Functions that read take a connection, functions that write take a [`Tx`] or, where they decide
+//! nothing, an [`Aside`]: whoever calls them decides what is one transaction. Nothing here asks for a second connection while one is open.
 //! Texts and 64-bit integers are the only column types.
 
 pub mod column;
 pub mod component;
 pub mod connection;
+pub mod copy;
 pub mod dialect;
 pub mod event;
 pub mod idempotency;
@@ -23,15 +24,24 @@ pub mod project;
 pub mod site;
 pub mod ssh_key;
 mod statement;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod token;
+pub mod url;
+pub mod wake;
 
-pub use connection::{Conn, Store, Tx};
+pub use connection::{Aside, Conn, Store, Tx};
+use dialect::Meaning;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot open the database {url}")]
     Open { url: String, source: sqlx::Error },
+    #[error("the database {url} can only be read: it is a replica, or still recovering")]
+    OpenReadOnly { url: String },
+    #[error("another core runs on the database {url}")]
+    Taken { url: String },
     #[error("the database did not {operation}")]
     Sql {
         operation: &'static str,
@@ -45,6 +55,25 @@ pub enum Error {
     /// Nothing was written, and what is there can be read.
     #[error("cannot {operation}: the database's disk is full")]
     Full {
+        operation: &'static str,
+        source: sqlx::Error,
+    },
+    /// A replica, or a server that is recovering.
+    #[error("cannot {operation}: this database can only be read")]
+    ReadOnly {
+        operation: &'static str,
+        source: sqlx::Error,
+    },
+    /// Nothing was written; the same again may do.
+    #[error("cannot {operation}: another transaction is in the way")]
+    Busy {
+        operation: &'static str,
+        source: sqlx::Error,
+    },
+    /// The connection is lost or none is to be had. Where it was lost at a commit, it is not known
+    /// whether that was done.
+    #[error("cannot {operation}: the database does not answer")]
+    Away {
         operation: &'static str,
         source: sqlx::Error,
     },
@@ -64,6 +93,24 @@ pub enum Error {
         "the database is at version {found}, newer than this program's {known}: upgrade the program"
     )]
     Newer { found: i64, known: i64 },
+    #[error("the database {url} is not empty: its table {table} holds something")]
+    NotEmpty { url: String, table: String },
+    #[error(
+        "the table {table} did not arrive as it was: {found} rows instead of {expected}, or others"
+    )]
+    Differs {
+        table: String,
+        expected: u64,
+        found: u64,
+    },
+    #[error(
+        "the database {url} is at version {found}, and this program at {wanted}: start this program's core on it once"
+    )]
+    OtherVersion {
+        url: String,
+        found: i64,
+        wanted: i64,
+    },
     #[error("cannot write as JSON")]
     Json(#[source] serde_json::Error),
 }
@@ -77,16 +124,28 @@ pub(crate) trait Doing<T> {
 
 impl<T> Doing<T> for std::result::Result<T, sqlx::Error> {
     fn doing(self, operation: &'static str) -> Result<T> {
-        self.map_err(|source| {
-            let database = source.as_database_error();
-            if database.is_some_and(|e| e.is_unique_violation()) {
-                Error::Conflict { operation, source }
-            } else if database.is_some_and(dialect::is_full) {
-                Error::Full { operation, source }
-            } else {
-                Error::Sql { operation, source }
-            }
+        self.map_err(|source| match meaning(&source) {
+            Meaning::Conflict => Error::Conflict { operation, source },
+            Meaning::Full => Error::Full { operation, source },
+            Meaning::ReadOnly => Error::ReadOnly { operation, source },
+            Meaning::Busy => Error::Busy { operation, source },
+            Meaning::Away => Error::Away { operation, source },
+            Meaning::Other => Error::Sql { operation, source },
         })
+    }
+}
+
+fn meaning(error: &sqlx::Error) -> Meaning {
+    match error {
+        sqlx::Error::Database(error) => dialect::meaning(error.as_ref()),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Meaning::Away,
+        _ => Meaning::Other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Forward-only migrations, which run by themselves when the database is opened.
 
-use sqlx::{Executor, Row};
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::{Doing, Error, Result, Store};
 
@@ -30,23 +30,21 @@ const MIGRATIONS: &[Migration] = &[
 
 pub(crate) async fn run(store: &Store) -> Result<()> {
     let mut tx = store.write().await?;
-    tx.execute(
-        "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)",
-    )
-    .await
-    .doing("make the table of migrations")?;
-    let row = tx
-        .fetch_one("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) AS version FROM migrations")
+    let table =
+        "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
+    tx.execute(table)
         .await
-        .doing("read its version")?;
-    let found: i64 = row.try_get("version").doing("read its version")?;
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
-    if found > known {
+        .doing("make the table of migrations")?;
+    let applied = crate::copy::versions(&mut tx).await?;
+    let known = |version: &i64| MIGRATIONS.iter().any(|one| one.version == *version);
+    if let Some(found) = applied.iter().copied().find(|version| !known(version)) {
+        let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
         return Err(Error::Newer { found, known });
     }
+    // Not only those behind the last one: numbers are given out before they are used.
     for migration in MIGRATIONS
         .iter()
-        .filter(|migration| migration.version > found)
+        .filter(|migration| !applied.contains(&migration.version))
     {
         let Migration { version, name, sql } = *migration;
         let failed = |source| Error::Migration {
@@ -54,7 +52,8 @@ pub(crate) async fn run(store: &Store) -> Result<()> {
             name,
             source,
         };
-        tx.execute(sql).await.map_err(failed)?;
+        let text = AssertSqlSafe(tx.dialect.migration(sql).into_owned());
+        tx.execute(sqlx::raw_sql(text)).await.map_err(failed)?;
         sqlx::query("INSERT INTO migrations (version, name) VALUES ($1, $2)")
             .bind(version)
             .bind(name)

@@ -8,6 +8,7 @@ use rhyzome_api::configuration::{Configuration, Switch};
 use rhyzome_api::start::{self, Started};
 use rhyzome_app as app;
 use rhyzome_model::component::ComponentKind;
+use rhyzome_store::testing::Database;
 use tempfile::TempDir;
 
 use crate::{Actor, Simulated};
@@ -17,6 +18,8 @@ pub struct TestCore {
     configuration: Configuration,
     started: Started,
     admin: Actor,
+    /// In this order: the database goes while its folder is there.
+    database: Arc<Database>,
     folder: Arc<TempDir>,
 }
 
@@ -32,18 +35,24 @@ impl TestCore {
     /// When it does not start.
     pub async fn start_with(change: impl FnOnce(&mut Configuration)) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let database = Arc::new(Database::new(folder.path()).await);
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut configuration = Configuration {
             http_bind: any,
             grpc_bind: any,
             state_dir: folder.path().join("core"),
+            db: Some(database.url().to_owned()),
             ..Configuration::default()
         };
         change(&mut configuration);
-        Self::start_on(configuration, folder).await
+        Self::start_on(configuration, database, folder).await
     }
 
-    async fn start_on(configuration: Configuration, folder: Arc<TempDir>) -> Self {
+    async fn start_on(
+        configuration: Configuration,
+        database: Arc<Database>,
+        folder: Arc<TempDir>,
+    ) -> Self {
         let started = start::start(&configuration).await.expect("the core starts");
         let scheme = match configuration.tls.mode {
             Switch::On => "https",
@@ -59,6 +68,7 @@ impl TestCore {
             configuration,
             started,
             admin,
+            database,
             folder,
         }
     }
@@ -74,13 +84,14 @@ impl TestCore {
         let Self {
             mut configuration,
             started,
+            database,
             folder,
             ..
         } = self;
         configuration.http_bind = started.http;
         configuration.grpc_bind = started.grpc;
         started.stop().await;
-        Self::start_on(configuration, folder).await
+        Self::start_on(configuration, database, folder).await
     }
 
     /// The administrator.
@@ -111,6 +122,11 @@ impl TestCore {
     /// Where components connect to.
     pub fn grpc_url(&self) -> String {
         format!("https://{}", self.started.grpc)
+    }
+
+    /// The core's database.
+    pub fn database(&self) -> &str {
+        self.database.url()
     }
 
     /// The folder of the core's state.

@@ -1,12 +1,13 @@
 //! The program itself: its arguments, what it says, its signals.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rhyzome_store::testing::Database;
 use rhyzome_testkit::{Actor, BOUND, wait_for};
 use serde_json::json;
 
@@ -156,6 +157,8 @@ struct Running {
     child: Child,
     admin: Actor,
     token: String,
+    state: PathBuf,
+    database: Option<Database>,
 }
 
 impl Drop for Running {
@@ -168,11 +171,17 @@ impl Drop for Running {
 
 impl Running {
     async fn start(folder: &Path) -> Self {
+        let database = Database::new(folder.parent().expect("a folder above")).await;
+        Self::start_on(folder, database).await
+    }
+
+    async fn start_on(folder: &Path, database: Database) -> Self {
         let port = free_port();
         let settings = [
             format!("state_dir={}", folder.display()),
             format!("http_bind=127.0.0.1:{port}"),
             format!("grpc_bind=127.0.0.1:{}", free_port()),
+            format!("db={}", database.url()),
             "log.level=trace".to_owned(),
             "log.format=json".to_owned(),
         ];
@@ -201,7 +210,17 @@ impl Running {
             child,
             admin,
             token,
+            state: folder.to_owned(),
+            database: Some(database),
         }
+    }
+
+    /// Ends it and starts it again on the same state.
+    async fn again(mut self, signal: Signal) -> (Option<i32>, Self) {
+        let (state, database) = (self.state.clone(), self.database.take());
+        let code = self.end(signal);
+        let next = Self::start_on(&state, database.expect("its database")).await;
+        (code, next)
     }
 
     fn end(mut self, signal: Signal) -> Option<i32> {
@@ -270,8 +289,8 @@ async fn a_kill_at_any_time_loses_nothing_that_was_answered() {
         .json(&json!({"name": "shop"}))
         .await
         .good();
-    assert_eq!(core.end(Signal::SIGKILL), None);
-    let core = Running::start(&state).await;
+    let (code, core) = core.again(Signal::SIGKILL).await;
+    assert_eq!(code, None);
     core.admin.get("/v1/projects/shop").await.good();
     assert_eq!(core.end(Signal::SIGINT), Some(0));
 }

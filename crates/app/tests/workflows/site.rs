@@ -16,6 +16,7 @@ use rhyzome_model::{ComponentId, Digest, Name, Size, Timestamp};
 use rhyzome_pki::authority::Authority;
 use rhyzome_pki::identity::NewKey;
 use rhyzome_store::Store;
+use rhyzome_store::testing::Database;
 use uuid::Uuid;
 
 /// Time that only the test moves.
@@ -44,6 +45,7 @@ pub struct Site {
     pub default: Name,
     pub hypervisor: Component,
     pub router: Component,
+    _database: Database,
     _folder: tempfile::TempDir,
 }
 
@@ -67,9 +69,9 @@ impl Site {
             .expect("after 1970");
         let millis = i64::try_from(since.as_millis()).expect("fits");
         let clock = Arc::new(Clock(AtomicI64::new(millis)));
-        let url = format!("sqlite://{}/site.db", folder.path().display());
+        let database = Database::new(folder.path()).await;
         let options = CoreOptions {
-            store: Store::open(&url).await.expect("a database"),
+            store: Store::open(database.url()).await.expect("a database"),
             authority: Authority::make("test", now, &mut rand::rng()).expect("an authority"),
             site: SiteSettings {
                 seed: Some("test".to_owned()),
@@ -103,6 +105,7 @@ impl Site {
             default,
             hypervisor,
             router,
+            _database: database,
             _folder: folder,
         }
     }
