@@ -184,7 +184,6 @@ async fn check(
     project: ProjectId,
     spec: &ImageSpec,
 ) -> Result<(ImageFormat, Size)> {
-    template::check(&spec.command_line).map_err(|why| Error::invalid("spec.command_line", why))?;
     let blob = uploaded(work, project, spec.digest, "spec.digest").await?;
     let format = match (blob.format, blob.refusal) {
         (Some(format), _) => format,
@@ -193,6 +192,8 @@ async fn check(
             return Err(Error::invalid("spec.digest", why));
         }
     };
+    template::check_for(&spec.command_line, &format)
+        .map_err(|why| Error::invalid("spec.command_line", why))?;
     if let Some(initrd) = spec.initrd {
         uploaded(work, project, initrd, "spec.initrd").await?;
     }

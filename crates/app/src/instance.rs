@@ -45,7 +45,8 @@ pub async fn create(
     let (host, placing) = host::choose(&mut work, &spec).await?;
     let id = InstanceId(core.uuid());
     let leases = address::allocate(&mut work, (project, &name, id), &networks).await?;
-    let command_line = boot::command_line(&name, &spec, &boots.image, (&networks, &leases))?;
+    let image = (&boots.image, &boots.format);
+    let command_line = boot::command_line(core, &name, &spec, image, (&networks, &leases))?;
     let row = instance::NewInstance {
         id,
         project: project_id,
@@ -170,7 +171,8 @@ impl Change<'_> {
         }
         let image = boot::pinned(work, found).await?;
         let (name, spec) = (&found.meta.name, &self.spec);
-        let line = boot::command_line(name, spec, &image, (&networks, &leases))?;
+        let image = (&image, &found.format);
+        let line = boot::command_line(work.core(), name, spec, image, (&networks, &leases))?;
         if *spec != found.spec || self.ssh_keys != found.ssh_keys {
             let now = work.now;
             instance::update(work, found.id, spec, (&line, &self.ssh_keys), now).await?;

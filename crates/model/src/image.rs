@@ -17,8 +17,8 @@ pub struct ImageSpec {
     /// The initial RAM disk, uploaded before likewise; only for a kernel.
     #[serde(default)]
     pub initrd: Option<Digest>,
-    /// The command line of instances that give none, with the placeholders of
-    /// [`InstanceSpec::command_line`](crate::instance::InstanceSpec::command_line).
+    /// The command line of instances that give none, with the placeholders of an instance's
+    /// `command_line`.
     #[serde(default)]
     pub command_line: String,
 }

@@ -26,9 +26,18 @@ pub struct InstanceSpec {
     /// The networks it has an interface in, in the order of the interfaces. Cannot be changed later.
     #[serde(default)]
     pub networks: Vec<Name>,
-    /// The kernel's command line. `{{ip}} {{prefix}} {{gateway}} {{dns}} {{mac}} {{hostname}}` and
-    /// `{{ip6}} {{prefix6}} {{gateway6}} {{network}}` are filled in from the first interface; by
-    /// default the image's own. A change needs a restart.
+    /// The kernel's command line; for a unikernel, the arguments of the application too. By default the
+    /// image's own; where that is empty, the network settings that the image's family has to be told.
+    ///
+    /// `{{network_settings}}` stands for the settings of all interfaces in the family's own syntax:
+    /// `--ipv4=10.0.0.2/24 --ipv4-gateway=10.0.0.1` for Solo5 (MirageOS), `netdev.ip=…` and `--` for
+    /// Unikraft, `ip=…` for Linux, `-ip … -mask … -gateway …` for Hermit, `--ip=eth0,… --defaultgw=…` for
+    /// OSv. So `{{network_settings}} --port=80` keeps the settings and adds an argument, and an empty text
+    /// gives no settings.
+    ///
+    /// `{{hostname}}` is the instance's name. `{{ip}} {{prefix}} {{netmask}} {{gateway}} {{dns}} {{mac}}
+    /// {{ip6}} {{prefix6}} {{gateway6}} {{network}} {{domain}} {{fqdn}}` are of the first interface, and
+    /// `{{ip.1}}` and its like of the second. A change needs a restart.
     #[serde(default)]
     pub command_line: Option<String>,
     /// Whether it should run.

@@ -15,6 +15,7 @@ mod peers;
 mod site;
 mod strangers;
 mod tags;
+mod unikernels;
 mod waiting;
 
 use rhyzome_testkit::{Simulated, TestCore};

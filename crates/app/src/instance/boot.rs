@@ -10,7 +10,7 @@ use rhyzome_store::network::Network;
 use rhyzome_store::{image, instance};
 
 use crate::work::Work;
-use crate::{Error, Result};
+use crate::{Core, Error, Result, placing};
 
 /// What an instance boots from, found by the name or digest in its spec.
 pub(super) struct Boots {
@@ -121,30 +121,35 @@ pub(super) fn check_devices(spec: &InstanceSpec, format: &ImageFormat) -> Result
         .map_err(|why| Error::invalid(format!("spec.{}", why.field()), why))
 }
 
-/// The command line with its placeholders filled in from the first interface.
+/// The command line with its placeholders filled in: the instance's own, or the image's, or the network
+/// settings that the image's family has to be told.
 pub(super) fn command_line(
+    core: &Core,
     name: &Name,
     spec: &InstanceSpec,
-    image: &ImageSpec,
+    (image, format): (&ImageSpec, &ImageFormat),
     (networks, leases): (&[Network], &[Lease]),
 ) -> Result<String> {
-    let interface = networks
-        .first()
-        .zip(leases.first())
-        .map(|(network, lease)| InterfaceValues {
-            network: network.meta.name.clone(),
-            mac: lease.mac,
-            ipv4: lease.ipv4,
-            prefix4: network.ipv4.prefix_len(),
-            gateway4: router_ipv4(network.ipv4),
-            ipv6: lease.ipv6,
-            prefix6: network.ipv6.prefix_len(),
-            gateway6: router_ipv6(network.ipv6),
-        });
+    let interface = |(network, lease): (&Network, &Lease)| InterfaceValues {
+        network: network.meta.name.clone(),
+        mac: lease.mac,
+        ipv4: lease.ipv4,
+        prefix4: network.ipv4.prefix_len(),
+        gateway4: router_ipv4(network.ipv4),
+        ipv6: lease.ipv6,
+        prefix6: network.ipv6.prefix_len(),
+        gateway6: router_ipv6(network.ipv6),
+        domain: placing::domain(core, network),
+    };
     let values = Values {
         hostname: name.clone(),
-        interface,
+        interfaces: networks.iter().zip(leases).map(interface).collect(),
+        format,
     };
-    let text = spec.command_line.as_deref().unwrap_or(&image.command_line);
+    let text = match (&spec.command_line, image.command_line.as_str()) {
+        (Some(own), _) => own,
+        (None, "") => template::default_for(format, values.interfaces.len()),
+        (None, of_image) => of_image,
+    };
     template::fill(text, &values).map_err(|why| Error::invalid("spec.command_line", why))
 }

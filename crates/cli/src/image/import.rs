@@ -25,7 +25,8 @@ pub struct Import {
     /// What to call it; by default what the file is called.
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
-    /// The command line of instances that give none. `{{ip}} {{prefix}} {{gateway}} {{dns}} {{mac}}
+    /// The command line of instances that give none. `{{network_settings}}` stands for the network's
+    /// settings as the image's family wants them; `{{ip}} {{prefix}} {{gateway}} {{dns}} {{mac}}
     /// {{hostname}}` and their like are filled in.
     #[arg(
         long,

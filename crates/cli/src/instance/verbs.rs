@@ -30,7 +30,9 @@ pub struct Create {
     /// Memory, like 64MiB or 2GiB.
     #[arg(long, value_name = "SIZE", default_value = "128MiB")]
     memory: Size,
-    /// The kernel's command line; by default the image's own. `{{ip}}` and its like are filled in.
+    /// The kernel's command line; by default the image's own, or the network settings that a unikernel
+    /// has to be told. `{{network_settings}}`, `{{ip}}` and their like are filled in: with
+    /// '{{network_settings}} --port=80' an argument comes behind the settings.
     #[arg(long, value_name = "TEXT")]
     command_line: Option<String>,
     /// What happens when it ends by itself.
