@@ -11,8 +11,10 @@ pub mod lock;
 pub mod mark;
 pub mod namespace;
 pub mod nft;
+pub mod pair;
 pub mod ports;
 pub mod segment;
+pub mod service;
 pub mod sysctl;
 pub mod warning;
 
@@ -22,4 +24,5 @@ pub use namespace::{Namespace, NamespaceError};
 pub use nft::NftError;
 pub use ports::{Port, PortError, Ports};
 pub use segment::{Holder, Role, SegmentError};
+pub use service::{ServiceError, Services};
 pub use warning::host_warnings;

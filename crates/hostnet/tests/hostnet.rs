@@ -10,6 +10,8 @@ mod namespace;
 mod ports;
 #[path = "hostnet/segment.rs"]
 mod segment;
+#[path = "hostnet/service.rs"]
+mod service;
 #[path = "hostnet/world.rs"]
 mod world;
 

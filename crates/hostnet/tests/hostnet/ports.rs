@@ -31,7 +31,7 @@ fn port(number: u8) -> Port {
     }
 }
 
-async fn attach(ports: &Ports, bridge: &str, port: &Port) -> Place {
+pub async fn attach(ports: &Ports, bridge: &str, port: &Port) -> Place {
     let place = Place::new("instance").await;
     ports.ensure(port).await.unwrap();
     let addresses = vec![
