@@ -180,7 +180,8 @@ impl Services {
     pub async fn listen(&self, network: NetworkId) -> Result<TcpListener, ServiceError> {
         let bind = || async {
             let socket = tokio::net::TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
+            // The listener of a process that is just ending may still be there.
+            socket.set_reuseport(true)?;
             socket.bind(SocketAddrV4::new(ADDRESS, PORT).into())?;
             socket.listen(256)?.into_std()
         };

@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rhyzome_hostnet::{Holder, PortError, Ports, Role, SegmentError, segment};
+use rhyzome_hostnet::{
+    Holder, PortError, Ports, Role, SegmentError, ServiceError, Services, segment,
+};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -36,6 +38,8 @@ pub enum DownError {
     Process(i32, #[source] nix::Error),
     #[error("the port rules could not be removed")]
     Ports(#[source] PortError),
+    #[error("the metadata service could not be removed")]
+    Services(#[source] ServiceError),
     #[error("the segments could not be removed")]
     Segments(#[source] SegmentError),
     #[error("{path} could not be written or removed")]
@@ -67,6 +71,10 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         .remove_all()
         .await
         .map_err(DownError::Ports)?;
+    Services::of(mark)
+        .remove_all()
+        .await
+        .map_err(DownError::Services)?;
     let holder = Holder {
         role: Role::Hypervisor,
         mark,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
-use rhyzome_hostnet::{Holder, Port, Ports, Role};
+use rhyzome_hostnet::{Holder, Port, Ports, Role, Services};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::instance::{InstancePlacement, Power};
 use rhyzome_model::job::Action;
@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::host;
 use crate::hypervisor::Hypervisor;
 use crate::instances::{self, Instances, Slot, from_disk, from_libvirt, ports_of};
+use crate::metadata::Metadata;
 use crate::record::{Phase, Record, boot_id};
 use crate::segments::Segments;
 use crate::settings::{Libvirt, Settings};
@@ -84,7 +85,9 @@ impl LibvirtDriver {
                 mark,
             },
             folder: settings.segments(),
+            metadata: Metadata::new(Services::of(mark), instances.clone()),
         };
+        segments.take_up().await?;
         let supervisor = tokio::spawn(instances::supervise(instances.clone(), inbox));
         Ok(Self {
             settings,

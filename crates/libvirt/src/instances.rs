@@ -13,15 +13,16 @@ mod supervise;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_component::DriverError;
 use rhyzome_hostnet::{Port, Ports};
-use rhyzome_model::instance::SshIdentity;
+use rhyzome_model::instance::{InstancePlacement, SshIdentity};
 use rhyzome_model::placement::PlacementRef;
-use rhyzome_model::{Digest, InstanceId, Timestamp};
+use rhyzome_model::{Digest, InstanceId, NetworkId, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{MutexGuard as BusyGuard, Notify};
 use uuid::Uuid;
@@ -221,6 +222,19 @@ impl Instances {
             Ok(_working) => self.look_after(slot).await,
             Err(_) => Ok(()),
         }
+    }
+
+    /// What is wanted of the instance that has an address in a network.
+    pub fn wanted_at(&self, network: NetworkId, address: Ipv4Addr) -> Option<InstancePlacement> {
+        let has = |wanted: &InstancePlacement| {
+            let mut interfaces = wanted.interfaces.iter();
+            interfaces.any(|it| it.network == network && it.ipv4 == address)
+        };
+        self.all().iter().find_map(|slot| {
+            let record = lock(&slot.record);
+            let wanted = record.as_ref().map(|record| &record.wanted)?;
+            has(wanted).then(|| wanted.clone())
+        })
     }
 
     pub fn all(&self) -> Vec<Arc<Slot>> {

@@ -1,5 +1,5 @@
-//! The segments of this host: bridges, which the kernel keeps, and the generation of each, which it has
-//! no place for.
+//! The segments of this host: bridges with the metadata service on them, which the kernel keeps, and the
+//! generation of each, which it has no place for.
 
 use std::fs;
 use std::io;
@@ -15,11 +15,13 @@ use rhyzome_model::placement::{
 };
 
 use crate::instances::from_disk;
+use crate::metadata::Metadata;
 
 pub struct Segments {
     pub holder: Holder,
     /// A file a segment, named by its network, with the generation that it was brought to.
     pub folder: PathBuf,
+    pub metadata: Metadata,
 }
 
 fn failed(error: SegmentError) -> DriverError {
@@ -58,6 +60,7 @@ impl Segments {
         segment::ensure(spec.network, placement.id, spec.mtu, self.holder)
             .await
             .map_err(failed)?;
+        self.metadata.ensure(spec.network, spec.mtu).await?;
         let write = || {
             fs::create_dir_all(&self.folder)?;
             let new = self.note(spec.network).with_extension("new");
@@ -69,7 +72,17 @@ impl Segments {
         Ok(Observed::Segment)
     }
 
+    /// Takes up what this host answered before this process.
+    pub async fn take_up(&self) -> Result<(), DriverError> {
+        let held = segment::list(self.holder).await.map_err(failed)?;
+        self.metadata
+            .take_up(held.into_iter().map(|held| held.network))
+            .await;
+        Ok(())
+    }
+
     pub async fn remove(&self, network: NetworkId) -> Result<(), DriverError> {
+        self.metadata.remove(network).await?;
         segment::remove(network, self.holder)
             .await
             .map_err(failed)?;
@@ -94,7 +107,10 @@ impl Segments {
         let difference = segment::check(spec.network, spec.mtu, self.holder)
             .await
             .map_err(failed)?;
-        Ok(difference.is_none().then_some(Observed::Segment))
+        if difference.is_some() || self.metadata.check(spec.network, spec.mtu).await?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Observed::Segment))
     }
 
     pub async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {

@@ -34,6 +34,7 @@ fn port(network: NetworkId, number: u8) -> Port {
 struct Segment {
     network: NetworkId,
     ports: Ports,
+    _namespace: Place,
 }
 
 impl Segment {
@@ -55,6 +56,8 @@ impl Segment {
         Self {
             network,
             ports: Ports::of(mark),
+            // Gone at the end of the test, however it ends.
+            _namespace: Place(services.namespace(network)),
         }
     }
 
@@ -206,7 +209,7 @@ fn on_a_segment_of_two_hosts_each_answers_its_own_instances_alone() {
         let here = Segment::new(mark(), network, "here").await;
         let far = Place::new("far").await;
         let host = rhyzome_hostnet::namespace::current().unwrap();
-        let other = far
+        let (other, _namespace) = far
             .run(move || async move {
                 let holder = Holder {
                     role: Role::Hypervisor,
@@ -232,7 +235,9 @@ fn on_a_segment_of_two_hosts_each_answers_its_own_instances_alone() {
                 // An instance there, on a host whose service is down.
                 let services = Services::of(holder.mark);
                 services.ensure(network, 1500).await.unwrap();
-                attach(&Ports::of(holder.mark), &bridge, &port(network, 3)).await
+                let namespace = Place(services.namespace(network));
+                let instance = attach(&Ports::of(holder.mark), &bridge, &port(network, 3)).await;
+                (instance, namespace)
             })
             .await;
         let links = Links::open().unwrap();
@@ -271,8 +276,10 @@ fn what_is_removed_leaves_nothing_and_what_is_broken_is_mended() {
     on_a_host(|| async {
         let mark = mark();
         let (one, two) = (NetworkId(Uuid::new_v4()), NetworkId(Uuid::new_v4()));
-        Segment::new(mark, one, "one").await;
-        Segment::new(mark, two, "two").await;
+        let _kept = (
+            Segment::new(mark, one, "one").await,
+            Segment::new(mark, two, "two").await,
+        );
         let services = Services::of(mark);
         let table = format!("rhyzome_service_{mark}");
         let count = || async { Links::open().unwrap().list().await.unwrap().len() };

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use nix::sched::{CloneFlags, unshare};
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
-use rhyzome_hostnet::{Port, Ports};
+use rhyzome_hostnet::{Namespace, Port, Ports};
 use rhyzome_libvirt::{LibvirtDriver, Settings};
 use rhyzome_model::image::ImageFormat;
 use rhyzome_model::image::recognise::recognise;
@@ -60,6 +60,10 @@ pub fn isolated<F: Future<Output = ()>>(test: &'static str, body: fn(World) -> F
     for left in ["instances", "images", "libvirt"] {
         assert!(!state.join(left).exists(), "{left} is left after a purge");
     }
+    let mark = Settings::new(&state).mark().to_string();
+    let namespaces = Namespace::list().unwrap();
+    let ours = namespaces.iter().find(|it| it.name().ends_with(&mark));
+    assert_eq!(ours, None, "a namespace is left after a purge");
 }
 
 /// This program again, for one test.

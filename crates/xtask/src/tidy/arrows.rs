@@ -52,8 +52,12 @@ const ARROWS: &[Row] = &[
         ],
     ),
     ("component", &["model", "proto", "pki", "settings"]),
+    ("guest", &["model"]),
     ("hostnet", &["model"]),
-    ("libvirt", &["model", "component", "hostnet", "settings"]),
+    (
+        "libvirt",
+        &["model", "component", "guest", "hostnet", "settings"],
+    ),
     (
         "linux",
         &["model", "component", "hostnet", "wireguard", "settings"],
