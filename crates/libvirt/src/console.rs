@@ -6,6 +6,7 @@
 //! What is read goes into a [`Ring`] of at most 1 MiB on disk, of which the last 448 KiB are always kept.
 //! QEMU's own log file would grow without bound under a guest that floods it.
 
+mod heard;
 pub mod identity;
 mod ring;
 mod text;
@@ -22,9 +23,11 @@ use rhyzome_model::instance::SshIdentity;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 use tokio::sync::{mpsc, oneshot};
 
+use heard::Ear;
+pub use heard::Heard;
 use identity::Scanner;
 pub use ring::Ring;
-pub use text::{last_boot, last_lines};
+pub use text::{last_boot, last_lines, lines};
 
 /// How much the kernel keeps in a pipe that nobody reads, where it allows as much.
 const PIPE: i32 = 1 << 20;
@@ -55,6 +58,7 @@ pub fn prepare(folder: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Recorder {
     requests: mpsc::Sender<Request>,
+    ear: Ear,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -95,8 +99,10 @@ impl Recorder {
         // allows less, the pipe stays as it is.
         unsafe { nix::libc::fcntl(pipe.as_raw_fd(), nix::libc::F_SETPIPE_SZ, PIPE) };
         let ring = Ring::open(folder.join("console.log"));
+        let ear = Ear::new();
         let mut recording = Recording {
             ring,
+            ear: ear.clone(),
             scanner: watch.since.map(Scanner::new),
             found: watch.found,
         };
@@ -104,8 +110,14 @@ impl Recorder {
         let (requests, inbox) = mpsc::channel(4);
         Ok(Self {
             requests,
+            ear,
             task: tokio::spawn(record(pipe, recording, inbox)),
         })
+    }
+
+    /// What was heard of the guest up to now.
+    pub fn heard(&self) -> Heard {
+        self.ear.heard()
     }
 
     /// The last bytes that the guest wrote, up to now.
@@ -134,6 +146,7 @@ impl Recorder {
 /// What is kept of a console, and what is looked for in it.
 struct Recording {
     ring: Ring,
+    ear: Ear,
     scanner: Option<Scanner>,
     found: Box<dyn FnMut(SshIdentity) + Send>,
 }
@@ -141,6 +154,7 @@ struct Recording {
 impl Recording {
     /// A full disk costs the recording, not the guest.
     fn keep(&mut self, bytes: &[u8]) {
+        self.ear.hear(bytes.len());
         if let Err(error) = self.ring.append(bytes) {
             tracing::warn!(%error, path = %self.ring.path().display(), "a console could not be recorded");
         }
@@ -172,6 +186,7 @@ impl Recording {
 
     /// A guest starts: where nothing was found so far, this boot may say it.
     fn starts(&mut self, now: Timestamp, watched: bool) {
+        self.ear.hear(1);
         if let Err(error) = self.ring.append(text::boot_line(now).as_bytes()) {
             tracing::warn!(%error, path = %self.ring.path().display(), "a console could not be recorded");
         }

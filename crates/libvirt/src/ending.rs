@@ -1,11 +1,15 @@
 //! How a guest ended: by what libvirt, QEMU and the guest's last words say together.
 //!
 //! Most crashes look like a shutdown to libvirt, and QEMU's exit status says nothing, so no single
-//! source is enough.
+//! source is enough. Some guests do not even end when they crash: they halt for ever, which only their
+//! last words tell ([`halted`]).
+
+mod words;
 
 use rhyzome_model::image::ImageFormat;
 
 use crate::hypervisor::event::{Stopped, What};
+use words::Said;
 
 /// What was seen of a guest's end, gathered from events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +18,8 @@ pub struct Signs {
     pub shutdown: Option<String>,
     pub panicked: bool,
     pub stopped: Option<Stopped>,
+    /// Why this component ended it: it had crashed and would have halted for ever.
+    pub halted: Option<String>,
 }
 
 impl Signs {
@@ -27,61 +33,92 @@ impl Signs {
     }
 }
 
+/// In which way it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It meant to, and was content.
+    ShutDown,
+    /// It wants to be started again.
+    Rebooted,
+    Crashed,
+}
+
 /// How it ended, with a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    pub crashed: bool,
+    pub outcome: Outcome,
     /// Without a full stop, so that the console's last lines can follow.
     pub why: String,
 }
 
-/// Judges a guest's end. `lines` are the console's last.
-pub fn judge(signs: &Signs, format: &ImageFormat, lines: &[String]) -> Ending {
-    let crashed = |why: &str| Ending {
-        crashed: true,
-        why: why.to_owned(),
-    };
-    let solo5 = matches!(format, ImageFormat::Solo5 { .. });
-    if signs.panicked {
-        return crashed("the guest panicked");
+impl Ending {
+    fn of(outcome: Outcome, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { outcome, why }
     }
-    if let Some(status) = solo5.then(|| solo5_status(lines)).flatten() {
-        let why = format!("the unikernel exited with status {status}");
-        return Ending {
-            crashed: status != 0,
-            why,
-        };
-    }
-    match (signs.shutdown.as_deref(), signs.stopped) {
-        (Some("guest-shutdown"), _) => Ending {
-            crashed: false,
-            why: "it shut itself down".to_owned(),
-        },
-        (Some("guest-reset"), _) => crashed(
-            "it reset itself, as a guest does that restarts, or one that crashed so badly that it could not say so",
-        ),
-        (Some("guest-panic"), _) => crashed("the guest panicked"),
-        (Some("host-error"), _) => crashed("QEMU ended because of an error on the host"),
-        (Some("host-signal"), _) => crashed("somebody on the host ended its QEMU with a signal"),
-        (_, Some(Stopped::Destroyed)) => crashed("somebody on the host forced it to end"),
-        (_, Some(Stopped::Shutdown)) => Ending {
-            crashed: false,
-            why: "it shut itself down".to_owned(),
-        },
-        (_, Some(Stopped::Crashed | Stopped::Failed | Stopped::Other)) => {
-            crashed("its QEMU ended without warning")
-        }
-        (_, None) => crashed("it ended while this component was not there to see why"),
+
+    fn crashed(why: impl Into<String>) -> Self {
+        Self::of(Outcome::Crashed, why)
     }
 }
 
-/// The status that Solo5 prints at its exit.
-fn solo5_status(lines: &[String]) -> Option<i32> {
-    let line = lines
-        .iter()
-        .rev()
-        .find_map(|line| line.split_once("solo5_exit("))?;
-    line.1.split(')').next()?.trim().parse().ok()
+/// Judges a guest's end. `lines` are the console's last since it started.
+pub fn judge(signs: &Signs, format: &ImageFormat, lines: &[String]) -> Ending {
+    if let Some(why) = &signs.halted {
+        return Ending::crashed(format!(
+            "{why}; it then halted for ever, and was ended here"
+        ));
+    }
+    let said = words::last(format, lines);
+    if signs.panicked || signs.shutdown.as_deref() == Some("guest-panic") {
+        return Ending::crashed(match said {
+            Some(Said::Crash(why)) => format!("the guest panicked: {why}"),
+            _ => "the guest panicked".to_owned(),
+        });
+    }
+    let by_itself = matches!(
+        (signs.shutdown.as_deref(), signs.stopped),
+        (Some("guest-shutdown" | "guest-reset"), _) | (None, Some(Stopped::Shutdown))
+    );
+    match said {
+        Some(Said::Crash(why)) if by_itself => return Ending::crashed(why),
+        Some(Said::Exit(0)) if by_itself => {
+            return Ending::of(Outcome::ShutDown, "the unikernel exited with status 0");
+        }
+        Some(Said::Exit(status)) if by_itself => {
+            return Ending::crashed(format!("the unikernel exited with status {status}"));
+        }
+        _ => {}
+    }
+    by_events(signs, format)
+}
+
+fn by_events(signs: &Signs, format: &ImageFormat) -> Ending {
+    match (signs.shutdown.as_deref(), signs.stopped) {
+        (Some("guest-shutdown"), _) => Ending::of(Outcome::ShutDown, "it shut itself down"),
+        (Some("guest-reset"), _) if words::reboots(format) => {
+            Ending::of(Outcome::Rebooted, "it rebooted itself")
+        }
+        (Some("guest-reset"), _) => Ending::crashed(
+            "it reset itself, as a guest does that restarts, or one that crashed so badly that it could not say so",
+        ),
+        (Some("host-error"), _) => Ending::crashed("QEMU ended because of an error on the host"),
+        (Some("host-signal"), _) => {
+            Ending::crashed("somebody on the host ended its QEMU with a signal")
+        }
+        (_, Some(Stopped::Destroyed)) => Ending::crashed("somebody on the host forced it to end"),
+        (_, Some(Stopped::Shutdown)) => Ending::of(Outcome::ShutDown, "it shut itself down"),
+        (_, Some(Stopped::Crashed | Stopped::Failed | Stopped::Other)) => {
+            Ending::crashed("its QEMU ended without warning")
+        }
+        (_, None) => Ending::crashed("it ended while this component was not there to see why"),
+    }
+}
+
+/// Why a guest that runs and is silent has crashed and will never say or do anything again; none where
+/// nothing says so.
+pub fn halted(format: &ImageFormat, lines: &[String]) -> Option<String> {
+    words::halted(format, lines)
 }
 
 /// The sentence and what the console said last.
@@ -93,96 +130,4 @@ pub fn sentence(why: &str, lines: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(events: &[What], format: &ImageFormat, lines: &[&str], expect: (bool, &str)) {
-        let mut signs = Signs::default();
-        events.iter().for_each(|what| signs.add(what.clone()));
-        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        let ending = judge(&signs, format, &lines);
-        assert!(
-            ending.crashed == expect.0 && ending.why.starts_with(expect.1),
-            "{ending:?}, expected {expect:?}"
-        );
-    }
-
-    fn shutdown(reason: &str) -> What {
-        What::Shutdown(reason.to_owned())
-    }
-
-    #[test]
-    fn the_first_reason_counts_and_a_panic_before_all() {
-        use ImageFormat::Pvh;
-        let stopped = What::Stopped(Stopped::Shutdown);
-        let signal = shutdown("host-signal");
-        check(
-            &[shutdown("guest-shutdown"), signal.clone(), stopped.clone()],
-            &Pvh,
-            &["bye"],
-            (false, "it shut itself down"),
-        );
-        check(
-            &[shutdown("guest-reset"), signal.clone(), stopped.clone()],
-            &Pvh,
-            &[],
-            (true, "it reset itself"),
-        );
-        let panic = [What::Panicked, shutdown("guest-shutdown"), stopped.clone()];
-        check(&panic, &Pvh, &[], (true, "the guest panicked"));
-        check(
-            &[signal, What::Stopped(Stopped::Crashed)],
-            &Pvh,
-            &[],
-            (true, "somebody on the host"),
-        );
-        check(
-            &[What::Stopped(Stopped::Crashed)],
-            &Pvh,
-            &[],
-            (true, "its QEMU ended without warning"),
-        );
-        check(&[], &Pvh, &[], (true, "it ended while this component"));
-        // What was before the start does not count.
-        check(
-            &[What::Panicked, What::Started, stopped],
-            &Pvh,
-            &[],
-            (false, "it shut itself down"),
-        );
-    }
-
-    #[test]
-    fn solo5_says_its_status_on_the_console_alone() {
-        let solo5 = ImageFormat::Solo5 {
-            networks: 0,
-            blocks: 0,
-            devices: Vec::new(),
-        };
-        let events = [shutdown("guest-shutdown"), What::Stopped(Stopped::Shutdown)];
-        check(
-            &events,
-            &solo5,
-            &["Solo5: solo5_exit(0) called"],
-            (false, "the unikernel exited with status 0"),
-        );
-        check(
-            &events,
-            &solo5,
-            &["Solo5: solo5_exit(255) called"],
-            (true, "the unikernel exited with status 255"),
-        );
-        check(
-            &events,
-            &solo5,
-            &["nothing"],
-            (false, "it shut itself down"),
-        );
-        check(
-            &events,
-            &ImageFormat::Pvh,
-            &["solo5_exit(1)"],
-            (false, "it shut itself down"),
-        );
-    }
-}
+mod tests;

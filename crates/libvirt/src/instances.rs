@@ -67,6 +67,8 @@ pub struct Slot {
     ssh: Arc<Mutex<SshIdentity>>,
     changes: UnboundedSender<PlacementRef>,
     signs: Mutex<Signs>,
+    /// How much had been heard of the guest when its silence was last looked into.
+    silence: Mutex<u64>,
     /// Woken by each sign.
     woken: Notify,
 }
@@ -100,6 +102,7 @@ impl Slot {
             starting: Arc::default(),
             recorder: Mutex::default(),
             signs: Mutex::default(),
+            silence: Mutex::default(),
             woken: Notify::new(),
         }
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rhyzome_component::Progress;
 use rhyzome_component::driver::Driver;
 use rhyzome_libvirt::{LibvirtDriver, down};
+use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::{InstanceState, Power, RestartPolicy};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{Observed, PlacementSpec};
@@ -150,6 +151,11 @@ fn how_a_guest_ended_is_told_with_its_last_words() {
                     "the guest panicked; its console's last lines:",
                 ),
                 (End::TripleFault, InstanceState::Crashed, "it reset itself"),
+                (
+                    End::Halt,
+                    InstanceState::Crashed,
+                    "the Linux kernel panicked (tiny); it then halted for ever, and was ended here",
+                ),
             ];
             for (end, state, reason) in ends {
                 let mut placement = world.tiny(end, RestartPolicy::Never);
@@ -180,6 +186,31 @@ fn how_a_guest_ended_is_told_with_its_last_words() {
                     .await
                     .unwrap();
             }
+        },
+    );
+}
+
+#[test]
+fn a_unikernel_that_drives_legacy_virtio_finds_its_card() {
+    isolated(
+        "a_unikernel_that_drives_legacy_virtio_finds_its_card",
+        |world| async move {
+            let driver = world.open().await;
+            world.segment(&driver).await;
+            let placement = world.unikraft();
+            let PlacementSpec::Instance(spec) = &placement.spec else {
+                panic!("an instance")
+            };
+            assert_eq!(
+                spec.image.format,
+                ImageFormat::Unikraft { parameters: false }
+            );
+            world.ensure(&driver, &placement).await;
+            let changed = tokio::time::timeout(Duration::from_secs(30), driver.changed());
+            assert_eq!(changed.await.unwrap(), placement.reference());
+            let ended = world.observed(&driver, &placement).await.unwrap();
+            assert_eq!(ended.state, InstanceState::Ended, "{ended:?}");
+            assert!(ended.reason.contains(guest::FOUND), "{ended:?}");
         },
     );
 }

@@ -53,7 +53,7 @@ async fn a_guest_that_floods_its_console_takes_a_mebibyte_at_most() {
     });
     let _guest = flood.await.unwrap();
     let limit = Instant::now() + Duration::from_secs(20);
-    while last_lines(&recorder.tail(64).await.unwrap()) != [format!("{:063}", 39_999)] {
+    while last_lines(&lines(&recorder.tail(64).await.unwrap())) != [format!("{:063}", 39_999)] {
         assert!(
             Instant::now() < limit,
             "the flood was not recorded to its end"
@@ -71,21 +71,24 @@ fn the_last_words_are_those_of_the_last_boot_without_escapes() {
     let mut console = b"old\n".to_vec();
     console.extend(text::boot_line(Timestamp::from_millis(0)).as_bytes());
     console.extend(b"\x1bc\x1b[?7l\x1b[2Jfirst\r\n\n  \nsecond \x1b[1mbold\x1b[0m\x07\n");
-    assert_eq!(last_lines(last_boot(&console)), ["first", "second bold"]);
+    assert_eq!(
+        last_lines(&lines(last_boot(&console))),
+        ["first", "second bold"]
+    );
     assert!(
-        last_lines(last_boot(
+        lines(last_boot(
             text::boot_line(Timestamp::from_millis(0)).as_bytes()
         ))
         .is_empty()
     );
     let long = "x".repeat(1000);
-    assert_eq!(last_lines(long.as_bytes())[0].chars().count(), 201);
+    assert_eq!(last_lines(&lines(long.as_bytes()))[0].chars().count(), 201);
 }
 
 proptest! {
     #[test]
     fn any_bytes_have_last_lines_without_control_characters(bytes in any::<Vec<u8>>()) {
-        for line in last_lines(last_boot(&bytes)) {
+        for line in last_lines(&lines(last_boot(&bytes))) {
             prop_assert!(!line.chars().any(|c| c.is_control() && c != '\t'));
         }
     }

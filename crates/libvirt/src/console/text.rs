@@ -24,16 +24,21 @@ pub fn last_boot(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The last lines that say something, without what steers a terminal, one behind the other.
-pub fn last_lines(bytes: &[u8]) -> Vec<String> {
+/// The lines that say something, without what steers a terminal.
+pub fn lines(bytes: &[u8]) -> Vec<String> {
     let plain = without_escapes(&String::from_utf8_lossy(bytes));
-    let lines = plain
+    plain
         .split(['\n', '\r'])
         .map(str::trim_end)
-        .filter(|line| !line.trim().is_empty());
-    let mut lines: Vec<String> = lines.rev().take(LINES).map(shortened).collect();
-    lines.reverse();
-    lines
+        .filter(|line| !line.trim().is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The last of these lines, as many and as much of each as goes into a reason.
+pub fn last_lines(lines: &[String]) -> Vec<String> {
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    last.iter().map(|line| shortened(line)).collect()
 }
 
 fn shortened(line: &str) -> String {

@@ -6,6 +6,7 @@ use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::instance::Power;
 
 use super::{Instances, Slot, lock, now};
+use crate::ending::Outcome;
 use crate::record::{Phase, Record};
 use crate::{console, ending, restart};
 
@@ -14,7 +15,47 @@ const LAST: usize = 16 << 10;
 /// How long libvirt's event of a guest's end may take after the guest is gone.
 const EVENT: Duration = Duration::from_secs(3);
 
+/// After so long without a word a guest's last words are looked into.
+const SILENCE: Duration = Duration::from_secs(5);
+
+impl Slot {
+    /// Whether a running guest has been silent for a while, and nobody looked into this silence yet.
+    pub(super) fn is_newly_silent(&self) -> bool {
+        let phase = lock(&self.record).as_ref().map(|record| record.phase);
+        let recorder = lock(&self.recorder).clone();
+        let Some(heard) = recorder
+            .filter(|_| phase == Some(Phase::Running))
+            .map(|recorder| recorder.heard())
+            .filter(|heard| heard.last.elapsed() >= SILENCE)
+        else {
+            return false;
+        };
+        // One more than was heard, so that the silence at the very beginning counts too.
+        std::mem::replace(&mut *lock(&self.silence), heard.amount + 1) != heard.amount + 1
+    }
+}
+
 impl Instances {
+    /// Ends a guest whose last words say that it crashed and halted. The caller has its lock.
+    pub(super) async fn end_if_halted(&self, slot: &Slot) -> Result<(), DriverError> {
+        let Some(record) = slot
+            .record()
+            .filter(|record| record.phase == Phase::Running)
+        else {
+            return Ok(());
+        };
+        let tail = slot.record_console()?.tail(LAST).await.unwrap_or_default();
+        let lines = console::lines(console::last_boot(&tail));
+        let Some(why) = ending::halted(&record.wanted.image.format, &lines) else {
+            return Ok(());
+        };
+        lock(&slot.signs).halted = Some(why);
+        self.force(slot).await?;
+        let record = self.account(slot, record).await?;
+        let _ = self.changes.send(record.reference());
+        Ok(())
+    }
+
     /// Looks at an instance that nobody works on, and does what follows from what happened by itself:
     /// accounts for its end, or starts it again when its pause is over. The caller has its lock.
     pub(super) async fn look_after(&self, slot: &Slot) -> Result<(), DriverError> {
@@ -56,9 +97,9 @@ impl Instances {
         let signs = lock(&slot.signs).clone();
         let recorder = slot.record_console()?;
         let tail = recorder.tail(LAST).await.unwrap_or_default();
-        let lines = console::last_lines(console::last_boot(&tail));
+        let lines = console::lines(console::last_boot(&tail));
         let ending = ending::judge(&signs, &record.wanted.image.format, &lines);
-        let reason = ending::sentence(&ending.why, &lines);
+        let reason = ending::sentence(&ending.why, &console::last_lines(&lines));
         let since = record
             .started
             .as_ref()
@@ -66,11 +107,15 @@ impl Instances {
         let ran = now().as_millis().saturating_sub(since.as_millis());
         let ended = restart::Ended {
             policy: record.wanted.restart,
-            crashed: ending.crashed,
+            outcome: ending.outcome,
             attempts: record.attempts,
             ran: Duration::from_millis(u64::try_from(ran).unwrap_or(0)),
         };
-        let crashed = ending.crashed;
+        let crashed = ended.verdict() == Outcome::Crashed;
+        let reason = match (ending.outcome, crashed) {
+            (Outcome::Rebooted, true) => format!("it does not come up, and {reason}"),
+            _ => reason,
+        };
         let phase = match restart::pause(ended, rand::random()) {
             Some((attempts, pause)) => {
                 record.attempts = attempts;
@@ -113,7 +158,7 @@ impl Instances {
                 let pause = restart::pause(
                     restart::Ended {
                         policy: before.wanted.restart,
-                        crashed: true,
+                        outcome: Outcome::Crashed,
                         attempts: before.attempts,
                         ran: Duration::ZERO,
                     },

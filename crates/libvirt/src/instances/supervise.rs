@@ -19,6 +19,9 @@ const NET: u32 = 20;
 /// Every so many ticks the port rules are looked at.
 const RULES: u32 = 40;
 
+/// Every so many ticks silent guests are looked into.
+const SILENT: u32 = 4;
+
 /// Runs until the events end, which is when the hypervisor's handle is dropped.
 pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<Event>) {
     let mut tick = tokio::time::interval(TICK);
@@ -40,6 +43,9 @@ pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<
                 }
                 if ticks % NET == 0 {
                     look_for_ended(&instances).await;
+                }
+                if ticks % SILENT == 0 {
+                    look_for_halted(&instances);
                 }
                 if ticks % RULES == 0 {
                     look_for_unruly(&instances, &mut unruly).await;
@@ -101,6 +107,22 @@ async fn look_for_ended(instances: &Arc<Instances>) {
         let phase = lock(&slot.record).as_ref().map(|record| record.phase);
         if phase == Some(Phase::Running) && !is_running {
             look_after(instances, slot);
+        }
+    }
+}
+
+/// Looks into what silent guests said last: some crash without ending.
+fn look_for_halted(instances: &Arc<Instances>) {
+    for slot in instances.all() {
+        if slot.is_newly_silent() {
+            let instances = instances.clone();
+            tokio::spawn(async move {
+                if let Ok(_working) = slot.busy.try_lock()
+                    && let Err(error) = instances.end_if_halted(&slot).await
+                {
+                    tracing::warn!(instance = %slot.id, error = error.chain(), "an instance's silence could not be looked into");
+                }
+            });
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Tiny guests: some twenty instructions in an ELF with a PVH note, which say something on the serial
-//! port and end in a way of their own.
+//! port and end in a way of their own; and one that boots as Unikraft does.
 
 /// How a tiny guest ends.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub enum End {
     Panic,
     /// Faults without a table to handle it.
     TripleFault,
+    /// Says what Linux says last when it panics, and sleeps for ever.
+    Halt,
 }
 
 const BASE: u32 = 0x10_0000;
@@ -58,9 +60,9 @@ fn segment(kind: u32, offset: u64, length: u64) -> Vec<u8> {
     out
 }
 
-fn code(end: End) -> Vec<u8> {
-    let end: &[u8] = match end {
-        End::Never => &[],
+fn code(how: End) -> Vec<u8> {
+    let end: &[u8] = match how {
+        End::Never | End::Halt => &[],
         // mov dx, 0x604; mov ax, 0x2000; out dx, ax
         End::PowerOff => &[0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef],
         // mov dx, 0x505; mov al, 1; out dx, al
@@ -68,7 +70,11 @@ fn code(end: End) -> Vec<u8> {
         // push 0; push 0; lidt [esp]; int3
         End::TripleFault => &[0x6a, 0x00, 0x6a, 0x00, 0x0f, 0x01, 0x1c, 0x24, 0xcc],
     };
-    let text = b"tiny guest\r\nlast words of a tiny guest\r\n\0";
+    let panic = match how {
+        End::Halt => "---[ end Kernel panic - not syncing: tiny ]---\r\n",
+        _ => "",
+    };
+    let text = format!("tiny guest\r\nlast words of a tiny guest\r\n{panic}\0");
     // mov esp, 0x80000; mov esi, text; mov dx, 0x3f8
     // next: lodsb; test al, al; jz done; out dx, al; jmp next
     // done: …; cli; stay: hlt; jmp stay
@@ -80,6 +86,76 @@ fn code(end: End) -> Vec<u8> {
     out.extend(end);
     out.extend([0xfa, 0xf4, 0xeb, 0xfd]);
     assert_eq!(out.len(), before_text);
-    out.extend(text);
+    out.extend(text.as_bytes());
+    out
+}
+
+/// What the guest of [`unikraft`] says when there is a network card of legacy virtio on PCI bus 0.
+pub const FOUND: &str = "a legacy network card is on bus 0";
+
+/// An ELF for i386 with a multiboot header and a section of Unikraft's. It looks for its network card where
+/// Unikraft does, says whether it is there, and powers off.
+pub fn unikraft() -> Vec<u8> {
+    const HEADERS: u32 = 52 + 32;
+    const MULTIBOOT: u32 = 12;
+    let code = look_for_card(BASE + HEADERS + MULTIBOOT);
+    let names = b"\0.shstrtab\0.uk_bootinfo\0";
+    let names_at = HEADERS + MULTIBOOT + code.len() as u32;
+    let sections_at = names_at + names.len() as u32;
+    let words = |out: &mut Vec<u8>, words: &[u32]| {
+        words.iter().for_each(|word| out.extend(word.to_le_bytes()));
+    };
+
+    let mut out = b"\x7fELF\x01\x01\x01".to_vec();
+    out.resize(16, 0);
+    out.extend([2, 0, 3, 0]);
+    words(
+        &mut out,
+        &[1, BASE + HEADERS + MULTIBOOT, 52, sections_at, 0],
+    );
+    for half in [52_u16, 32, 1, 40, 3, 1] {
+        out.extend(half.to_le_bytes());
+    }
+    words(&mut out, &[1, 0, BASE, BASE, names_at, names_at, 7, 4]);
+    let (magic, flags) = (0x1bad_b002_u32, 3_u32);
+    words(&mut out, &[magic, flags, 0_u32.wrapping_sub(magic + flags)]);
+    out.extend(code);
+    out.extend(names);
+    words(&mut out, &[0; 10]);
+    words(
+        &mut out,
+        &[1, 3, 0, 0, names_at, names.len() as u32, 0, 0, 1, 0],
+    );
+    words(&mut out, &[11, 1, 0, 0, names_at, 0, 0, 0, 1, 0]);
+    out
+}
+
+fn look_for_card(address: u32) -> Vec<u8> {
+    // mov esp, 0x80000; xor ebx, ebx
+    let mut out = vec![0xbc, 0x00, 0x00, 0x08, 0x00, 0x31, 0xdb];
+    // next: mov eax, ebx; shl eax, 11; or eax, 0x80000000; mov dx, 0xcf8; out dx, eax
+    out.extend([0x89, 0xd8, 0xc1, 0xe0, 0x0b, 0x0d, 0x00, 0x00, 0x00, 0x80]);
+    out.extend([0x66, 0xba, 0xf8, 0x0c, 0xef]);
+    // mov dx, 0xcfc; in eax, dx; cmp eax, 0x10001af4; je found
+    out.extend([0x66, 0xba, 0xfc, 0x0c, 0xed, 0x3d, 0xf4, 0x1a, 0x00, 0x10]);
+    out.extend([0x74, 0x0d]);
+    // inc ebx; cmp ebx, 32; jb next
+    out.extend([0x43, 0x83, 0xfb, 0x20, 0x72, 0xdf]);
+    // mov esi, none; jmp say; found: mov esi, found
+    let none = "no card is on bus 0\r\n\0";
+    let texts = address + out.len() as u32 + 12 + 12 + 10 + 4;
+    out.push(0xbe);
+    out.extend(texts.to_le_bytes());
+    out.extend([0xeb, 0x05, 0xbe]);
+    out.extend((texts + none.len() as u32).to_le_bytes());
+    // say: mov dx, 0x3f8; next: lodsb; test al, al; jz done; out dx, al; jmp next
+    out.extend([0x66, 0xba, 0xf8, 0x03]);
+    out.extend([0xac, 0x84, 0xc0, 0x74, 0x03, 0xee, 0xeb, 0xf8]);
+    // done: mov dx, 0x604; mov ax, 0x2000; out dx, ax; cli; stay: hlt; jmp stay
+    out.extend([0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef]);
+    out.extend([0xfa, 0xf4, 0xeb, 0xfd]);
+    assert_eq!(address + out.len() as u32, texts);
+    out.extend(none.as_bytes());
+    out.extend(format!("{FOUND}\r\n\0").as_bytes());
     out
 }

@@ -14,7 +14,6 @@ use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::{Namespace, Port, Ports};
 use rhyzome_libvirt::{LibvirtDriver, Settings};
-use rhyzome_model::image::ImageFormat;
 use rhyzome_model::image::recognise::recognise;
 use rhyzome_model::instance::{
     BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, Interface, MetadataAccess,
@@ -143,8 +142,18 @@ struct Images(PathBuf);
 #[async_trait]
 impl Blobs for Images {
     async fn fetch(&self, blob: BlobPin, to: PathBuf, _: &Progress) -> Result<(), DriverError> {
-        let tiny = [End::Never, End::PowerOff, End::Panic, End::TripleFault].map(guest::build);
-        let mut all = tiny.into_iter().chain(fs::read(&self.0));
+        let ends = [
+            End::Never,
+            End::PowerOff,
+            End::Panic,
+            End::TripleFault,
+            End::Halt,
+        ];
+        let tiny = ends
+            .map(guest::build)
+            .into_iter()
+            .chain([guest::unikraft()]);
+        let mut all = tiny.chain(fs::read(&self.0));
         let bytes = all
             .find(|bytes| Digest::of(bytes) == blob.digest)
             .expect("an image of the test");
@@ -207,7 +216,6 @@ impl World {
             size: Size::bytes(image.len() as u64),
         };
         let format = recognise(image).unwrap();
-        assert_eq!(format, ImageFormat::Pvh);
         let spec = InstancePlacement {
             instance: InstanceId(Uuid::from_u128(number)),
             project: "default".parse().unwrap(),
@@ -235,8 +243,8 @@ impl World {
         }
     }
 
-    pub fn hello(&self) -> Placement {
-        let interface = Interface {
+    fn interface() -> Interface {
+        Interface {
             network: Self::network(),
             mac: "52:54:00:12:34:56".parse().unwrap(),
             ipv4: "10.77.0.2".parse().unwrap(),
@@ -249,13 +257,22 @@ impl World {
             egress: false,
             peers_ipv4: "100.64.0.0/16".parse().unwrap(),
             peers_ipv6: "fd00:2::/64".parse().unwrap(),
-        };
+        }
+    }
+
+    pub fn hello(&self) -> Placement {
         self.placement(
             "hello",
             0xa1,
             &fs::read(&self.hello).unwrap(),
-            vec![interface],
+            vec![Self::interface()],
         )
+    }
+
+    /// An instance that boots as Unikraft does.
+    pub fn unikraft(&self) -> Placement {
+        let image = guest::unikraft();
+        self.placement("unikraft", 0xa2, &image, vec![Self::interface()])
     }
 
     pub fn tiny(&self, end: End, restart: RestartPolicy) -> Placement {
