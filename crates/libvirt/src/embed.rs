@@ -15,6 +15,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::accelerator::{self, Accelerator, Evidence};
+use crate::host::impassable;
 use crate::settings::{Libvirt, Settings};
 
 /// Where an embedded libvirt leaves files whatever its root is.
@@ -30,6 +31,10 @@ pub enum EmbedError {
         source: io::Error,
     },
     #[error(
+        "guests run as another user, who cannot pass through {folder}: `chmod o+x {folder}`, or put the state elsewhere"
+    )]
+    Impassable { folder: std::path::PathBuf },
+    #[error(
         "a mount namespace of its own, which hides /dev/kvm from libvirt, could not be made: root is needed"
     )]
     Hide(#[source] nix::Error),
@@ -39,7 +44,7 @@ pub enum EmbedError {
 /// come from.
 ///
 /// # Errors
-/// Where the state directory cannot be written, or this is not root.
+/// Where the state directory cannot be written, guests could not reach it, or this is not root.
 pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
     let folder = |path: &Path| {
         let failed = |source| EmbedError::Folder {
@@ -52,6 +57,10 @@ pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
     folder(&settings.state)?;
     if settings.libvirt != Libvirt::Embedded {
         return Ok(());
+    }
+    if let Some(folder) = impassable(&settings.state) {
+        let folder = folder.to_owned();
+        return Err(EmbedError::Impassable { folder });
     }
     note_run(&settings.state).map_err(|source| EmbedError::Folder {
         path: settings.state.join(MADE_RUN),

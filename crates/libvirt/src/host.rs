@@ -168,7 +168,7 @@ pub fn hint(error: &HypervisorError) -> String {
 }
 
 /// The first folder above a path that others cannot pass through.
-fn impassable(path: &Path) -> Option<&Path> {
+pub(crate) fn impassable(path: &Path) -> Option<&Path> {
     let mut above: Vec<&Path> = path.ancestors().collect();
     above.reverse();
     above.into_iter().find(|folder| {

@@ -159,7 +159,12 @@ fn write_version(folder: &Path, identity: &Identity) -> Result<(), FileError> {
     file::sync_folder(folder).map_err(at(folder))
 }
 
+/// Makes a folder for its owner alone. Those above it, where they are missing, are as usual: what else is
+/// in them may have to be reached by others.
 fn private_folder(path: &Path) -> Result<(), FileError> {
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above).map_err(at(above))?;
+    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
