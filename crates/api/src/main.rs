@@ -52,6 +52,10 @@ fn run(settings: &rhyzome_api::configuration::Configuration) -> anyhow::Result<(
         if let Some(path) = &started.new_token {
             println!("the administrator's token is in {}", path.display());
         }
+        // Whoever started it may not have asked, or not listen any more.
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            tracing::warn!(%error, "systemd could not be told that the core is ready");
+        }
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
