@@ -225,7 +225,9 @@ async fn ensure_admin_token(
 
 async fn housekeeping(core: app::Core, stopping: CancellationToken) {
     stopping
-        .run_until_cancelled(app::housekeeping::run(core))
+        .run_until_cancelled(async {
+            tokio::join!(app::housekeeping::run(core.clone()), app::gone::run(core))
+        })
         .await;
 }
 

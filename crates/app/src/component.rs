@@ -67,7 +67,17 @@ pub async fn token_create(
 pub async fn get(core: &Core, caller: &Caller, name: &Name) -> Result<Component> {
     authorize(caller, Operation::ComponentRead, None)?;
     let mut conn = core.store.read().await?;
-    resolve::component(&mut conn, name).await
+    let found = resolve::component(&mut conn, name).await?;
+    let gone = gone_since(core, found.last_seen, found.revoked);
+    Ok(Component {
+        gone_since: gone,
+        ..found
+    })
+}
+
+/// The last sign of life of a component that is gone.
+fn gone_since(core: &Core, last_seen: Option<Timestamp>, revoked: bool) -> Option<Timestamp> {
+    last_seen.filter(|seen| !revoked && *seen < core.silent_before())
 }
 
 pub async fn list(
@@ -77,7 +87,10 @@ pub async fn list(
 ) -> Result<Listed<ComponentSummary>> {
     authorize(caller, Operation::ComponentRead, None)?;
     let mut conn = core.store.read().await?;
-    let rows = component::list(&mut conn, &resolve::after(page)).await?;
+    let mut rows = component::list(&mut conn, &resolve::after(page)).await?;
+    for row in &mut rows {
+        row.gone_since = gone_since(core, row.last_seen, row.revoked);
+    }
     Ok(resolve::listed(rows, page, |row| row.meta.name.to_string()))
 }
 

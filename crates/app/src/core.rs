@@ -57,6 +57,10 @@ pub struct SiteSettings {
     /// Peers' addresses are out of these; the IPv6 one is the first /64 of the site's by default.
     pub peers_ipv4: Ipv4Net,
     pub peers_ipv6: Option<Ipv6Net>,
+    /// The UDP port that hosts' tunnels end at (VXLAN).
+    pub tunnel_port: u16,
+    /// How long a component may be silent before it counts as gone.
+    pub gone_after: Duration,
 }
 
 impl Default for SiteSettings {
@@ -70,6 +74,8 @@ impl Default for SiteSettings {
             ipv6_prefix: None,
             peers_ipv4: prefix("100.96.0.0/12"),
             peers_ipv6: None,
+            tunnel_port: 4789,
+            gone_after: Duration::from_secs(30),
         }
     }
 }

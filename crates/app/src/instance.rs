@@ -11,7 +11,8 @@ use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::resource::{Instance, InstanceSummary};
 use rhyzome_model::ssh_key::PinnedKey;
-use rhyzome_model::{InstanceId, Name, PlacementId, ProjectId};
+use rhyzome_model::status::Phase;
+use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId, ProjectId};
 use rhyzome_store::{instance, lease, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
@@ -42,7 +43,7 @@ pub async fn create(
     for network in &spec.networks {
         networks.push(resolve::usable_network(&mut work, project_id, network).await?);
     }
-    let (host, placing) = host::choose(&mut work, &spec).await?;
+    let (host, placing) = host::choose(&mut work, (project_id, &networks), &spec).await?;
     let id = InstanceId(core.uuid());
     let leases = address::allocate(&mut work, (project, &name, id), &networks).await?;
     let image = (&boots.image, &boots.format);
@@ -100,15 +101,18 @@ pub async fn list(
     let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
     let placements =
         resolve::placements(&mut conn, placement::Listed::Instances, project, page).await?;
-    let now = core.now();
+    let before = core.silent_before();
     let summarize = |row: instance::Instance| {
         let own = placements
             .get(&row.id.0)
             .map(Vec::as_slice)
             .unwrap_or_default();
+        let phase = status::phase(row.deleting, own, before);
         InstanceSummary {
-            phase: status::phase(row.deleting, own, now),
-            state: view::observed(own).map(|observed| observed.state),
+            phase,
+            state: view::observed(own)
+                .filter(|_| phase != Phase::Unknown)
+                .map(|observed| observed.state),
             meta: row.meta,
             host: row.host_name,
             image: row.spec.image,
@@ -138,6 +142,9 @@ pub async fn update(
     resolve::check_match(&found.meta, if_match)?;
     refuse_while_deleting(&found)?;
     check_fixed(&found, &spec)?;
+    spec.require.clone_from(&found.spec.require);
+    spec.affinity.clone_from(&found.spec.affinity);
+    spec.anti_affinity.clone_from(&found.spec.anti_affinity);
     let ssh_keys = guest::changed_keys(&mut work, project_id, &mut spec, &found.ssh_keys).await?;
     host::check_room(&mut work, &found, &spec).await?;
     let change = Change {
@@ -233,10 +240,25 @@ async fn release(
         }
         _ => false,
     };
-    if last {
-        work.unwant(need).await
-    } else {
-        Ok(())
+    if !last {
+        return Ok(());
+    }
+    work.unwant(need).await?;
+    match (need.kind, need.network) {
+        (PlacementKind::Segment, Some(network)) => work.span_by_id(network, instance.host).await,
+        _ => Ok(()),
+    }
+}
+
+/// Tells the other hosts of a network that an instance's MAC is on its host no more.
+pub(crate) async fn left(
+    work: &mut Work,
+    id: InstanceId,
+    network: Option<NetworkId>,
+) -> Result<()> {
+    match (instance::by_id(work, id).await?, network) {
+        (Some(row), Some(network)) => work.span_by_id(network, row.host).await,
+        _ => Ok(()),
     }
 }
 
@@ -281,11 +303,30 @@ fn check_fixed(found: &instance::Instance, spec: &InstanceSpec) -> Result<()> {
     fixed("spec.image", spec.image == found.spec.image)?;
     fixed("spec.networks", spec.networks == found.spec.networks)?;
     fixed(
+        "spec.require",
+        same_or_left_out(&spec.require, &found.spec.require),
+    )?;
+    fixed(
+        "spec.affinity",
+        spec.affinity.is_none() || spec.affinity == found.spec.affinity,
+    )?;
+    fixed(
+        "spec.anti_affinity",
+        spec.anti_affinity.is_none() || spec.anti_affinity == found.spec.anti_affinity,
+    )?;
+    fixed(
         "spec.host",
         spec.host
             .as_ref()
             .is_none_or(|host| *host == found.host_name),
     )
+}
+
+fn same_or_left_out(
+    asked: &std::collections::BTreeMap<String, String>,
+    have: &std::collections::BTreeMap<String, String>,
+) -> bool {
+    asked.is_empty() || asked == have
 }
 
 async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<instance::Instance> {

@@ -9,6 +9,7 @@ pub mod component;
 pub mod core;
 pub mod error;
 pub mod event;
+pub mod gone;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod image;
@@ -24,6 +25,7 @@ pub mod wake;
 
 mod placing;
 mod resolve;
+mod span;
 mod status;
 mod work;
 

@@ -6,7 +6,8 @@ use rhyzome_model::component::ComponentKind;
 use rhyzome_model::network::{NetworkObserved, NetworkSpec};
 use rhyzome_model::placement::{Observed, PlacementKind};
 use rhyzome_model::resource::{Component, Endpoint, Network, NetworkStatus, NetworkSummary};
-use rhyzome_model::{Name, NetworkId, ProjectId, Timestamp};
+use rhyzome_model::{Name, NetworkId, ProjectId};
+use rhyzome_plan::route::{Router, route};
 use rhyzome_store::placement::Row;
 use rhyzome_store::{Conn, component, network, placement};
 
@@ -34,7 +35,7 @@ pub async fn create(
     if network::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("network", &name));
     }
-    let router = choose_router(&mut work, spec.router.as_ref()).await?;
+    let router = choose_router(&mut work, &spec).await?;
     let at = At {
         project_id,
         project,
@@ -48,7 +49,7 @@ pub async fn create(
         router: rhyzome_model::ComponentId(router.meta.id),
         ipv4: allocate_ipv4(&mut work, &at, spec.ipv4).await?,
         ipv6: allocate_ipv6(&mut work, &at, spec.ipv6).await?,
-        mtu: router.facts.mtu.unwrap_or(DEFAULT_MTU),
+        mtu: choose_mtu(&mut work, &router).await?,
         port: allocate_port(&mut work, &at, &router).await?,
         vni: allocate_vni(&mut work, &at).await?,
     };
@@ -82,14 +83,14 @@ pub async fn list(
     let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
     let placements =
         resolve::placements(&mut conn, placement::Listed::Networks, project, page).await?;
-    let now = core.now();
+    let before = core.silent_before();
     let summarize = |row: network::Network| {
         let own = placements
             .get(&row.id.0)
             .map(Vec::as_slice)
             .unwrap_or_default();
         NetworkSummary {
-            phase: status::phase(row.deleting, own, now),
+            phase: status::phase(row.deleting, own, before),
             meta: row.meta,
             ipv4: row.ipv4,
             ipv6: row.ipv6,
@@ -214,9 +215,9 @@ fn check_fixed(found: &network::Network, spec: &NetworkSpec) -> Result<()> {
     )
 }
 
-/// The router that was asked for, or the one with the fewest networks.
-async fn choose_router(conn: &mut Conn, asked: Option<&Name>) -> Result<Component> {
-    if let Some(name) = asked {
+/// The router that was asked for, or the one that suits best.
+async fn choose_router(conn: &mut Conn, spec: &NetworkSpec) -> Result<Component> {
+    if let Some(name) = &spec.router {
         let found = component::get(conn, name).await?;
         let takes = |c: &Component| c.kind.takes(PlacementKind::Network) && !c.revoked;
         return found.filter(takes).ok_or_else(|| {
@@ -228,17 +229,55 @@ async fn choose_router(conn: &mut Conn, asked: Option<&Name>) -> Result<Componen
     }
     let mut routers = component::of_kind(conn, ComponentKind::Linux).await?;
     routers.extend(component::of_kind(conn, ComponentKind::Openwrt).await?);
-    routers.sort_by(|a, b| {
-        let key = |c: &Component| (!c.connected, c.used.networks);
-        key(a)
-            .cmp(&key(b))
-            .then_with(|| a.meta.name.cmp(&b.meta.name))
-    });
-    routers.into_iter().next().ok_or_else(|| {
+    if routers.is_empty() {
         let why =
             "no network component has joined this site yet: `rhyzome component token --kind linux`";
-        Error::new(Kind::NoCapacity, why)
-    })
+        return Err(Error::new(Kind::NoCapacity, why));
+    }
+    let candidates: Vec<Router> = routers.iter().map(as_router).collect();
+    match route(&spec.require, &candidates) {
+        Ok(id) => routers
+            .into_iter()
+            .find(|router| router.meta.id == id.0)
+            .ok_or_else(|| Error::new(Kind::NoCapacity, "there is no such router")),
+        Err(objections) => {
+            let shown = objections
+                .iter()
+                .take(8)
+                .map(|(name, why)| format!("{name}: {why}"));
+            let why = format!(
+                "no router can take it: {}",
+                shown.collect::<Vec<_>>().join("; ")
+            );
+            Err(Error::new(Kind::NoCapacity, why))
+        }
+    }
+}
+
+fn as_router(component: &Component) -> Router {
+    let (first, last) = component.facts.endpoint_ports.unwrap_or(DEFAULT_PORTS);
+    Router {
+        id: rhyzome_model::ComponentId(component.meta.id),
+        name: component.meta.name.clone(),
+        connected: component.connected,
+        labels: component.spec.labels.clone(),
+        cordon: component.spec.cordon.clone(),
+        networks: component.used.networks,
+        room: u32::from(last.saturating_sub(first)) + 1,
+    }
+}
+
+/// The largest IP packet that fits wherever the network may come to: to its router, and through the
+/// tunnels to every hypervisor.
+async fn choose_mtu(conn: &mut Conn, router: &Component) -> Result<u16> {
+    let mut mtu = router.facts.mtu.unwrap_or(DEFAULT_MTU);
+    for host in component::of_kind(conn, ComponentKind::Libvirt).await? {
+        let reached = host.facts.tunnel_address.is_some() && router.facts.tunnel_address.is_some();
+        if let Some(fits) = host.facts.mtu.filter(|_| reached) {
+            mtu = mtu.min(fits);
+        }
+    }
+    Ok(mtu)
 }
 
 struct At<'a> {
@@ -412,8 +451,8 @@ async fn view(core: &Core, conn: &mut Conn, row: network::Network) -> Result<Net
         .filter(|row| row.kind == PlacementKind::Network)
         .cloned()
         .collect();
-    let now: Timestamp = core.now();
-    let phase = status::phase(row.deleting, &own, now);
+    let before = core.silent_before();
+    let phase = status::phase(row.deleting, &own, before);
     let status = NetworkStatus {
         phase,
         observed_generation: status::observed_generation(row.meta.generation, phase),
@@ -425,7 +464,7 @@ async fn view(core: &Core, conn: &mut Conn, row: network::Network) -> Result<Net
         mtu: row.mtu,
         endpoint: endpoint(conn, &row, &own).await?,
         router: row.router_name,
-        conditions: status::conditions(&all, now),
+        conditions: status::conditions(&all, before),
     };
     Ok(Network {
         meta: row.meta,

@@ -82,14 +82,14 @@ pub async fn list(
     let (rows, next) = resolve::listed(rows, page, |row| row.meta.name.to_string());
     let placements =
         resolve::placements(&mut conn, placement::Listed::Peers, project, page).await?;
-    let now = core.now();
+    let before = core.silent_before();
     let summarize = |row: peer::Peer| {
         let own = placements
             .get(&row.id.0)
             .map(Vec::as_slice)
             .unwrap_or_default();
         PeerSummary {
-            phase: status::phase(row.deleting, own, now),
+            phase: status::phase(row.deleting, own, before),
             meta: row.meta,
             ipv4: row.ipv4,
             networks: row.spec.networks,
@@ -261,8 +261,8 @@ pub(crate) async fn tell(work: &mut Work, row: &peer::Peer, what: &str) -> Resul
 
 async fn view(core: &Core, conn: &mut Conn, row: peer::Peer) -> Result<Peer> {
     let placements = placement::of_resource(conn, row.id.0).await?;
-    let now = core.now();
-    let phase = status::phase(row.deleting, &placements, now);
+    let before = core.silent_before();
+    let phase = status::phase(row.deleting, &placements, before);
     let mut networks = Vec::new();
     for placement in &placements {
         networks.extend(peer_network(core, conn, placement).await?);
@@ -274,7 +274,7 @@ async fn view(core: &Core, conn: &mut Conn, row: peer::Peer) -> Result<Peer> {
         ipv4: row.ipv4,
         ipv6: row.ipv6,
         networks,
-        conditions: status::conditions(&placements, now),
+        conditions: status::conditions(&placements, before),
     };
     Ok(Peer {
         meta: row.meta,

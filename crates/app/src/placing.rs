@@ -174,11 +174,16 @@ impl Work {
                 self.want(instance.project, instance.host, network_name, &segment)
                     .await?,
             );
+            let tunnels = self.span(&network, instance.host).await?;
+            needs.extend(tunnels.here);
             let spec = lease_spec(name, lease);
             let id = self
                 .want(instance.project, network.router, name.as_str(), &spec)
                 .await?;
             placement::need(self, id, router).await?;
+            if let Some(tunnel) = tunnels.there {
+                placement::need(self, id, tunnel).await?;
+            }
             needs.push(id);
             interfaces.push(interface(self.core(), &network, lease));
         }

@@ -14,8 +14,8 @@ use rhyzome_store::placement;
 
 use crate::{Core, Error, Kind, Result};
 
-pub(crate) use outcome::gone;
 pub use outcome::outcome;
+pub(crate) use outcome::{gone, tell as tell_placement};
 pub use repair::inventory;
 
 /// How long a job is leased for. Milliseconds; heartbeats renew it.
@@ -51,10 +51,15 @@ pub async fn connected(
 ) -> Result<i64> {
     let mut work = core.begin().await?;
     let now = work.now;
+    let before = component::by_id(&mut work, id).await?;
     let session = component::connect(&mut work, id, facts, version, now).await?;
     let found = component::by_id(&mut work, id).await?;
     let found = found.ok_or_else(|| Error::not_found("component", &id))?;
     crate::component::tell(&mut work, &found, "connected").await?;
+    crate::gone::heard(&mut work, id).await?;
+    if before.is_some_and(|before| before.facts.tunnel_address != facts.tunnel_address) {
+        work.span_anew(id).await?;
+    }
     work.commit().await?;
     Ok(session)
 }
@@ -80,7 +85,13 @@ pub async fn heartbeat(core: &Core, id: ComponentId, session: i64) -> Result<boo
     if current {
         job::renew(&mut tx, id, session, now.plus_millis(LEASE)).await?;
     }
+    let was_gone = current && component::is_gone(&mut tx, id).await?;
     tx.commit().await?;
+    if was_gone {
+        let mut work = core.begin().await?;
+        crate::gone::heard(&mut work, id).await?;
+        work.commit().await?;
+    }
     Ok(current)
 }
 

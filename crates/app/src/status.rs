@@ -1,29 +1,24 @@
 //! From placements to what users see: a phase and conditions.
 
 use rhyzome_model::Timestamp;
-use rhyzome_model::placement::PlacementKind;
+use rhyzome_model::placement::{Observed, PlacementKind};
 use rhyzome_model::status::{Condition, Phase};
 use rhyzome_store::placement::{Row, State};
 
-/// After this long without a word from its component, nobody knows how something is. Milliseconds.
-pub const SILENCE: i64 = 15_000;
-
-/// Whether the component of a placement has not been heard of for too long.
-fn silent(row: &Row, now: Timestamp) -> bool {
-    !row.connected
-        && row
-            .last_seen
-            .is_none_or(|seen| seen.plus_millis(SILENCE) < now)
+/// Whether the component of a placement has not been heard of for too long, which is since before a
+/// moment.
+fn is_gone(row: &Row, before: Timestamp) -> bool {
+    row.last_seen.is_none_or(|seen| seen < before)
 }
 
 /// The phase of a resource from its own placements.
-pub fn phase(deleting: bool, own: &[Row], now: Timestamp) -> Phase {
+pub fn phase(deleting: bool, own: &[Row], before: Timestamp) -> Phase {
     let any = |test: &dyn Fn(&Row) -> bool| own.iter().any(test);
     if deleting {
         Phase::Deleting
     } else if any(&|row| row.state == State::Failed) {
         Phase::Failed
-    } else if any(&|row| silent(row, now)) {
+    } else if any(&|row| is_gone(row, before)) {
         Phase::Unknown
     } else if any(&|row| row.state == State::Pending) {
         Phase::Pending
@@ -33,11 +28,14 @@ pub fn phase(deleting: bool, own: &[Row], now: Timestamp) -> Phase {
 }
 
 /// One condition a placement, in the order given.
-pub fn conditions<'a>(rows: impl IntoIterator<Item = &'a Row>, now: Timestamp) -> Vec<Condition> {
-    rows.into_iter().map(|row| condition(row, now)).collect()
+pub fn conditions<'a>(
+    rows: impl IntoIterator<Item = &'a Row>,
+    before: Timestamp,
+) -> Vec<Condition> {
+    rows.into_iter().map(|row| condition(row, before)).collect()
 }
 
-fn condition(row: &Row, now: Timestamp) -> Condition {
+fn condition(row: &Row, before: Timestamp) -> Condition {
     let kind = match row.kind {
         PlacementKind::Network => "Network",
         PlacementKind::Segment => "Segment",
@@ -47,11 +45,9 @@ fn condition(row: &Row, now: Timestamp) -> Condition {
         PlacementKind::Instance => "Instance",
     };
     let away = !row.connected;
-    let (reason, message) = if silent(row, now) {
-        (
-            "Silent".to_owned(),
-            format!("{} has not been heard of", row.component_name),
-        )
+    let gone = is_gone(row, before);
+    let (reason, message) = if gone {
+        ("Gone".to_owned(), last_word(row))
     } else if away && row.state != State::Ready {
         (
             "Disconnected".to_owned(),
@@ -62,12 +58,26 @@ fn condition(row: &Row, now: Timestamp) -> Condition {
     };
     Condition {
         kind: kind.to_owned(),
-        holds: row.wanted && row.state == State::Ready && !silent(row, now),
+        holds: row.wanted && row.state == State::Ready && !gone,
         reason,
         message,
         component: Some(row.component),
-        since: row.since,
+        since: row.last_seen.filter(|_| gone).unwrap_or(row.since),
     }
+}
+
+/// When a component that is gone was last heard of, and how something was then.
+pub fn last_word(row: &Row) -> String {
+    let name = &row.component_name;
+    let Some(seen) = row.last_seen else {
+        return format!("{name} has never been heard of");
+    };
+    let then = match (&row.observed, row.state) {
+        (Some(Observed::Instance(observed)), _) => observed.state.as_str(),
+        (_, State::Ready) => "ready",
+        (_, State::Pending | State::Failed) => "not ready",
+    };
+    format!("{name} has not been heard of since {seen}; it was {then} then")
 }
 
 /// The generation up to which all of a resource's placements are as asked.

@@ -125,7 +125,8 @@ impl Work {
     /// component counts as gone, since nobody will ever come to remove it.
     pub async fn unwant(&mut self, row: &Row) -> Result<()> {
         if component::is_revoked(&mut self.tx, row.component).await? {
-            return session::gone(self, row).await;
+            // What goes with its last placement may let go of others.
+            return Box::pin(session::gone(self, row)).await;
         }
         if row.wanted {
             placement::unwant(&mut self.tx, row.id, self.now).await?;

@@ -3,6 +3,7 @@
 
 mod workflows {
     pub mod guests;
+    pub mod hosts;
     pub mod instances;
     pub mod networks;
     pub mod peers;

@@ -88,7 +88,7 @@ impl fmt::Display for CoreUrl {
 
 impl CoreUrl {
     /// `HOST:PORT`.
-    pub(crate) fn authority(&self) -> &str {
+    pub fn authority(&self) -> &str {
         &self.authority
     }
 }

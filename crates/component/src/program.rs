@@ -72,6 +72,8 @@ pub struct Context {
     pub state_dir: PathBuf,
     /// The id that the core gave the component.
     pub component: String,
+    /// Where the core is reached, as `HOST:PORT`.
+    pub core: String,
     /// Cancelled when the component is to stop.
     pub stop: CancellationToken,
 }
@@ -157,6 +159,7 @@ async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
         ledger: component.ledger(),
         state_dir,
         component: component.link().component_id(),
+        core: component.link().core().authority().to_owned(),
         stop: stop.clone(),
     };
     tracing::info!(version = P::VERSION, core = %component.link().core(), "{} starts", P::NAME);

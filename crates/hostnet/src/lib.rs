@@ -1,4 +1,4 @@
-//! What a hypervisor and a Linux router both keep on their host: bridges, segments, port rules and
+//! What a hypervisor and a Linux router both keep on their host: bridges, segments, tunnels, port rules and
 //! network namespaces.
 //!
 //! Everything acts on the network namespace that the calling thread is in; [`Namespace::run`] takes a
@@ -16,6 +16,8 @@ pub mod ports;
 pub mod segment;
 pub mod service;
 pub mod sysctl;
+pub mod tunnel;
+pub mod underlay;
 pub mod warning;
 
 pub use link::{Link, LinkError, Links};
@@ -25,4 +27,6 @@ pub use nft::NftError;
 pub use ports::{Port, PortError, Ports};
 pub use segment::{Holder, Role, SegmentError};
 pub use service::{ServiceError, Services};
+pub use tunnel::{TunnelError, Tunnels};
+pub use underlay::Underlay;
 pub use warning::host_warnings;

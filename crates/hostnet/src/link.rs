@@ -2,7 +2,9 @@
 //! change may be repeated: what is as asked already is left alone.
 
 mod address;
+mod fdb;
 mod route;
+mod tunnel;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -13,7 +15,9 @@ use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkUnspec, LinkVeth};
 use tokio::task::JoinHandle;
 
+pub use fdb::{EVERYBODY, Forwarding};
 pub use route::Route;
+pub use tunnel::{PortFlags, Vxlan};
 
 /// The longest name of a link, in bytes (`IFNAMSIZ` less the terminating zero, linux/if.h).
 pub const NAME_MAX: usize = 15;
@@ -73,6 +77,10 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// As in `bridge` or `veth`; none for physical ones.
     pub kind: Option<String>,
+    /// Of a VXLAN device.
+    pub vxlan: Option<Vxlan>,
+    /// Of a bridge's port.
+    pub port_flags: Option<PortFlags>,
     pub mac: Option<[u8; 6]>,
 }
 
@@ -276,6 +284,8 @@ fn parse(message: LinkMessage) -> Link {
         alias: None,
         altnames: Vec::new(),
         kind: None,
+        vxlan: None,
+        port_flags: None,
         mac: None,
     };
     for attribute in message.attributes {
@@ -295,7 +305,11 @@ fn parse(message: LinkMessage) -> Link {
                     })
                     .collect();
             }
-            LinkAttribute::LinkInfo(infos) => link.kind = infos.into_iter().find_map(kind),
+            LinkAttribute::LinkInfo(infos) => {
+                link.vxlan = tunnel::vxlan(&infos);
+                link.port_flags = tunnel::port_flags(&infos);
+                link.kind = infos.into_iter().find_map(kind);
+            }
             _ => {}
         }
     }

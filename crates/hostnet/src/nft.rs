@@ -61,6 +61,19 @@ pub async fn list(family: &str, table: &str) -> Result<Option<Listing>, NftError
     }
 }
 
+/// Lists the rules of one chain; none where there is no such.
+pub async fn list_chain(
+    family: &str,
+    table: &str,
+    chain: &str,
+) -> Result<Option<Listing>, NftError> {
+    match call(&["-j", "-s", "list", "chain", family, table, chain], "").await {
+        Ok(answer) => Ok(Some(Listing(objects(&answer)?))),
+        Err(NftError::Refused(why)) if why.contains("No such file or directory") => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// The family and the name of every table.
 pub async fn tables() -> Result<Vec<(String, String)>, NftError> {
     let answer = call(&["-j", "list", "tables"], "").await?;

@@ -24,7 +24,7 @@ use crate::lock::{self, LockError};
 use crate::mark::Mark;
 use crate::nft::{self, NftError, Ruleset};
 use crate::sysctl::{self, SysctlError};
-use crate::{Link, LinkError, Links};
+use crate::{Link, LinkError, Links, tunnel};
 
 const PREFIX: &str = "rzh-";
 const LOCK: &str = "segment";
@@ -184,6 +184,11 @@ pub async fn ensure(
         };
         links
             .change(link.index, change)
+            .await
+            .map_err(SegmentError::Link)?;
+    }
+    if let Some(link) = links.find(&bridge).await.map_err(SegmentError::Link)? {
+        tunnel::plug_again(&links, network, &link)
             .await
             .map_err(SegmentError::Link)?;
     }

@@ -12,6 +12,10 @@ mod ports;
 mod segment;
 #[path = "hostnet/service.rs"]
 mod service;
+#[path = "hostnet/tunnel.rs"]
+mod tunnel;
+#[path = "hostnet/wire.rs"]
+mod wire;
 #[path = "hostnet/world.rs"]
 mod world;
 

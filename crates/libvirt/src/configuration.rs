@@ -1,6 +1,9 @@
 //! The configuration of `rhyzome-libvirt`, as its file, its environment and its flags have it.
 
+use std::net::IpAddr;
+
 use rhyzome_component::program::ComponentSettings;
+use rhyzome_hostnet::underlay::{self, End};
 use rhyzome_model::Size;
 use rhyzome_settings::{Complaint, PathKind};
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,9 @@ pub struct Configuration {
     pub memory: Option<Size>,
     /// How much images that no instance uses may take before the oldest are removed.
     pub image_cache: Size,
+    /// Where the tunnels of networks that span hosts end: an address of this host that the others reach.
+    /// By default the one by which it reaches the core.
+    pub tunnel_address: Option<IpAddr>,
 }
 
 impl Default for Configuration {
@@ -40,6 +46,7 @@ impl Default for Configuration {
             cpus: None,
             memory: None,
             image_cache: defaults.image_cache,
+            tunnel_address: None,
         }
     }
 }
@@ -54,6 +61,7 @@ impl Configuration {
             cpus: self.cpus,
             memory: self.memory,
             image_cache: self.image_cache,
+            tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
         }
     }
 }
@@ -90,6 +98,9 @@ impl rhyzome_settings::Settings for Configuration {
         {
             let reason = "it has to be QEMU on this machine, as qemu:///system; leave it out for an embedded one";
             complain("uri", reason.to_owned());
+        }
+        if let Some(why) = self.tunnel_address.and_then(underlay::unsuitable) {
+            complain("tunnel_address", why);
         }
         if self.cpus == Some(0) {
             complain("cpus", "no instance could be placed here with 0".to_owned());
@@ -132,6 +143,8 @@ mod tests {
             &["component.state_dir"],
         );
         check(|c| c.cpus = Some(0), &["cpus"]);
+        let loopback = Some(IpAddr::from([127, 0, 0, 1]));
+        check(|c| c.tunnel_address = loopback, &["tunnel_address"]);
     }
 
     #[test]

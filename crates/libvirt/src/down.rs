@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rhyzome_hostnet::{
-    Holder, PortError, Ports, Role, SegmentError, ServiceError, Services, segment,
+    Holder, PortError, Ports, Role, SegmentError, ServiceError, Services, TunnelError, Tunnels,
+    segment,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -40,6 +41,8 @@ pub enum DownError {
     Ports(#[source] PortError),
     #[error("the metadata service could not be removed")]
     Services(#[source] ServiceError),
+    #[error("the tunnels to other hosts could not be removed")]
+    Tunnels(#[source] TunnelError),
     #[error("the segments could not be removed")]
     Segments(#[source] SegmentError),
     #[error("{path} could not be written or removed")]
@@ -75,6 +78,10 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         .remove_all()
         .await
         .map_err(DownError::Services)?;
+    Tunnels::of(mark, None)
+        .remove_all()
+        .await
+        .map_err(DownError::Tunnels)?;
     let holder = Holder {
         role: Role::Hypervisor,
         mark,

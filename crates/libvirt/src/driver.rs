@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
-use rhyzome_hostnet::{Holder, Port, Ports, Role, Services};
+use rhyzome_hostnet::{Holder, Port, Ports, Role, Services, TunnelError, Tunnels, Underlay};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::instance::{InstancePlacement, Power};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
-use rhyzome_model::{InstanceId, NetworkId};
+use rhyzome_model::{ComponentId, InstanceId, NetworkId};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -33,6 +33,7 @@ pub struct LibvirtDriver {
     settings: Settings,
     instances: Arc<Instances>,
     segments: Segments,
+    underlay: Underlay,
     changes: tokio::sync::Mutex<UnboundedReceiver<PlacementRef>>,
     supervisor: JoinHandle<()>,
 }
@@ -90,6 +91,7 @@ impl LibvirtDriver {
         segments.take_up().await?;
         let supervisor = tokio::spawn(instances::supervise(instances.clone(), inbox));
         Ok(Self {
+            underlay: Underlay::new(settings.tunnel.clone()),
             settings,
             instances,
             segments,
@@ -103,6 +105,10 @@ impl LibvirtDriver {
         for slot in self.instances.all() {
             drop(slot.work().await);
         }
+    }
+
+    async fn tunnels(&self) -> Tunnels {
+        Tunnels::of(self.settings.mark(), self.underlay.address().await)
     }
 
     async fn instance_found(
@@ -189,16 +195,29 @@ impl LibvirtDriver {
     }
 }
 
+fn from_tunnel(error: TunnelError) -> DriverError {
+    let make = if error.is_permanent() {
+        DriverError::permanent
+    } else {
+        DriverError::transient
+    };
+    make("the tunnel to another host is not as it should be").with_source(error)
+}
+
 fn unsupported(kind: PlacementKind) -> DriverError {
     DriverError::unsupported(format!(
-        "a hypervisor makes segments and instances, no {kind}"
+        "a hypervisor makes segments, tunnels and instances, no {kind}"
     ))
 }
 
 #[async_trait]
 impl Driver for LibvirtDriver {
     fn kinds(&self) -> &'static [PlacementKind] {
-        &[PlacementKind::Segment, PlacementKind::Instance]
+        &[
+            PlacementKind::Segment,
+            PlacementKind::Vtep,
+            PlacementKind::Instance,
+        ]
     }
 
     async fn facts(&self) -> Result<HostFacts, DriverError> {
@@ -207,6 +226,7 @@ impl Driver for LibvirtDriver {
             &self.settings,
             &instances.hypervisor,
             &instances.accelerator,
+            &self.underlay.look().await,
         )
         .await
         .map_err(from_libvirt)
@@ -222,6 +242,13 @@ impl Driver for LibvirtDriver {
                 progress.step("making the segment's bridge");
                 self.segments.ensure(placement, spec).await
             }
+            PlacementSpec::Vtep(spec) => {
+                progress.step("connecting the segment with another host's");
+                let about = (placement.id, placement.generation);
+                let tunnels = self.tunnels().await;
+                tunnels.ensure(about, spec).await.map_err(from_tunnel)?;
+                Ok(Observed::Vtep)
+            }
             PlacementSpec::Instance(spec) => self.ensure_instance(placement, spec, progress).await,
             other => Err(unsupported(other.kind())),
         }
@@ -233,16 +260,22 @@ impl Driver for LibvirtDriver {
                 progress.step("letting go of the segment's bridge");
                 self.segments.remove(NetworkId(target.resource)).await
             }
+            PlacementKind::Vtep => {
+                let Some(network) = target.network else {
+                    return Ok(());
+                };
+                progress.step("disconnecting the segment from another host's");
+                let host = ComponentId(target.resource);
+                let tunnels = self.tunnels().await;
+                tunnels.remove(network, host).await.map_err(from_tunnel)
+            }
             PlacementKind::Instance => {
                 self.instances
                     .remove(InstanceId(target.resource), progress)
                     .await
             }
             // Never made here, so there is nothing.
-            PlacementKind::Network
-            | PlacementKind::Vtep
-            | PlacementKind::Lease
-            | PlacementKind::Peer => Ok(()),
+            PlacementKind::Network | PlacementKind::Lease | PlacementKind::Peer => Ok(()),
         }
     }
 
@@ -263,6 +296,8 @@ impl Driver for LibvirtDriver {
 
     async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
         let mut found = self.segments.inventory(accepted).await?;
+        let tunnels = self.tunnels().await.inventory(accepted).await;
+        found.extend(tunnels.map_err(from_tunnel)?);
         let ports = self.instances.rules().await?;
         for slot in self.instances.all() {
             if let Some(record) = self.settle(&slot).await {
@@ -305,6 +340,12 @@ impl Driver for LibvirtDriver {
     async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
         match &placement.spec {
             PlacementSpec::Segment(spec) => self.segments.look(placement, spec).await,
+            PlacementSpec::Vtep(spec) => {
+                let about = (placement.id, placement.generation);
+                let difference = self.tunnels().await.check(about, spec).await;
+                let difference = difference.map_err(from_tunnel)?;
+                Ok(difference.is_none().then_some(Observed::Vtep))
+            }
             PlacementSpec::Instance(spec) => {
                 let Ok(slot) = self.instances.known(spec.instance) else {
                     return Ok(None);

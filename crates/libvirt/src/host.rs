@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rhyzome_hostnet::underlay;
 use rhyzome_model::Size;
 use rhyzome_model::component::HostFacts;
 
@@ -37,6 +38,7 @@ pub async fn facts(
     settings: &Settings,
     hypervisor: &Hypervisor,
     choice: &Choice,
+    tunnel: &underlay::Found,
 ) -> Result<HostFacts, HypervisorError> {
     let versions = hypervisor.versions().await?;
     let details = BTreeMap::from([
@@ -47,6 +49,7 @@ pub async fn facts(
         ("accelerator_reason".to_owned(), choice.why.clone()),
         ("libvirt".to_owned(), versions.libvirt),
         ("qemu".to_owned(), versions.qemu),
+        ("tunnel".to_owned(), tunnel.said.clone()),
         ("uri".to_owned(), hypervisor.uri().to_owned()),
     ]);
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
@@ -55,13 +58,13 @@ pub async fn facts(
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     Ok(HostFacts {
         hostname: hostname.to_string_lossy().into_owned(),
-        host: String::new(),
+        host: underlay::host_id(),
         cpus: settings.cpus.unwrap_or(processors),
         memory: settings.memory.unwrap_or_else(|| for_instances(&meminfo)),
         public_address: None,
         endpoint_ports: None,
-        mtu: Some(MTU),
-        tunnel_address: None,
+        mtu: Some(tunnel.mtu.unwrap_or(MTU)),
+        tunnel_address: tunnel.address,
         details,
     })
 }

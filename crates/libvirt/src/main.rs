@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use clap::Subcommand;
 use rhyzome_component::driver::Driver;
 use rhyzome_component::program::{self, ComponentSettings, Context, Program};
+use rhyzome_hostnet::underlay::End;
 use rhyzome_libvirt::hypervisor::Hypervisor;
 use rhyzome_libvirt::{Configuration, LibvirtDriver, Settings, down, host};
 use rhyzome_model::component::ComponentKind;
@@ -43,7 +44,11 @@ impl Program for Hypervisors {
     }
 
     async fn driver(settings: Configuration, context: Context) -> anyhow::Result<Arc<dyn Driver>> {
-        let driver = LibvirtDriver::open(settings.driver(), context.blobs).await;
+        let mut driver = settings.driver();
+        if driver.tunnel == End::Nowhere {
+            driver.tunnel = End::Towards(context.core);
+        }
+        let driver = LibvirtDriver::open(driver, context.blobs).await;
         Ok(Arc::new(
             driver.map_err(|error| anyhow::anyhow!(error.chain()))?,
         ))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rhyzome_hostnet::Mark;
+use rhyzome_hostnet::underlay::End;
 use rhyzome_model::Size;
 
 use crate::accelerator::Wanted;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub memory: Option<Size>,
     /// How much unused images may take before the oldest are removed.
     pub image_cache: Size,
+    /// Where tunnels to other hosts end.
+    pub tunnel: End,
 }
 
 /// A libvirt to speak with.
@@ -43,6 +46,7 @@ impl Settings {
             cpus: None,
             memory: None,
             image_cache: Size::bytes(10 << 30),
+            tunnel: End::Nowhere,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use rhyzome_component::program::ComponentSettings;
+use rhyzome_hostnet::underlay::{self, End};
 use rhyzome_settings::Complaint;
 use rhyzome_wireguard::endpoint::Program;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Configuration {
     pub upstream_dns: Vec<IpAddr>,
     /// The largest IP packet that fits this host's segments, in bytes.
     pub mtu: u16,
+    /// Where the tunnels of networks that span hosts end: an address of this host that the others reach.
+    /// By default the one by which it reaches the core.
+    pub tunnel_address: Option<IpAddr>,
 }
 
 impl Default for Configuration {
@@ -39,6 +43,7 @@ impl Default for Configuration {
             egress_pool: Settings::default_egress_pool(),
             upstream_dns: Vec::new(),
             mtu: 1500,
+            tunnel_address: None,
         }
     }
 }
@@ -67,6 +72,9 @@ impl rhyzome_settings::Settings for Configuration {
                 self.mtu
             );
             complain("mtu", reason);
+        }
+        if let Some(why) = self.tunnel_address.and_then(underlay::unsuitable) {
+            complain("tunnel_address", why);
         }
         if let Some(server) = self
             .upstream_dns
@@ -101,6 +109,7 @@ impl Configuration {
             egress_pool: self.egress_pool,
             upstream_dns: self.upstream_dns,
             mtu: self.mtu,
+            tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
             endpoint_program,
         }
     }
@@ -128,6 +137,7 @@ mod tests {
             egress_pool: "100.64.0.1/16".parse().unwrap(),
             upstream_dns: vec!["127.0.0.53".parse().unwrap()],
             mtu: 500,
+            tunnel_address: Some("::1".parse().unwrap()),
             ..Configuration::default()
         };
         let keys: Vec<&str> = wrong
@@ -139,6 +149,7 @@ mod tests {
             "endpoint_ports",
             "egress_pool",
             "mtu",
+            "tunnel_address",
             "upstream_dns",
             "component.state_dir",
         ];
@@ -153,6 +164,7 @@ mod tests {
             "egress_pool=100.65.0.0/16",
             "upstream_dns=[\"192.0.2.1\"]",
             "mtu=1400",
+            "tunnel_address=192.0.2.7",
             "component.state_dir=/var/lib/x",
         ];
         let loader = Loader::new("RHYZOME_LINUX").set(set.map(str::to_owned).to_vec());

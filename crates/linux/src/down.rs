@@ -18,6 +18,8 @@ pub enum DownError {
     Links(#[source] rhyzome_hostnet::LinkError),
     #[error("cannot close the ways out")]
     Egress(#[source] Error),
+    #[error("cannot take away the tunnels to other hosts")]
+    Tunnels(#[source] rhyzome_hostnet::TunnelError),
     #[error("cannot let go of the segments")]
     Segments(#[source] rhyzome_hostnet::SegmentError),
     #[error("cannot remove the routers")]
@@ -38,6 +40,10 @@ pub async fn down(state_dir: &Path) -> Result<(), DownError> {
         .map_err(DownError::Processes)?;
     drop_links(mark).await.map_err(DownError::Links)?;
     egress::settle(mark).await.map_err(DownError::Egress)?;
+    rhyzome_hostnet::Tunnels::of(mark, None)
+        .remove_all()
+        .await
+        .map_err(DownError::Tunnels)?;
     segment::remove_all(layout::holder(mark))
         .await
         .map_err(DownError::Segments)?;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rhyzome_component::{Driver, DriverError, Progress};
 use rhyzome_hostnet::forwarding::{self, Before};
-use rhyzome_hostnet::{Mark, host_warnings};
+use rhyzome_hostnet::{Mark, Tunnels, Underlay, host_warnings, underlay};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
-use rhyzome_model::{LeaseId, NetworkId, PeerId};
+use rhyzome_model::{ComponentId, LeaseId, NetworkId, PeerId};
 
 use crate::error::Error;
 use crate::layout::Layout;
@@ -22,8 +22,9 @@ use crate::step::{Interrupt, Step};
 use crate::watch::Watch;
 use crate::{inventory, lease, network, peer};
 
-const KINDS: [PlacementKind; 3] = [
+const KINDS: [PlacementKind; 4] = [
     PlacementKind::Network,
+    PlacementKind::Vtep,
     PlacementKind::Lease,
     PlacementKind::Peer,
 ];
@@ -34,6 +35,7 @@ pub struct LinuxDriver {
     mark: Mark,
     locks: Mutex<HashMap<NetworkId, Arc<tokio::sync::Mutex<()>>>>,
     watch: Watch,
+    underlay: Underlay,
     interrupt: Option<Interrupt>,
 }
 
@@ -45,6 +47,7 @@ impl LinuxDriver {
         }
         let mark = settings.mark();
         Self {
+            underlay: Underlay::new(settings.tunnel.clone()),
             settings,
             mark,
             locks: Mutex::default(),
@@ -68,6 +71,10 @@ impl LinuxDriver {
 
     pub(crate) fn mark(&self) -> Mark {
         self.mark
+    }
+
+    pub(crate) async fn tunnels(&self) -> Tunnels {
+        Tunnels::of(self.mark, self.underlay.address().await)
     }
 
     pub(crate) fn watch(&self) -> &Watch {
@@ -132,6 +139,12 @@ impl LinuxDriver {
                 };
                 peer::ensure(self, &record).await.map(|()| Observed::Peer)
             }
+            PlacementSpec::Vtep(spec) => {
+                self.reach(Step::Tunnel, progress)?;
+                let tunnels = self.tunnels().await;
+                let ensured = tunnels.ensure((id, generation), spec).await;
+                ensured.map(|()| Observed::Vtep).map_err(Error::Tunnel)
+            }
             other => Err(Error::Kind(other.kind())),
         }
     }
@@ -144,6 +157,11 @@ impl LinuxDriver {
         let _lock = self.lock(network).await;
         match target.kind {
             PlacementKind::Network => network::remove(self, network, progress).await,
+            PlacementKind::Vtep => {
+                self.reach(Step::Tunnel, progress)?;
+                let (tunnels, host) = (self.tunnels().await, ComponentId(target.resource));
+                tunnels.remove(network, host).await.map_err(Error::Tunnel)
+            }
             PlacementKind::Lease => {
                 self.reach(Step::Leases, progress)?;
                 lease::remove(self, network, LeaseId(target.resource)).await
@@ -165,7 +183,9 @@ impl Driver for LinuxDriver {
     }
 
     async fn facts(&self) -> Result<HostFacts, DriverError> {
+        let tunnel = self.underlay.look().await;
         let mut details = BTreeMap::from([
+            ("tunnel".to_owned(), tunnel.said.clone()),
             ("endpoint".to_owned(), "userspace".to_owned()),
             ("mark".to_owned(), self.mark.to_string()),
             (
@@ -190,7 +210,9 @@ impl Driver for LinuxDriver {
             hostname: hostname.to_string_lossy().into_owned(),
             public_address: self.settings.public_address.clone(),
             endpoint_ports: Some(self.settings.endpoint_ports),
-            mtu: Some(self.settings.mtu),
+            mtu: Some(tunnel.mtu.unwrap_or(u16::MAX).min(self.settings.mtu)),
+            host: underlay::host_id(),
+            tunnel_address: tunnel.address,
             details,
             ..HostFacts::default()
         })

@@ -7,7 +7,7 @@ use rhyzome_component::DriverError;
 use rhyzome_hostnet::forwarding::ForwardingError;
 use rhyzome_hostnet::lock::LockError;
 use rhyzome_hostnet::sysctl::SysctlError;
-use rhyzome_hostnet::{LinkError, NamespaceError, NftError, SegmentError};
+use rhyzome_hostnet::{LinkError, NamespaceError, NftError, SegmentError, TunnelError};
 use rhyzome_model::NetworkId;
 use rhyzome_wireguard::endpoint::{ControlError, SpawnError, StopError};
 use rhyzome_wireguard::key::KeyError;
@@ -36,6 +36,8 @@ pub enum Error {
     Rules(#[source] NftError),
     #[error("the network's segment on this host")]
     Segment(#[source] SegmentError),
+    #[error("the segment's tunnel to another host")]
+    Tunnel(#[source] TunnelError),
     #[error("the host's forwarding")]
     Forwarding(#[source] ForwardingError),
     #[error("the host's addresses for egress")]
@@ -83,6 +85,7 @@ impl Error {
         match self {
             Self::Foreign(_) | Self::Key(..) | Self::Outside(_) => true,
             Self::Segment(e) => e.is_permanent(),
+            Self::Tunnel(e) => e.is_permanent(),
             _ => false,
         }
     }

@@ -42,6 +42,14 @@ pub(crate) async fn all(driver: &LinuxDriver, accepted: &[Placement]) -> Result<
             }
         }
     }
+    let tunnels = driver.tunnels().await;
+    let placements: Vec<Placement> = accepted.values().map(|p| (*p).clone()).collect();
+    found.extend(
+        tunnels
+            .inventory(&placements)
+            .await
+            .map_err(Error::Tunnel)?,
+    );
     Ok(found)
 }
 
@@ -213,6 +221,12 @@ pub(crate) async fn one(
     driver: &LinuxDriver,
     placement: &Placement,
 ) -> Result<Option<Observed>, Error> {
+    if let PlacementSpec::Vtep(spec) = &placement.spec {
+        let about = (placement.id, placement.generation);
+        let difference = driver.tunnels().await.check(about, spec).await;
+        let difference = difference.map_err(Error::Tunnel)?;
+        return Ok(difference.is_none().then_some(Observed::Vtep));
+    }
     let Some(network) = placement.spec.network() else {
         return Ok(None);
     };

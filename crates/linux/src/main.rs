@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use clap::Subcommand;
 use rhyzome_component::Driver;
 use rhyzome_component::program::{self, ComponentSettings, Context, Program};
+use rhyzome_hostnet::underlay::End;
 use rhyzome_linux::{Configuration, LinuxDriver};
 use rhyzome_model::component::ComponentKind;
 use rhyzome_wireguard::endpoint;
@@ -34,10 +35,14 @@ impl Program for Linux {
         &settings.component
     }
 
-    async fn driver(settings: Configuration, _: Context) -> anyhow::Result<Arc<dyn Driver>> {
+    async fn driver(settings: Configuration, context: Context) -> anyhow::Result<Arc<dyn Driver>> {
         let program =
             endpoint::Program::current().context("this program's own path is not known")?;
-        Ok(Arc::new(LinuxDriver::new(settings.into_settings(program))))
+        let mut settings = settings.into_settings(program);
+        if settings.tunnel == End::Nowhere {
+            settings.tunnel = End::Towards(context.core);
+        }
+        Ok(Arc::new(LinuxDriver::new(settings)))
     }
 
     async fn down(settings: Configuration, purge: bool) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use rhyzome_hostnet::Mark;
+use rhyzome_hostnet::underlay::End;
 use rhyzome_wireguard::endpoint::Program;
 
 /// How long the path of the state directory may be, in bytes: endpoints' sockets are 23 bytes below it,
@@ -27,6 +28,8 @@ pub struct Settings {
     pub upstream_dns: Vec<IpAddr>,
     /// The largest IP packet that fits the host's segments, in bytes.
     pub mtu: u16,
+    /// Where tunnels to other hosts end.
+    pub tunnel: End,
     /// What becomes an endpoint's process.
     pub endpoint_program: Program,
 }

@@ -4,3 +4,4 @@
 pub mod allocate;
 pub mod place;
 pub mod repair;
+pub mod route;

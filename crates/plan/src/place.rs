@@ -1,5 +1,8 @@
 //! Which hypervisor an instance goes to.
 
+use std::collections::BTreeMap;
+
+use rhyzome_model::component::Cordon;
 use rhyzome_model::resource::HostVerdict;
 use rhyzome_model::{ComponentId, Name, Size};
 
@@ -10,6 +13,12 @@ pub struct Demand {
     pub memory: Size,
     /// The host that was asked for, if one was.
     pub host: Option<Name>,
+    /// Labels that its host has to have.
+    pub require: BTreeMap<String, String>,
+    /// Where the instances are that it has to be together with; any host will do while there are none.
+    pub together_with: Vec<ComponentId>,
+    /// Where those are that it must not be together with.
+    pub apart_from: Vec<ComponentId>,
 }
 
 /// A hypervisor and what is promised on it already.
@@ -22,6 +31,10 @@ pub struct Host {
     pub memory: Size,
     pub used_cpus: u32,
     pub used_memory: Size,
+    pub labels: BTreeMap<String, String>,
+    pub cordon: Option<Cordon>,
+    /// Why the instance's networks cannot be on it.
+    pub cut_off: Option<String>,
 }
 
 /// How many virtual processors are promised for each that a host has. Memory is never promised twice.
@@ -90,6 +103,21 @@ fn objection(demand: &Demand, host: &Host) -> Option<String> {
     {
         return Some("another host was asked for".to_owned());
     }
+    if let Some(cordon) = &host.cordon {
+        return Some(cordoned(cordon));
+    }
+    if let Some(missing) = missing_label(&demand.require, &host.labels) {
+        return Some(missing);
+    }
+    if demand.apart_from.contains(&host.id) {
+        return Some("an instance that it has to be apart from is there".to_owned());
+    }
+    if !demand.together_with.is_empty() && !demand.together_with.contains(&host.id) {
+        return Some("the instances that it has to be together with are elsewhere".to_owned());
+    }
+    if let Some(why) = &host.cut_off {
+        return Some(why.clone());
+    }
     if !host.connected {
         return Some("is not connected".to_owned());
     }
@@ -112,116 +140,27 @@ fn objection(demand: &Demand, host: &Host) -> Option<String> {
         .then(|| format!("{} processors wanted, {left} left to promise", demand.cpus))
 }
 
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn host(name: &str, memory: u64, used: u64) -> Host {
-        Host {
-            id: ComponentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())),
-            name: name.parse().expect("a name"),
-            connected: true,
-            cpus: 4,
-            memory: Size::mib(memory),
-            used_cpus: 0,
-            used_memory: Size::mib(used),
-        }
-    }
-
-    fn check(demand: &Demand, hosts: &[Host], expect: Option<&str>, reasons: &[&str]) {
-        let placed = place(demand, hosts);
-        let name = hosts
-            .iter()
-            .find(|host| Some(host.id) == placed.host)
-            .map(|host| host.name.as_str());
-        assert_eq!(name, expect);
-        let said: Vec<_> = placed
-            .verdicts
-            .iter()
-            .map(|verdict| verdict.reason.as_str())
-            .collect();
-        assert_eq!(said, reasons);
-    }
-
-    fn demand(memory: u64) -> Demand {
-        Demand {
-            cpus: 1,
-            memory: Size::mib(memory),
-            host: None,
-        }
-    }
-
-    #[test]
-    fn the_host_with_the_largest_free_share_is_chosen() {
-        check(
-            &demand(64),
-            &[
-                host("a", 1024, 512),
-                host("b", 4096, 1024),
-                host("c", 1024, 512),
-            ],
-            Some("b"),
-            &[
-                "fits, but has a smaller share of its memory free (512MiB)",
-                "3GiB of memory free, the largest share",
-                "fits, but has a smaller share of its memory free (512MiB)",
-            ],
-        );
-        check(
-            &demand(64),
-            &[host("b", 1024, 0), host("a", 1024, 0)],
-            Some("a"),
-            &[
-                "fits, but has a smaller share of its memory free (1GiB)",
-                "1GiB of memory free, the largest share",
-            ],
-        );
-    }
-
-    #[test]
-    fn a_host_that_cannot_take_it_says_why() {
-        let away = Host {
-            connected: false,
-            ..host("away", 1024, 0)
-        };
-        let busy = Host {
-            used_cpus: 32,
-            ..host("busy", 1024, 0)
-        };
-        check(
-            &demand(512),
-            &[away, busy, host("full", 1024, 768)],
-            None,
-            &[
-                "is not connected",
-                "1 processors wanted, 0 left to promise",
-                "512MiB of memory wanted, 256MiB free",
-            ],
-        );
-        let asked = Demand {
-            host: Some("b".parse().expect("a name")),
-            ..demand(64)
-        };
-        check(
-            &asked,
-            &[host("a", 1024, 0), host("b", 1024, 900)],
-            Some("b"),
-            &[
-                "another host was asked for",
-                "124MiB of memory free, the largest share",
-            ],
-        );
-        let wide = Demand {
-            cpus: 5,
-            ..demand(64)
-        };
-        check(
-            &wide,
-            &[host("a", 1024, 0)],
-            None,
-            &["5 processors wanted, it has 4"],
-        );
+/// What to say of a component that nothing new is placed on.
+pub(crate) fn cordoned(cordon: &Cordon) -> String {
+    match &cordon.reason {
+        Some(reason) => format!("is cordoned: {reason}"),
+        None => "is cordoned".to_owned(),
     }
 }
+
+/// What to say of the first label that is asked for and not there.
+pub(crate) fn missing_label(
+    asked: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+) -> Option<String> {
+    let (key, value) = asked
+        .iter()
+        .find(|(key, value)| labels.get(*key) != Some(*value))?;
+    Some(match labels.get(key) {
+        Some(other) => format!("{key}={value} wanted, it has {key}={other}"),
+        None => format!("{key}={value} wanted, it has no {key}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -222,6 +222,54 @@ pub async fn seen(tx: &mut Aside, id: ComponentId, session: i64, now: Timestamp)
     Ok(changed > 0)
 }
 
+/// Components that were last heard of before a moment, and of which that was not noticed yet.
+pub async fn silent(conn: &mut Conn, before: Timestamp) -> Result<Vec<ComponentId>> {
+    query(
+        "SELECT id FROM components \
+         WHERE gone_at IS NULL AND revoked_at IS NULL AND last_seen < $1 ORDER BY id",
+    )
+    .bind(before.as_millis())
+    .rows(conn, "look for silent components", |c| c.text("id"))
+    .await
+}
+
+/// Notes that a component is gone; false where it was noted, or heard of, in the meantime.
+pub async fn set_gone(
+    tx: &mut Tx,
+    id: ComponentId,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<bool> {
+    let changed = query(
+        "UPDATE components SET gone_at = $1 WHERE id = $2 AND gone_at IS NULL AND last_seen < $3",
+    )
+    .bind(now.as_millis())
+    .bind(id.to_string())
+    .bind(before.as_millis())
+    .run(tx, "note that a component is gone")
+    .await?;
+    Ok(changed > 0)
+}
+
+/// Whether it was noted that a component is gone.
+pub async fn is_gone(conn: &mut Conn, id: ComponentId) -> Result<bool> {
+    let n = query("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND gone_at IS NOT NULL")
+        .bind(id.to_string())
+        .number(conn, "look whether a component was gone")
+        .await?;
+    Ok(n > 0)
+}
+
+/// Notes that a component was heard of; true where it had been gone.
+pub async fn set_back(tx: &mut Tx, id: ComponentId) -> Result<bool> {
+    let changed =
+        query("UPDATE components SET gone_at = NULL WHERE id = $1 AND gone_at IS NOT NULL")
+            .bind(id.to_string())
+            .run(tx, "note that a component is back")
+            .await?;
+    Ok(changed > 0)
+}
+
 pub async fn insert_certificate(
     tx: &mut Tx,
     id: ComponentId,

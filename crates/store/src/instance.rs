@@ -225,6 +225,43 @@ pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<()> {
 }
 
 /// How many instances that are not being deleted have an interface in a network on a host.
+/// The hypervisors with an instance of a project's affinity group that is to stay.
+pub async fn hosts_of_affinity(
+    conn: &mut Conn,
+    project: ProjectId,
+    group: &Name,
+) -> Result<Vec<ComponentId>> {
+    query(
+        "SELECT DISTINCT component_id FROM instances \
+         WHERE project_id = $1 AND affinity = $2 AND deleting = 0 ORDER BY component_id",
+    )
+    .bind(project.to_string())
+    .bind(group.as_str())
+    .rows(conn, "read the hosts of a group", |c| {
+        c.text("component_id")
+    })
+    .await
+}
+
+/// The hypervisors with an instance of a project's anti-affinity group, on its way out or not.
+pub async fn hosts_of_anti_affinity(
+    conn: &mut Conn,
+    project: ProjectId,
+    group: &Name,
+) -> Result<Vec<ComponentId>> {
+    query(
+        "SELECT DISTINCT component_id FROM instances \
+         WHERE project_id = $1 AND anti_affinity = $2 ORDER BY component_id",
+    )
+    .bind(project.to_string())
+    .bind(group.as_str())
+    .rows(conn, "read the hosts of a group", |c| {
+        c.text("component_id")
+    })
+    .await
+}
+
+/// How many instances that are to stay a segment has on a host.
 pub async fn on_segment(
     conn: &mut Conn,
     host: ComponentId,

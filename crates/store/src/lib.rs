@@ -28,6 +28,7 @@ mod statement;
 pub mod testing;
 pub mod token;
 pub mod url;
+pub mod vtep;
 pub mod wake;
 
 pub use connection::{Aside, Conn, Store, Tx};

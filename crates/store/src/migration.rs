@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "hosts",
         sql: include_str!("../migrations/0060_hosts.sql"),
     },
+    Migration {
+        version: 61,
+        name: "gone",
+        sql: include_str!("../migrations/0061_gone.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

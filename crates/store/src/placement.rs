@@ -371,6 +371,16 @@ pub async fn needed_by(conn: &mut Conn, id: PlacementId) -> Result<Vec<Row>> {
     .await
 }
 
+/// The instances and networks on a component that users know of.
+pub async fn resources_on(conn: &mut Conn, component: ComponentId) -> Result<Vec<Row>> {
+    query(select!(
+        "WHERE p.component_id = $1 AND p.kind IN ('instance', 'network') AND p.wanted = 1 ORDER BY p.id"
+    ))
+    .bind(component.to_string())
+    .rows(conn, "read what is on a component", read)
+    .await
+}
+
 /// What a component is to keep and to remove.
 pub async fn of_component(conn: &mut Conn, component: ComponentId) -> Result<Vec<Row>> {
     query(select!("WHERE p.component_id = $1 ORDER BY p.id"))

@@ -1,10 +1,15 @@
 //! What the operator decides of the site as a whole: its name, and the pools that addresses are out of.
 
+use std::time::Duration;
+
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_app::SiteSettings;
 use rhyzome_model::Name;
 use rhyzome_settings::Complaint;
 use serde::{Deserialize, Serialize};
+
+/// The shortest and the longest silence that may count as an end, in seconds.
+const GONE_AFTER: (u32, u32) = (10, 3600);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +28,10 @@ pub struct Site {
     pub peers_ipv4: Ipv4Net,
     /// Peers' IPv6 addresses are out of this /64; the first of the site's /48 where none is given.
     pub peers_ipv6: Option<Ipv6Net>,
+    /// The UDP port at which the hosts' tunnels (VXLAN) end.
+    pub tunnel_port: u16,
+    /// How long a component may be silent before it counts as gone, in seconds.
+    pub gone_after: u32,
 }
 
 impl Default for Site {
@@ -36,6 +45,8 @@ impl Default for Site {
             ipv6_prefix: settings.ipv6_prefix,
             peers_ipv4: settings.peers_ipv4,
             peers_ipv6: settings.peers_ipv6,
+            tunnel_port: settings.tunnel_port,
+            gone_after: 30,
         }
     }
 }
@@ -51,6 +62,8 @@ impl Site {
             ipv6_prefix: self.ipv6_prefix,
             peers_ipv4: self.peers_ipv4,
             peers_ipv6: self.peers_ipv6,
+            tunnel_port: self.tunnel_port,
+            gone_after: Duration::from_secs(self.gone_after.into()),
         }
     }
 
@@ -76,6 +89,17 @@ impl Site {
             "site.peers_ipv6",
             self.peers_ipv6.and_then(|net| wrong_ipv6(net, 64)),
         );
+        let wrong_port = (self.tunnel_port == 0).then(|| "0 is no UDP port".to_owned());
+        complain("site.tunnel_port", wrong_port);
+        let (least, most) = GONE_AFTER;
+        let wrong = !(least..=most).contains(&self.gone_after);
+        let why = || {
+            format!(
+                "{} s: {least} to {most} are possible; components say every 5 s that they live",
+                self.gone_after
+            )
+        };
+        complain("site.gone_after", wrong.then(why));
         let (pool, peers) = (self.ipv4_pool, self.peers_ipv4);
         if pool.contains(&peers) || peers.contains(&pool) {
             let why = format!("{peers} overlaps site.ipv4_pool {pool}; peers need their own");

@@ -1,10 +1,13 @@
 //! Which hypervisor has room for an instance.
 
+use std::collections::BTreeMap;
+
 use rhyzome_model::component::ComponentKind;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::resource::{Component, HostVerdict};
-use rhyzome_model::{ComponentId, Size};
+use rhyzome_model::{ComponentId, ProjectId, Size};
 use rhyzome_plan::place::{Demand, Host, place};
+use rhyzome_store::network::Network;
 use rhyzome_store::{component, instance};
 
 use crate::work::Work;
@@ -13,6 +16,7 @@ use crate::{Error, Kind, Result};
 /// The host that an instance goes to, with a word on each that was looked at.
 pub(super) async fn choose(
     work: &mut Work,
+    (project, networks): (ProjectId, &[Network]),
     spec: &InstanceSpec,
 ) -> Result<(ComponentId, Vec<HostVerdict>)> {
     let components = component::of_kind(work, ComponentKind::Libvirt).await?;
@@ -21,11 +25,33 @@ pub(super) async fn choose(
             "no hypervisor has joined this site yet: `rhyzome component token --kind libvirt`";
         return Err(Error::new(Kind::NoCapacity, why));
     }
-    let hosts: Vec<Host> = components.iter().map(as_host).collect();
+    let mut ways = Vec::new();
+    for network in networks {
+        if let Some(router) = component::by_id(work, network.router).await? {
+            ways.push((network, router));
+        }
+    }
+    let hosts: Vec<Host> = components
+        .iter()
+        .map(|component| Host {
+            cut_off: ways
+                .iter()
+                .find_map(|(network, router)| cut_off(component, network, router)),
+            ..as_host(component)
+        })
+        .collect();
     let demand = Demand {
-        cpus: spec.cpus,
-        memory: spec.memory,
+        together_with: match &spec.affinity {
+            Some(group) => instance::hosts_of_affinity(work, project, group).await?,
+            None => Vec::new(),
+        },
+        apart_from: match &spec.anti_affinity {
+            Some(group) => instance::hosts_of_anti_affinity(work, project, group).await?,
+            None => Vec::new(),
+        },
+        require: spec.require.clone(),
         host: spec.host.clone(),
+        ..room(spec)
     };
     if let Some(asked) = &spec.host
         && !hosts.iter().any(|host| host.name == *asked)
@@ -40,6 +66,51 @@ pub(super) async fn choose(
         Some(host) => Ok((host, placed.verdicts)),
         None => Err(no_room(&placed.verdicts)),
     }
+}
+
+/// How much an instance needs, on whatever host.
+fn room(spec: &InstanceSpec) -> Demand {
+    Demand {
+        cpus: spec.cpus,
+        memory: spec.memory,
+        host: None,
+        require: BTreeMap::new(),
+        together_with: Vec::new(),
+        apart_from: Vec::new(),
+    }
+}
+
+/// Why a network cannot come to a host from its router.
+fn cut_off(host: &Component, network: &Network, router: &Component) -> Option<String> {
+    let (here, there) = (&host.facts, &router.facts);
+    if here.host == there.host {
+        return None;
+    }
+    let (name, gate) = (&network.meta.name, &router.meta.name);
+    let (Some(from), Some(to)) = (here.tunnel_address, there.tunnel_address) else {
+        let missing = if here.tunnel_address.is_none() {
+            "it"
+        } else {
+            gate.as_str()
+        };
+        return Some(format!(
+            "the router of {name} is on another host, and {missing} has no address for tunnels; \
+             set tunnel_address there"
+        ));
+    };
+    if from.is_ipv4() != to.is_ipv4() {
+        return Some(format!(
+            "its tunnels end at {from} and those of {gate} at {to}, which are not of one family"
+        ));
+    }
+    let fits = here.mtu.into_iter().chain(there.mtu).min()?;
+    (fits < network.mtu).then(|| {
+        format!(
+            "a packet of {name} has up to {} bytes, and {fits} fit through the tunnel to it; \
+             the network has to be made anew",
+            network.mtu
+        )
+    })
 }
 
 fn no_room(verdicts: &[HostVerdict]) -> Error {
@@ -60,6 +131,9 @@ fn as_host(component: &Component) -> Host {
         memory: component.facts.memory,
         used_cpus: component.used.cpus,
         used_memory: component.used.memory,
+        labels: component.spec.labels.clone(),
+        cordon: component.spec.cordon.clone(),
+        cut_off: None,
     }
 }
 
@@ -77,18 +151,15 @@ pub(super) async fn check_room(
     };
     let mut host = as_host(&host);
     host.connected = true;
+    // What is there may grow.
+    host.cordon = None;
     host.used_cpus = host.used_cpus.saturating_sub(found.spec.cpus);
     let others = host
         .used_memory
         .as_bytes()
         .saturating_sub(found.spec.memory.as_bytes());
     host.used_memory = Size::bytes(others);
-    let demand = Demand {
-        cpus: spec.cpus,
-        memory: spec.memory,
-        host: None,
-    };
-    let placed = place(&demand, std::slice::from_ref(&host));
+    let placed = place(&room(spec), std::slice::from_ref(&host));
     if placed.host.is_none() {
         return Err(no_room(&placed.verdicts));
     }

@@ -22,8 +22,8 @@ pub(super) async fn whole(
 ) -> Result<Instance> {
     let own = placement::of_resource(conn, row.id.0).await?;
     let all = with_needs(conn, &own).await?;
-    let now = core.now();
-    let phase = status::phase(row.deleting, &own, now);
+    let before = core.silent_before();
+    let phase = status::phase(row.deleting, &own, before);
     let project = project_of(&row.meta);
     let interfaces = lease::of_instance(conn, row.id)
         .await?
@@ -47,8 +47,9 @@ pub(super) async fn whole(
         format: row.format,
         command_line: row.command_line,
         interfaces,
-        observed: observed(&own).cloned(),
-        conditions: status::conditions(&all, now),
+        // How it was is said by its conditions; how it is, nobody knows.
+        observed: observed(&own).filter(|_| phase != Phase::Unknown).cloned(),
+        conditions: status::conditions(&all, before),
     };
     Ok(Instance {
         meta: row.meta,
@@ -83,15 +84,15 @@ pub async fn why(core: &Core, caller: &Caller, project: &Name, name: &Name) -> R
     let row = found.ok_or_else(|| Error::not_found("instance", name))?;
     let own = placement::of_resource(&mut conn, row.id.0).await?;
     let all = with_needs(&mut conn, &own).await?;
-    let now = core.now();
+    let before = core.silent_before();
     let mut jobs = job::of_resource(&mut conn, row.id.0, JOBS).await?;
     for need in all.iter().filter(|need| need.kind == PlacementKind::Lease) {
         jobs.extend(job::of_resource(&mut conn, need.resource, 1).await?);
     }
     Ok(InstanceWhy {
-        summary: summary(&row, &own, &all, status::phase(row.deleting, &own, now)),
+        summary: summary(&row, &own, &all, status::phase(row.deleting, &own, before)),
         placing: row.placing,
-        conditions: status::conditions(&all, now),
+        conditions: status::conditions(&all, before),
         jobs,
     })
 }
@@ -129,7 +130,8 @@ fn summary(row: &instance::Instance, own: &[Row], all: &[Row], phase: Phase) -> 
         },
         (Phase::Failed, _) => format!("{name} failed on {host}: {message}"),
         (Phase::Unknown, _) => {
-            format!("{host} has not been heard of, so nobody knows how {name} is")
+            let word = own.first().map(status::last_word).unwrap_or_default();
+            format!("nobody knows how {name} is: {word}")
         }
         (Phase::Deleting, _) => format!("{name} is being removed from {host}: {message}"),
     }

@@ -128,6 +128,7 @@ async fn forget_if_gone(work: &mut Work, gone: &Row) -> Result<()> {
         PlacementKind::Vtep => {}
         PlacementKind::Lease => {
             if let Some(instance) = lease::delete(work, LeaseId(gone.resource)).await? {
+                crate::instance::left(work, instance, gone.network).await?;
                 crate::instance::forget_if_gone(work, instance).await?;
             }
         }
@@ -203,7 +204,7 @@ pub(super) async fn tell_observed(work: &mut Work, row: &Row, observed: &Observe
 }
 
 /// Tells of a placement in the name of the resource that users know.
-async fn tell(work: &mut Work, row: &Row, what: &str, message: &str) -> Result<()> {
+pub(crate) async fn tell(work: &mut Work, row: &Row, what: &str, message: &str) -> Result<()> {
     let kind = match row.kind {
         PlacementKind::Network => "network",
         PlacementKind::Segment => "segment",

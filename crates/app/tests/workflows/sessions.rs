@@ -258,7 +258,7 @@ async fn what_is_on_a_silent_component_is_unknown_and_never_called_running() {
         Phase::Ready,
         "a moment is no silence"
     );
-    site.clock.advance(16_000);
+    site.clock.advance(31_000);
     let shown = site.show("job").await.expect("it");
     assert_eq!(shown.status.phase, Phase::Unknown);
     assert!(!shown.status.conditions[0].holds);

@@ -276,6 +276,9 @@ impl Component {
     /// Does well all that it is given now; returns how much that was.
     pub async fn work(&self, core: &Core) -> usize {
         let jobs = self.claim(core).await;
+        session::heartbeat(core, self.id, self.session)
+            .await
+            .expect("a sign of life");
         for job in &jobs {
             self.answer(core, job, &well_done(job)).await;
         }

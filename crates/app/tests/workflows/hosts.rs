@@ -1,0 +1,453 @@
+//! Several hosts: what each is told of the others, who goes where, and a host that is gone.
+
+use rhyzome_app::{Kind, component, gone, instance, session};
+use rhyzome_model::component::{ComponentKind, ComponentSpec, Cordon, HostFacts};
+use rhyzome_model::instance::InstanceSpec;
+use rhyzome_model::job::{Job, Task};
+use rhyzome_model::network::VtepPlacement;
+use rhyzome_model::placement::{PlacementKind, PlacementSpec};
+use rhyzome_model::status::Phase;
+use rhyzome_model::{ComponentId, Size};
+
+use super::site::{Component, Site, name, spec};
+
+/// A site whose router and hypervisors, `h1` and so on, are on hosts of their own.
+struct Wide {
+    site: Site,
+    hosts: Vec<Component>,
+}
+
+fn facts(number: u8) -> HostFacts {
+    HostFacts {
+        host: format!("host-{number}"),
+        cpus: 4,
+        memory: Size::mib(1024),
+        endpoint_ports: Some((51820, 51829)),
+        mtu: Some(1450),
+        tunnel_address: Some([192, 0, 2, number].into()),
+        ..HostFacts::default()
+    }
+}
+
+impl Wide {
+    async fn new(count: u8) -> Self {
+        let mut site = Site::new().await;
+        site.image().await;
+        site.router.session = session::connected(&site.core, site.router.id, &facts(100), "1")
+            .await
+            .expect("a session");
+        let cordon = ComponentSpec {
+            cordon: Some(Cordon::default()),
+            ..ComponentSpec::default()
+        };
+        component::update(&site.core, &site.admin, &name("node"), cordon, None)
+            .await
+            .expect("cordoned");
+        let mut hosts = Vec::new();
+        for number in 1..=count {
+            let called = format!("h{number}");
+            let facts = facts(number);
+            let kind = ComponentKind::Libvirt;
+            hosts.push(Component::join(&site.core, kind, &called, &facts).await);
+        }
+        site.network("lab").await;
+        Self { site, hosts }
+    }
+
+    async fn create(&self, called: &str, host: usize) -> rhyzome_app::Result<String> {
+        let on = InstanceSpec {
+            host: Some(name(&format!("h{host}"))),
+            ..spec(&["lab"])
+        };
+        self.create_as(called, on).await
+    }
+
+    async fn create_as(&self, called: &str, spec: InstanceSpec) -> rhyzome_app::Result<String> {
+        let (core, admin, project) = (&self.site.core, &self.site.admin, &self.site.default);
+        let made = instance::create(core, admin, project, name(called), spec).await?;
+        Ok(made.status.host.to_string())
+    }
+
+    /// Lets everybody do what there is to do, and gives what each was told: the router first.
+    async fn settle(&self) -> Vec<Vec<Job>> {
+        let everybody: Vec<&Component> =
+            [&self.site.router].into_iter().chain(&self.hosts).collect();
+        let mut told: Vec<Vec<Job>> = everybody.iter().map(|_| Vec::new()).collect();
+        loop {
+            let mut busy = false;
+            for (component, told) in everybody.iter().zip(&mut told) {
+                session::heartbeat(&self.site.core, component.id, component.session)
+                    .await
+                    .expect("a sign of life");
+                for job in component.claim(&self.site.core).await {
+                    let done = super::site::well_done(&job);
+                    component.answer(&self.site.core, &job, &done).await;
+                    told.push(job);
+                    busy = true;
+                }
+            }
+            if !busy {
+                return told;
+            }
+        }
+    }
+
+    async fn mac(&self, instance: &str) -> rhyzome_model::MacAddr {
+        self.site
+            .show(instance)
+            .await
+            .expect("it")
+            .status
+            .interfaces[0]
+            .mac
+    }
+
+    async fn label(&self, host: &str, key: &str, value: &str) {
+        let spec = ComponentSpec {
+            labels: [(key.to_owned(), value.to_owned())].into(),
+            ..ComponentSpec::default()
+        };
+        component::update(&self.site.core, &self.site.admin, &name(host), spec, None)
+            .await
+            .expect("labelled");
+    }
+}
+
+fn ends(jobs: &[Job]) -> Vec<&VtepPlacement> {
+    jobs.iter()
+        .filter_map(|job| match &job.task {
+            Task::Ensure { placement } => match &placement.spec {
+                PlacementSpec::Vtep(vtep) => Some(vtep),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+fn others(jobs: &[Job]) -> Vec<PlacementKind> {
+    jobs.iter()
+        .filter_map(|job| match &job.task {
+            Task::Ensure { placement } => Some(placement.spec.kind()),
+            _ => None,
+        })
+        .filter(|kind| *kind != PlacementKind::Vtep)
+        .collect()
+}
+
+async fn left(site: &Site, component: ComponentId) -> usize {
+    let mut conn = site.core.store.read().await.expect("a connection");
+    let rows = rhyzome_store::placement::of_component(&mut conn, component).await;
+    rows.expect("rows").len()
+}
+
+#[tokio::test]
+async fn a_new_instance_changes_what_is_told_of_its_own_host_and_nothing_else() {
+    let wide = Wide::new(3).await;
+    for host in 1..=3 {
+        wide.create(&format!("first-{host}"), host)
+            .await
+            .expect("an instance");
+        wide.settle().await;
+    }
+    wide.create("second", 1).await.expect("an instance");
+    let told = wide.settle().await;
+    assert_eq!(others(&told[0]), [PlacementKind::Lease]);
+    assert_eq!(others(&told[1]), [PlacementKind::Instance]);
+    assert!(
+        ends(&told[1]).is_empty(),
+        "its own host knows the others already"
+    );
+    let mut macs = [wide.mac("first-1").await, wide.mac("second").await];
+    macs.sort();
+    for jobs in [&told[0], &told[2], &told[3]] {
+        let [end] = ends(jobs)[..] else {
+            panic!("one end each: {jobs:?}")
+        };
+        assert_eq!(end.host, wide.hosts[0].id);
+        assert_eq!(end.address, std::net::IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(end.macs, macs);
+    }
+    assert!(others(&told[2]).is_empty() && others(&told[3]).is_empty());
+    assert_eq!(
+        wide.site.show("second").await.expect("it").status.phase,
+        Phase::Ready
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_leaves_a_network_is_forgotten_by_the_others() {
+    let wide = Wide::new(2).await;
+    wide.create("a", 1).await.expect("an instance");
+    wide.create("b", 2).await.expect("an instance");
+    wide.settle().await;
+    let (core, admin, project) = (&wide.site.core, &wide.site.admin, &wide.site.default);
+    let before = left(&wide.site, wide.hosts[0].id).await;
+    instance::delete(core, admin, project, &name("b"), None)
+        .await
+        .expect("deleting");
+    wide.settle().await;
+    assert_eq!(left(&wide.site, wide.hosts[1].id).await, 0);
+    assert_eq!(left(&wide.site, wide.hosts[0].id).await, before - 1);
+    instance::delete(core, admin, project, &name("a"), None)
+        .await
+        .expect("deleting");
+    wide.settle().await;
+    assert_eq!(
+        left(&wide.site, wide.site.router.id).await,
+        1,
+        "the network alone"
+    );
+    rhyzome_app::network::delete(core, admin, project, &name("lab"), None)
+        .await
+        .expect("deleting");
+    wide.settle().await;
+    assert_eq!(left(&wide.site, wide.site.router.id).await, 0);
+}
+
+#[tokio::test]
+async fn there_is_no_tunnel_between_components_of_one_host() {
+    let wide = Wide::new(1).await;
+    let same = HostFacts {
+        host: "host-100".to_owned(),
+        ..facts(1)
+    };
+    session::connected(&wide.site.core, wide.hosts[0].id, &same, "1")
+        .await
+        .expect("a session");
+    wide.create("a", 1).await.expect("an instance");
+    let mut conn = wide.site.core.store.read().await.expect("a connection");
+    for component in [wide.site.router.id, wide.hosts[0].id] {
+        let rows = rhyzome_store::placement::of_component(&mut conn, component).await;
+        assert!(
+            rows.expect("rows")
+                .iter()
+                .all(|row| row.kind != PlacementKind::Vtep)
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_others_learn_where_a_hosts_tunnels_end_now() {
+    let mut wide = Wide::new(2).await;
+    wide.create("a", 1).await.expect("an instance");
+    wide.create("b", 2).await.expect("an instance");
+    wide.settle().await;
+    let moved = HostFacts {
+        tunnel_address: Some([192, 0, 2, 77].into()),
+        ..facts(1)
+    };
+    wide.hosts[0].session = session::connected(&wide.site.core, wide.hosts[0].id, &moved, "1")
+        .await
+        .expect("a session");
+    let told = wide.settle().await;
+    for jobs in [&told[0], &told[2]] {
+        let [end] = ends(jobs)[..] else {
+            panic!("one end each: {jobs:?}")
+        };
+        assert_eq!(end.address, std::net::IpAddr::from([192, 0, 2, 77]));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_no_tunnel_reaches_gets_nothing_of_the_network_and_says_why() {
+    let wide = Wide::new(2).await;
+    let without = HostFacts {
+        tunnel_address: None,
+        ..facts(1)
+    };
+    let narrow = HostFacts {
+        mtu: Some(1400),
+        ..facts(2)
+    };
+    for (host, facts) in wide.hosts.iter().zip([without, narrow]) {
+        session::connected(&wide.site.core, host.id, &facts, "1")
+            .await
+            .expect("a session");
+    }
+    let refused = wide.create("a", 1).await.expect_err("no way");
+    assert_eq!(refused.kind(), Kind::NoCapacity);
+    assert!(
+        refused.to_string().contains("set tunnel_address"),
+        "{refused}"
+    );
+    let refused = wide.create("a", 2).await.expect_err("too narrow");
+    assert!(
+        refused.to_string().contains("1400 fit through the tunnel"),
+        "{refused}"
+    );
+    let alone = InstanceSpec {
+        host: Some(name("h1")),
+        ..spec(&[])
+    };
+    assert_eq!(
+        wide.create_as("b", alone)
+            .await
+            .expect("no network, no tunnel"),
+        "h1"
+    );
+}
+
+#[tokio::test]
+async fn instances_go_where_labels_groups_and_cordons_let_them() {
+    let wide = Wide::new(3).await;
+    wide.label("h2", "disk", "ssd").await;
+    let apart = || InstanceSpec {
+        anti_affinity: Some(name("db")),
+        ..spec(&["lab"])
+    };
+    let mut seen = Vec::new();
+    for number in 1..=3 {
+        seen.push(
+            wide.create_as(&format!("db-{number}"), apart())
+                .await
+                .expect("a host of its own"),
+        );
+    }
+    seen.sort();
+    assert_eq!(seen, ["h1", "h2", "h3"]);
+    let fourth = wide
+        .create_as("db-4", apart())
+        .await
+        .expect_err("no fourth host");
+    assert!(
+        fourth.to_string().contains("has to be apart from"),
+        "{fourth}"
+    );
+    let labelled = InstanceSpec {
+        require: [("disk".to_owned(), "ssd".to_owned())].into(),
+        affinity: Some(name("web")),
+        ..spec(&["lab"])
+    };
+    assert_eq!(
+        wide.create_as("web-1", labelled.clone())
+            .await
+            .expect("on ssd"),
+        "h2"
+    );
+    let together = InstanceSpec {
+        affinity: Some(name("web")),
+        ..spec(&["lab"])
+    };
+    assert_eq!(
+        wide.create_as("web-2", together.clone())
+            .await
+            .expect("beside"),
+        "h2"
+    );
+    let (core, admin, project) = (&wide.site.core, &wide.site.admin, &wide.site.default);
+    let cordon = Some(Cordon {
+        reason: Some("new disks".to_owned()),
+    });
+    let change = ComponentSpec {
+        cordon,
+        labels: labelled.require.clone(),
+    };
+    component::update(core, admin, &name("h2"), change, None)
+        .await
+        .expect("cordoned");
+    let refused = wide
+        .create_as("web-3", together)
+        .await
+        .expect_err("its host is cordoned");
+    assert!(
+        refused.to_string().contains("h2: is cordoned: new disks"),
+        "{refused}"
+    );
+    let why = instance::why(core, admin, project, &name("web-1"))
+        .await
+        .expect("a reason");
+    assert_eq!(why.placing.len(), 4, "a word on each: {:?}", why.placing);
+    let grown = InstanceSpec {
+        memory: Size::mib(160),
+        affinity: None,
+        ..labelled
+    };
+    let grown = instance::update(core, admin, project, &name("web-1"), grown, None).await;
+    let grown = grown.expect("what is there may grow");
+    assert_eq!(grown.spec.affinity, Some(name("web")), "left out, it stays");
+}
+
+#[tokio::test]
+async fn a_host_that_is_gone_is_shown_so_and_what_is_on_it_is_unknown_until_it_is_back() {
+    let wide = Wide::new(2).await;
+    wide.create("a", 1).await.expect("an instance");
+    wide.create("b", 2).await.expect("an instance");
+    wide.settle().await;
+    let (core, admin) = (&wide.site.core, &wide.site.admin);
+    let lost = &wide.hosts[0];
+    let alive = || async {
+        for component in [&wide.site.router, &wide.hosts[1]] {
+            session::heartbeat(core, component.id, component.session)
+                .await
+                .expect("alive");
+        }
+        gone::once(core).await.expect("looked");
+    };
+    wide.site.clock.advance(29_000);
+    alive().await;
+    let shown = || async { component::get(core, admin, &name("h1")).await.expect("it") };
+    assert_eq!(shown().await.gone_since, None, "within the bound");
+    wide.site.clock.advance(2_000);
+    alive().await;
+    assert_eq!(shown().await.gone_since, shown().await.last_seen);
+    let page = rhyzome_app::PageRequest {
+        after: None,
+        limit: 10,
+    };
+    let (rows, _) = component::list(core, admin, &page).await.expect("a list");
+    let gone_ones: Vec<_> = rows.iter().filter(|row| row.gone_since.is_some()).collect();
+    assert_eq!(
+        gone_ones.len(),
+        2,
+        "h1, and the node that the site began with"
+    );
+    let a = wide.site.show("a").await.expect("it");
+    assert_eq!(
+        (a.status.phase, &a.status.observed),
+        (Phase::Unknown, &None)
+    );
+    let own = a
+        .status
+        .conditions
+        .iter()
+        .find(|c| c.kind == "Instance")
+        .expect("its own");
+    assert_eq!((own.holds, own.reason.as_str()), (false, "Gone"));
+    assert!(
+        own.message.contains("it was running then"),
+        "{}",
+        own.message
+    );
+    let (rows, _) = instance::list(core, admin, &wide.site.default, &page)
+        .await
+        .expect("a list");
+    let states: Vec<_> = rows
+        .iter()
+        .map(|row| (row.phase, row.state.is_some()))
+        .collect();
+    assert_eq!(states, [(Phase::Unknown, false), (Phase::Ready, true)]);
+    alive().await;
+    let story = wide.site.story().await;
+    let told = |what: &str| {
+        story
+            .iter()
+            .filter(|line| **line == format!("instance a {what}"))
+            .count()
+    };
+    assert_eq!((told("unknown"), told("known")), (1, 0), "{story:?}");
+    session::heartbeat(core, lost.id, lost.session)
+        .await
+        .expect("back");
+    assert_eq!(shown().await.gone_since, None);
+    assert_eq!(
+        wide.site.show("a").await.expect("it").status.phase,
+        Phase::Ready
+    );
+    assert!(
+        wide.site
+            .story()
+            .await
+            .contains(&"instance a known".to_owned())
+    );
+}

@@ -1,0 +1,282 @@
+//! Segments that span hosts: who reaches whom, and what is not taken from the wire.
+
+use std::net::Ipv4Addr;
+
+use rhyzome_hostnet::tunnel::Kept;
+use rhyzome_hostnet::{Links, nft, segment};
+use rhyzome_model::network::{bridge_name, router_mac, tunnel_name};
+
+use crate::frame::{answers_arp, arp, arrives, icmp6, inject, open, udp4};
+use crate::wire::{Host, Spanning, Wire};
+use crate::world::Place;
+
+const A: &str = "52:54:00:00:00:0a";
+const B: &str = "52:54:00:00:00:0b";
+const C: &str = "52:54:00:00:00:0c";
+
+fn octets(mac: &str) -> [u8; 6] {
+    mac.parse::<rhyzome_model::MacAddr>().unwrap().octets()
+}
+
+fn wired<F, Fut>(work: F)
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(work());
+}
+
+/// Whether a frame that somebody sends arrives at an instance.
+async fn hears<S: Future<Output = ()>>(instance: &Place, needle: &'static [u8], sent: S) -> bool {
+    let socket = instance.run(|| async { open() }).await;
+    sent.await;
+    arrives(&socket, needle).await
+}
+
+/// Two hosts, and an instance on each.
+struct Two {
+    wire: Wire,
+    on: Spanning,
+    first: Host,
+    second: Host,
+    a: Place,
+    b: Place,
+}
+
+impl Two {
+    async fn new() -> Self {
+        let mut wire = Wire::new().await;
+        let on = Spanning::new(0x00a1_b2c3);
+        let (first, second) = (wire.host().await, wire.host().await);
+        first.segment(on).await;
+        second.segment(on).await;
+        first.connect(second.end(on, &[B]), 1).await;
+        second.connect(first.end(on, &[A]), 1).await;
+        let a = first.instance(on, A, "10.1.0.10/24").await;
+        let b = second.instance(on, B, "10.1.0.11/24").await;
+        Self {
+            wire,
+            on,
+            first,
+            second,
+            a,
+            b,
+        }
+    }
+}
+
+#[test]
+fn instances_on_two_hosts_are_on_one_segment() {
+    wired(|| async {
+        let two = Two::new().await;
+        assert!(answers_arp(&two.a, octets(A), "10.1.0.10", "10.1.0.11").await);
+        assert!(answers_arp(&two.b, octets(B), "10.1.0.11", "10.1.0.10").await);
+    });
+}
+
+#[test]
+fn nothing_is_taken_but_from_an_end_and_from_a_mac_behind_it() {
+    wired(|| async {
+        let mut two = Two::new().await;
+        let stranger = two.wire.host().await;
+        let to = two.first.address;
+        let frame = |mac: &str| {
+            udp4(
+                octets(mac),
+                Ipv4Addr::new(10, 1, 0, 11),
+                (1000, 1000),
+                b"forged",
+            )
+        };
+        let vni = two.on.vni;
+        let control = two.second.forge(to, vni, frame(B));
+        assert!(
+            hears(&two.a, b"forged", control).await,
+            "the control does not arrive"
+        );
+        let other_mac = two.second.forge(to, vni, frame(C));
+        assert!(!hears(&two.a, b"forged", other_mac).await);
+        let own_mac = two.second.forge(to, vni, frame(A));
+        assert!(!hears(&two.a, b"forged", own_mac).await);
+        let from_a_stranger = stranger.forge(to, vni, frame(B));
+        assert!(!hears(&two.a, b"forged", from_a_stranger).await);
+        let other_number = two.second.forge(to, vni + 1, frame(B));
+        assert!(!hears(&two.a, b"forged", other_number).await);
+    });
+}
+
+#[test]
+fn an_end_of_another_segment_is_no_end_of_this_one() {
+    wired(|| async {
+        let mut two = Two::new().await;
+        let third = two.wire.host().await;
+        let other = Spanning::new(two.on.vni + 1);
+        two.first.segment(other).await;
+        third.segment(other).await;
+        two.first.connect(third.end(other, &[C]), 1).await;
+        third.connect(two.first.end(other, &[]), 1).await;
+        let neighbour = two
+            .first
+            .instance(other, "52:54:00:00:00:0d", "10.1.0.13/24")
+            .await;
+        let frame = |text: &[u8]| udp4(octets(C), Ipv4Addr::new(10, 1, 0, 12), (1000, 1000), text);
+        let to = two.first.address;
+        let control = third.forge(to, other.vni, frame(b"in its own"));
+        assert!(hears(&neighbour, b"in its own", control).await);
+        let across = third.forge(to, two.on.vni, frame(b"across"));
+        assert!(!hears(&two.a, b"across", across).await);
+        let sent = inject(
+            &two.b,
+            udp4(
+                octets(B),
+                Ipv4Addr::new(10, 1, 0, 11),
+                (9, 9),
+                b"for a alone",
+            ),
+        );
+        let socket = neighbour.run(|| async { open() }).await;
+        assert!(hears(&two.a, b"for a alone", sent).await);
+        assert!(
+            !arrives(&socket, b"for a alone").await,
+            "it leaked into another segment"
+        );
+    });
+}
+
+#[test]
+fn only_the_router_advertises_and_hands_out_addresses() {
+    wired(|| async {
+        let two = Two::new().await;
+        let router = router_mac(two.on.network);
+        let end = two.second.end(two.on, &[B, &router.to_string()]);
+        two.first.connect(end, 2).await;
+        let to = two.first.address;
+        let offer = |mac| udp4(mac, Ipv4Addr::new(10, 1, 0, 1), (67, 68), b"an offer");
+        let advertisement = |mac| icmp6(mac, "fe80::1".parse().unwrap(), 134, b"an advertisement");
+        let vni = two.on.vni;
+        let from_router = two.second.forge(to, vni, offer(router.octets()));
+        assert!(hears(&two.a, b"an offer", from_router).await);
+        let from_router = two.second.forge(to, vni, advertisement(router.octets()));
+        assert!(hears(&two.a, b"an advertisement", from_router).await);
+        let from_instance = two.second.forge(to, vni, offer(octets(B)));
+        assert!(!hears(&two.a, b"an offer", from_instance).await);
+        let from_instance = two.second.forge(to, vni, advertisement(octets(B)));
+        assert!(!hears(&two.a, b"an advertisement", from_instance).await);
+    });
+}
+
+#[test]
+fn the_metadata_services_address_stays_on_its_host() {
+    wired(|| async {
+        let two = Two::new().await;
+        let metadata = Ipv4Addr::new(169, 254, 169, 254);
+        let own = Ipv4Addr::new(10, 1, 0, 11);
+        let ask = |target| arp(octets(B), 1, (octets(B), own), target);
+        let needle: &[u8] = &[169, 254, 169, 254];
+        assert!(!hears(&two.a, needle, inject(&two.b, ask(metadata))).await);
+        let forged = two
+            .second
+            .forge(two.first.address, two.on.vni, ask(metadata));
+        assert!(!hears(&two.a, needle, forged).await);
+        let ordinary = inject(&two.b, ask(Ipv4Addr::new(10, 1, 0, 77)));
+        assert!(
+            hears(&two.a, &[10, 1, 0, 77], ordinary).await,
+            "the control does not arrive"
+        );
+    });
+}
+
+#[test]
+fn ends_come_and_go_one_by_one_and_the_tunnel_with_the_last() {
+    wired(|| async {
+        let mut two = Two::new().await;
+        let third = two.wire.host().await;
+        let on = two.on;
+        third.segment(on).await;
+        two.first.connect(third.end(on, &[C]), 1).await;
+        third.connect(two.first.end(on, &[A]), 1).await;
+        let c = third.instance(on, C, "10.1.0.12/24").await;
+        assert!(answers_arp(&c, octets(C), "10.1.0.12", "10.1.0.10").await);
+        let (tunnels, second, host) = (two.first.tunnels(), two.second.component, third.component);
+        two.first
+            .place
+            .run(move || async move {
+                let links = Links::open().unwrap();
+                let name = tunnel_name(on.network);
+                let before = links.find(&name).await.unwrap().unwrap();
+                tunnels.remove(on.network, second).await.unwrap();
+                let kept = tunnels.list().await.unwrap();
+                assert_eq!(
+                    kept.iter().map(|kept: &Kept| kept.host).collect::<Vec<_>>(),
+                    [host]
+                );
+                let after = links.find(&name).await.unwrap().unwrap();
+                assert_eq!(after.index, before.index, "the tunnel was made anew");
+                let ends = links.forwarding(after.index).await.unwrap().ends;
+                assert_eq!(ends.len(), 2, "{ends:?}");
+            })
+            .await;
+        assert!(answers_arp(&c, octets(C), "10.1.0.12", "10.1.0.10").await);
+        assert!(!answers_arp(&two.b, octets(B), "10.1.0.11", "10.1.0.10").await);
+        let (tunnels, holder) = (two.first.tunnels(), two.first.holder());
+        two.first
+            .place
+            .run(move || async move {
+                tunnels.remove(on.network, host).await.unwrap();
+                tunnels.remove(on.network, host).await.unwrap();
+                assert_eq!(tunnels.list().await.unwrap(), []);
+                let links = Links::open().unwrap();
+                assert_eq!(links.find(&tunnel_name(on.network)).await.unwrap(), None);
+                assert!(
+                    links
+                        .find(&bridge_name(on.network))
+                        .await
+                        .unwrap()
+                        .is_some()
+                );
+                segment::remove_all(holder).await.unwrap();
+                assert!(nft::tables().await.unwrap().is_empty());
+            })
+            .await;
+    });
+}
+
+#[test]
+fn what_somebody_took_away_is_missed_and_put_back() {
+    wired(|| async {
+        let two = Two::new().await;
+        let (on, tunnels, end) = (two.on, two.first.tunnels(), two.second.end(two.on, &[B, C]));
+        let placement = two.first.connect(end.clone(), 7).await;
+        two.first
+            .place
+            .run(move || async move {
+                let links = Links::open().unwrap();
+                let about = (placement, 7);
+                let broken = || tunnels.check(about, &end);
+                let name = tunnel_name(on.network);
+                let link = links.find(&name).await.unwrap().unwrap();
+                let have = links.forwarding(link.index).await.unwrap();
+                links
+                    .change_forwarding(link.index, &have, &Default::default())
+                    .await
+                    .unwrap();
+                assert!(broken().await.unwrap().is_some(), "entries are gone");
+                tunnels.ensure(about, &end).await.unwrap();
+                links.delete_named(&name).await.unwrap();
+                assert!(broken().await.unwrap().is_some(), "the tunnel is gone");
+                tunnels.ensure(about, &end).await.unwrap();
+                for family in ["inet", "bridge"] {
+                    nft::delete(family, "rhyzome_tunnel").await.unwrap();
+                    assert!(broken().await.unwrap().is_some(), "the rules are gone");
+                    tunnels.ensure(about, &end).await.unwrap();
+                }
+                assert_eq!(broken().await.unwrap(), None);
+            })
+            .await;
+        assert!(answers_arp(&two.a, octets(A), "10.1.0.10", "10.1.0.11").await);
+    });
+}
