@@ -35,6 +35,57 @@ pub enum Action {
     /// Prints the API's definition.
     #[command(hide = true)]
     Openapi,
+    /// Write the whole site into one file, while the core runs.
+    ///
+    /// Database, authority and administrator's token, as they are at one moment; it can be looked into
+    /// with tar. Who has the file has the site: keep it like a private key.
+    #[command(after_help = "Example:\n  rhyzome-api backup --with-images /backup/site.tar")]
+    Backup {
+        /// The file to write.
+        file: PathBuf,
+        /// With the bytes of images too.
+        #[arg(long)]
+        with_images: bool,
+        /// Replace the file if it is there.
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Bring a site back from a backup; no core may run here.
+    ///
+    /// Components connect again with their certificates. What is on their hosts and not in the backup is
+    /// left alone until `rhyzome site confirm`.
+    #[command(
+        after_help = "Example:\n  rhyzome-api --config /etc/rhyzome/api.toml restore /backup/site.tar"
+    )]
+    Restore {
+        /// The file to read.
+        file: PathBuf,
+        /// Replace the site that is here.
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// What concerns the database.
+    #[command(subcommand)]
+    Db(Db),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Db {
+    /// Copy the site's state into another database, which has to be empty; no core may run.
+    ///
+    /// Jobs in flight go along. What arrived is compared before it counts, and the database that it came
+    /// from stays as it is. Then set `db` to the new one and start the core.
+    #[command(
+        after_help = "Example:\n  rhyzome-api db move --to postgres://rhyzome@db.example/rhyzome \\\n    --to-password-file /etc/rhyzome/db.password"
+    )]
+    Move {
+        /// Where to, as sqlite://PATH or postgres://USER@HOST/NAME.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// The file with the password for it; PGPASSWORD in the environment does too.
+        #[arg(long, value_name = "FILE")]
+        to_password_file: Option<PathBuf>,
+    },
 }
 
 impl Command {

@@ -5,10 +5,12 @@
 //! one short handler of [`v1`], which takes apart what was sent, calls one use case of `rhyzome_app` and
 //! puts the answer together. What may be done, and what it means, is decided there and not here.
 
+pub mod backup;
 pub mod certificate;
 pub mod command;
 pub mod configuration;
 pub mod context;
+pub mod db_move;
 pub mod docs;
 pub mod etag;
 pub mod extract;

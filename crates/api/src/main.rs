@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use rhyzome_api::command::{Action, Command};
+use rhyzome_api::command::{Action, Command, Db};
 use rhyzome_api::problem::chain;
-use rhyzome_api::{certificate, logs, openapi, start};
+use rhyzome_api::{backup, certificate, db_move, logs, openapi, start};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         println!("{loaded}");
         return ExitCode::SUCCESS;
     }
-    match run(&loaded.settings) {
+    let done = match &command.action {
+        None | Some(Action::Openapi) => run(&loaded.settings),
+        Some(action) => upkeep(&loaded.settings, action),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rhyzome-api: {error:#}");
@@ -63,4 +67,57 @@ fn run(settings: &rhyzome_api::configuration::Configuration) -> anyhow::Result<(
         started.stop().await;
         Ok(())
     })
+}
+
+/// What is done and over, without a core.
+fn upkeep(
+    settings: &rhyzome_api::configuration::Configuration,
+    action: &Action,
+) -> anyhow::Result<()> {
+    logs::start(&settings.log).context("cannot start logging")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    match action {
+        Action::Openapi => {}
+        Action::Backup {
+            file,
+            with_images,
+            overwrite,
+        } => {
+            let wanted = backup::Wanted {
+                file,
+                with_images: *with_images,
+                overwrite: *overwrite,
+            };
+            let contents = runtime.block_on(backup::backup(settings, wanted))?;
+            println!("{} has:", file.display());
+            print_lines(&contents.lines());
+        }
+        Action::Restore { file, overwrite } => {
+            let restoring = backup::restore(settings, file, *overwrite);
+            let contents = runtime.block_on(restoring)?;
+            println!("restored from {}:", file.display());
+            print_lines(&contents.lines());
+            println!(
+                "Start the core now. What is on hosts and not in the backup is left alone, and nothing new \
+                 is made, until `rhyzome site confirm`."
+            );
+        }
+        Action::Db(Db::Move {
+            to,
+            to_password_file,
+        }) => {
+            let moving = db_move::run(settings, to, to_password_file.as_deref());
+            let moved = runtime.block_on(moving)?;
+            let rows: u64 = moved.tables.iter().map(|copied| copied.sum.rows).sum();
+            println!("copied {rows} rows from {} to {}", moved.from, moved.to);
+            println!("Set db to the new one in the configuration, and start the core.");
+        }
+    }
+    Ok(())
+}
+
+fn print_lines(lines: &[String]) {
+    for line in lines {
+        println!("  {line}");
+    }
 }

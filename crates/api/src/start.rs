@@ -153,7 +153,7 @@ impl Started {
 }
 
 /// Makes the folder if need be, and sees to it that no other core uses it.
-fn take_folder(path: &Path) -> Result<Flock<File>, StartError> {
+pub fn take_folder(path: &Path) -> Result<Flock<File>, StartError> {
     let failed = |source| StartError::Folder {
         path: path.to_owned(),
         source,

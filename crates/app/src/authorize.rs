@@ -10,6 +10,7 @@ use crate::{Core, Error, Kind, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     SiteRead,
+    SiteConfirm,
     MetricsRead,
     EventRead,
     JobRead,

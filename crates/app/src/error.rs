@@ -158,6 +158,8 @@ impl From<rhyzome_store::Error> for Error {
             | Store::Newer { .. }
             | Store::NotEmpty { .. }
             | Store::Differs { .. }
+            | Store::Foreign { .. }
+            | Store::Unfit { .. }
             | Store::OtherVersion { .. }
             | Store::Json(_) => (
                 Kind::Internal,

@@ -32,6 +32,7 @@ pub async fn create(
     authorize(caller, Operation::InstanceCreate, Some(project))?;
     validate(&spec)?;
     let mut work = core.begin().await?;
+    work.refuse_unconfirmed().await?;
     let project_id = resolve::project(&mut work, project).await?;
     if instance::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("instance", &name));

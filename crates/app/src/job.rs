@@ -11,11 +11,12 @@ use uuid::Uuid;
 use crate::authorize::{Caller, Operation, authorize};
 use crate::{Core, Error, Listed, PageRequest, Result, resolve};
 
-/// Jobs of a project or of the site, the latest first.
+/// Jobs of a project or of the site, about one resource or about all, the latest first.
 pub async fn list(
     core: &Core,
     caller: &Caller,
     project: Option<&Name>,
+    resource: Option<Uuid>,
     page: &PageRequest,
 ) -> Result<Listed<Job>> {
     authorize(caller, Operation::JobRead, project)?;
@@ -25,7 +26,7 @@ pub async fn list(
         None => None,
     };
     let after = resolve::after(page);
-    let rows = job::list(&mut conn, project, &after.name, after.limit).await?;
+    let rows = job::list(&mut conn, project, resource, (&after.name, after.limit)).await?;
     let (rows, next) = resolve::listed(rows, page, |row| row.id.to_string());
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {

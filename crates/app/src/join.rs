@@ -55,6 +55,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
     let name = free_name(&mut work, asked, request).await?;
     let id = ComponentId(core.uuid());
     component::insert(&mut work, id, &name, request.kind, now).await?;
+    rhyzome_store::restored::unsettle_if_restored(&mut work, id).await?;
     let certificate = issue(&mut work, id, request.csr).await?;
     token::use_join(&mut work, &hash, now).await?;
     if let Some(found) = component::by_id(&mut work, id).await? {
@@ -71,6 +72,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
 /// A new certificate for a component that shows one: it may have expired, but must be known.
 pub async fn renew(core: &Core, id: ComponentId, serial: &str, csr: &[u8]) -> Result<Issued> {
     let mut work = core.begin().await?;
+    work.adopt_certificate(id, serial).await?;
     match component::standing(&mut work, id, serial).await? {
         Standing::Good { .. } => {}
         Standing::Revoked => {

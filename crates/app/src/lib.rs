@@ -19,6 +19,7 @@ pub mod join;
 pub mod network;
 pub mod peer;
 pub mod project;
+pub mod restored;
 pub mod session;
 pub mod ssh_key;
 pub mod wake;

@@ -31,6 +31,7 @@ pub async fn create(
     authorize(caller, Operation::NetworkCreate, Some(project))?;
     validate(&spec)?;
     let mut work = core.begin().await?;
+    work.refuse_unconfirmed().await?;
     let project_id = resolve::project(&mut work, project).await?;
     if network::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("network", &name));

@@ -29,6 +29,7 @@ pub async fn create(
     authorize(caller, Operation::PeerCreate, Some(project))?;
     check_key(&spec.public_key)?;
     let mut work = core.begin().await?;
+    work.refuse_unconfirmed().await?;
     let project_id = resolve::project(&mut work, project).await?;
     if peer::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("peer", &name));

@@ -34,7 +34,17 @@ pub enum Allowed {
 /// What a component may do with the certificate that it shows.
 pub async fn allowed(core: &Core, id: ComponentId, serial: &str) -> Result<Allowed> {
     let mut conn = core.store.read().await?;
-    Ok(match component::standing(&mut conn, id, serial).await? {
+    let mut standing = component::standing(&mut conn, id, serial).await?;
+    let adoptable =
+        standing == Standing::Unknown && rhyzome_store::restored::get(&mut conn).await?.is_some();
+    drop(conn);
+    if adoptable {
+        let mut work = core.begin().await?;
+        work.adopt_certificate(id, serial).await?;
+        standing = component::standing(&mut work, id, serial).await?;
+        work.commit().await?;
+    }
+    Ok(match standing {
         Standing::Good { not_after } if not_after < core.now() => Allowed::Expired,
         Standing::Good { .. } => Allowed::Good,
         Standing::Revoked => Allowed::Revoked,

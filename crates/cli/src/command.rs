@@ -20,6 +20,9 @@ pub enum Command {
     /// Run the simulated hosts of a site.
     #[command(hide = true)]
     Simulate(site::simulate::Simulate),
+    /// The site: what it is, and what is left alone on its hosts after a restore.
+    #[command(subcommand)]
+    Site(site::restored::Command),
     /// Projects: each sees only what is its own.
     #[command(subcommand)]
     Project(project::Command),
@@ -73,6 +76,7 @@ impl Command {
             Self::Down(down) => down.run(cx).await,
             Self::Doctor(doctor) => doctor.run(cx),
             Self::Simulate(simulate) => simulate.run().await,
+            Self::Site(command) => command.run(cx).await,
             Self::Project(command) => command.run(cx).await,
             Self::Component(command) => command.run(cx).await,
             Self::Network(command) => command.run(cx).await,

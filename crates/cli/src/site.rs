@@ -25,6 +25,7 @@ pub mod port;
 pub mod process;
 pub mod program;
 pub mod report;
+pub mod restored;
 pub mod simulate;
 pub mod start;
 pub mod steps;

@@ -167,11 +167,8 @@ async fn show(session: &Session<'_>, kind: &str, name: &Name, id: Uuid) {
     let progress = Progress::spinner(session.output);
     progress.say(&format!("{kind} {name}: asked"));
     loop {
-        if let Ok(page) = session.scope.job().list(50, None).await {
-            let job = page
-                .items
-                .iter()
-                .find(|job| job.resource_id == id && !job.state.ended());
+        if let Ok(page) = session.scope.job().of_resource(id, 5).await {
+            let job = page.items.iter().find(|job| !job.state.ended());
             if let Some(job) = job {
                 let text = format!("{kind} {name}: {}", step(job));
                 let what = job

@@ -4,6 +4,7 @@ use futures::Stream;
 use rhyzome_model::JobId;
 use rhyzome_model::resource::Job;
 use rhyzome_wire::Page;
+use uuid::Uuid;
 
 use crate::{Client, Error, collection};
 
@@ -20,6 +21,12 @@ impl Jobs {
 
     pub async fn list(&self, limit: u32, after: Option<&str>) -> Result<Page<Job>, Error> {
         collection::page(&self.client, &self.path, limit, after).await
+    }
+
+    /// The newest ones about one resource.
+    pub async fn of_resource(&self, resource: Uuid, limit: u32) -> Result<Page<Job>, Error> {
+        let call = self.client.get(&self.path).query("limit", limit);
+        call.query("resource", resource).send().await?.json()
     }
 
     pub fn list_all(&self) -> impl Stream<Item = Result<Job, Error>> + use<> {

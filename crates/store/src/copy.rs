@@ -97,6 +97,11 @@ pub async fn versions(conn: &mut Conn) -> Result<Vec<i64>> {
 
 /// All tables, each behind those that it refers to.
 pub async fn tables(conn: &mut Conn, store: &Store) -> Result<Vec<Table>> {
+    Ok(found(conn, store).await?.0)
+}
+
+/// All tables, and whether they are ours as far as one can tell.
+pub(crate) async fn found(conn: &mut Conn, store: &Store) -> Result<(Vec<Table>, bool)> {
     let dialect = store.dialect();
     let columns: Vec<(String, String)> = query(dialect.columns())
         .rows(conn, "read its tables", |c| {
@@ -113,7 +118,7 @@ pub async fn tables(conn: &mut Conn, store: &Store) -> Result<Vec<Table>> {
     for (table, column) in columns {
         left.entry(table).or_default().push(column);
     }
-    left.remove("migrations");
+    let ours = left.remove("migrations").is_some();
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let waits = |name: &str| {
@@ -127,7 +132,7 @@ pub async fn tables(conn: &mut Conn, store: &Store) -> Result<Vec<Table>> {
         let columns = left.remove(&name).unwrap_or_default();
         ordered.push(Table { name, columns });
     }
-    Ok(ordered)
+    Ok((ordered, ours))
 }
 
 /// Everything, in memory: for tests and small tables.
@@ -244,15 +249,6 @@ pub async fn refuse_content(tx: &mut Tx, tables: &[Table], url: &str) -> Result<
                 table: table.name.clone(),
             });
         }
-    }
-    Ok(())
-}
-
-/// Removes all that the tables hold.
-pub async fn clear(tx: &mut Tx, tables: &[Table]) -> Result<()> {
-    for table in tables.iter().rev() {
-        let text = format!("DELETE FROM {}", table.name);
-        query(AssertSqlSafe(text)).run(tx, "clear a table").await?;
     }
     Ok(())
 }

@@ -56,6 +56,28 @@ pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>, now: Timestamp) -> Result
     .map(drop)
 }
 
+/// Tells of the site itself, leaving out so many numbers: readers who have read on behind the latest
+/// event miss nothing of what comes.
+pub(crate) async fn insert_behind(
+    tx: &mut Tx,
+    leap: i64,
+    what: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let latest = latest(tx).await?;
+    query(
+        "INSERT INTO events (id, time, resource_kind, resource_id, resource_name, what, message) \
+         VALUES ($1, $2, 'site', $3, 'site', $4, '')",
+    )
+    .bind(latest + leap)
+    .bind(now.as_millis())
+    .bind(Uuid::nil().to_string())
+    .bind(what)
+    .run(tx, "insert an event")
+    .await
+    .map(drop)
+}
+
 /// At most so many events behind an id, of one project or of all.
 pub async fn after(
     conn: &mut Conn,

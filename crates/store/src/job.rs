@@ -327,19 +327,29 @@ pub async fn of_resource(conn: &mut Conn, resource: Uuid, limit: i64) -> Result<
     .await
 }
 
-/// Jobs before an id (or all, for an empty one), the latest first, of one project or of the site.
+/// Jobs before an id (or all, for an empty one), the latest first, of one project or of the site; about
+/// one resource, or about all.
 pub async fn list(
     conn: &mut Conn,
     project: Option<ProjectId>,
-    before: &str,
-    limit: i64,
+    resource: Option<Uuid>,
+    (before, limit): (&str, i64),
 ) -> Result<Vec<Row>> {
-    query(select!(
-        "WHERE ($1 = '' OR j.project_id = $1) AND ($2 = '' OR j.id < $2) ORDER BY j.id DESC LIMIT $3"
-    ))
-    .bind(project.map(|id| id.to_string()).unwrap_or_default())
-    .bind(before)
-    .bind(limit)
+    let project = project.map(|id| id.to_string()).unwrap_or_default();
+    let statement = match resource {
+        None => query(select!(
+            "WHERE ($1 = '' OR j.project_id = $1) AND ($2 = '' OR j.id < $2) ORDER BY j.id DESC LIMIT $3"
+        )),
+        Some(_) => query(select!(
+            "WHERE ($1 = '' OR j.project_id = $1) AND ($2 = '' OR j.id < $2) AND j.resource_id = $4 \
+             ORDER BY j.id DESC LIMIT $3"
+        )),
+    };
+    let statement = statement.bind(project).bind(before).bind(limit);
+    match resource {
+        None => statement,
+        Some(resource) => statement.bind(resource.to_string()),
+    }
     .rows(conn, "list jobs", read)
     .await
 }

@@ -21,6 +21,8 @@ pub mod network;
 pub mod peer;
 pub mod placement;
 pub mod project;
+pub mod refill;
+pub mod restored;
 pub mod site;
 pub mod ssh_key;
 mod statement;
@@ -94,6 +96,10 @@ pub enum Error {
         "the database is at version {found}, newer than this program's {known}: upgrade the program"
     )]
     Newer { found: i64, known: i64 },
+    #[error("the database {url} has tables that are not Rhyzome's: it needs one of its own")]
+    Foreign { url: String },
+    #[error("the copy's table {table} does not fit into the database")]
+    Unfit { table: String },
     #[error("the database {url} is not empty: its table {table} holds something")]
     NotEmpty { url: String, table: String },
     #[error(

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::{Doing, Error, Result, Store};
+use crate::{Doing, Error, Result, Store, Tx};
 
 struct Migration {
     version: i64,
@@ -15,6 +15,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 1,
         name: "resources",
         sql: include_str!("../migrations/0001_resources.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "restored",
+        sql: include_str!("../migrations/0010_restored.sql"),
     },
     Migration {
         version: 50,
@@ -35,21 +40,23 @@ const MIGRATIONS: &[Migration] = &[
 
 pub(crate) async fn run(store: &Store) -> Result<()> {
     let mut tx = store.write().await?;
+    apply(&mut tx, |_| true).await?;
+    tx.commit().await
+}
+
+/// Applies the migrations that fit and were not applied yet, in their order.
+pub async fn apply(tx: &mut Tx, fits: impl Fn(i64) -> bool) -> Result<()> {
     let table =
         "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
     tx.execute(table)
         .await
         .doing("make the table of migrations")?;
-    let applied = crate::copy::versions(&mut tx).await?;
-    let known = |version: &i64| MIGRATIONS.iter().any(|one| one.version == *version);
-    if let Some(found) = applied.iter().copied().find(|version| !known(version)) {
-        let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
-        return Err(Error::Newer { found, known });
-    }
+    let applied = crate::copy::versions(tx).await?;
+    refuse_newer(&applied)?;
     // Not only those behind the last one: numbers are given out before they are used.
     for migration in MIGRATIONS
         .iter()
-        .filter(|migration| !applied.contains(&migration.version))
+        .filter(|migration| !applied.contains(&migration.version) && fits(migration.version))
     {
         let Migration { version, name, sql } = *migration;
         let failed = |source| Error::Migration {
@@ -62,10 +69,22 @@ pub(crate) async fn run(store: &Store) -> Result<()> {
         sqlx::query("INSERT INTO migrations (version, name) VALUES ($1, $2)")
             .bind(version)
             .bind(name)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await
             .map_err(failed)?;
         tracing::info!(version, name, "the database was migrated");
     }
-    tx.commit().await
+    Ok(())
+}
+
+/// Refuses a database that went through what this program does not know.
+pub fn refuse_newer(applied: &[i64]) -> Result<()> {
+    let known = |version: &i64| MIGRATIONS.iter().any(|one| one.version == *version);
+    match applied.iter().copied().find(|version| !known(version)) {
+        Some(found) => Err(Error::Newer {
+            found,
+            known: MIGRATIONS.last().map_or(0, |migration| migration.version),
+        }),
+        None => Ok(()),
+    }
 }

@@ -81,6 +81,11 @@ impl TestCore {
     /// Stops it as SIGTERM does, and starts it again on the same state and the same ports.
     #[must_use]
     pub async fn restart(self) -> Self {
+        self.stop_for_now().await.start().await
+    }
+
+    /// Stops it as SIGTERM does; its state stays.
+    pub async fn stop_for_now(self) -> StoppedCore {
         let Self {
             mut configuration,
             started,
@@ -91,7 +96,16 @@ impl TestCore {
         configuration.http_bind = started.http;
         configuration.grpc_bind = started.grpc;
         started.stop().await;
-        Self::start_on(configuration, database, folder).await
+        StoppedCore {
+            configuration,
+            database,
+            folder,
+        }
+    }
+
+    /// What it is started with.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// The administrator.
@@ -147,5 +161,25 @@ impl TestCore {
     async fn simulated(&self, kind: ComponentKind, name: &str) -> Simulated {
         let folder = self.folder.path().join(name);
         Simulated::join(&self.admin, &self.grpc_url(), kind, name, folder).await
+    }
+}
+
+/// A core that does not run.
+pub struct StoppedCore {
+    /// What it is started with next.
+    pub configuration: Configuration,
+    database: Arc<Database>,
+    folder: Arc<TempDir>,
+}
+
+impl StoppedCore {
+    /// Starts it on the ports where it was.
+    pub async fn start(self) -> TestCore {
+        TestCore::start_on(self.configuration, self.database, self.folder).await
+    }
+
+    /// A folder that goes with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 }

@@ -12,7 +12,7 @@ mod simulated;
 mod wait;
 
 pub use actor::{Actor, Answer, Call};
-pub use core::TestCore;
+pub use core::{StoppedCore, TestCore};
 pub use events::{EventStream, Told};
 pub use simulated::Simulated;
 pub use wait::{BOUND, wait_for};

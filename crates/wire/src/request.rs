@@ -69,4 +69,31 @@ pub struct Site {
     pub name: String,
     pub version: String,
     pub caller: String,
+    /// Where the site was restored from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
+}
+
+/// A site that was restored from a backup. What its components have beyond that backup is left alone
+/// until it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Restored {
+    /// When the backup was made.
+    pub copied_at: Timestamp,
+    pub restored_at: Timestamp,
+    /// None until somebody has confirmed: nothing new is made before.
+    pub confirmed_at: Option<Timestamp>,
+    /// How many things on hosts are left alone.
+    pub held: u64,
+}
+
+/// Something on a host that carries the site's mark and is not in the backup that it was restored from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Held {
+    pub component: String,
+    /// `instance`, `lease`, `network`, `peer` or `segment`.
+    pub kind: String,
+    pub resource_id: String,
+    pub since: Timestamp,
+    pub why: String,
 }

@@ -4,13 +4,41 @@ use rhyzome_app as app;
 use rhyzome_model::resource::Job;
 use rhyzome_model::{JobId, Name};
 use rhyzome_wire::Page;
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::context::{Api, Context};
 use crate::extract::{NoQuery, Path, Query};
-use crate::page::{PageQuery, page};
+use crate::page::{Limit, PageQuery, page};
 use crate::problem::Failure;
+
+/// Which jobs.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct JobQuery {
+    /// How many rows at most: 1 to 1000.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 1, maximum = 1000, default = 100, required = false)]
+    limit: Limit,
+    /// Where the page begins: the `next` of the page before it.
+    #[serde(default)]
+    after: Option<String>,
+    /// Only those about this resource, by its id.
+    #[serde(default)]
+    #[param(value_type = Option<String>, format = "uuid")]
+    resource: Option<Uuid>,
+}
+
+impl JobQuery {
+    fn request(self) -> app::PageRequest {
+        let Self { limit, after, .. } = self;
+        PageQuery { limit, after }.request()
+    }
+}
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -21,15 +49,22 @@ pub fn router() -> OpenApiRouter<Api> {
 }
 
 /// Lists a project's jobs, the newest first.
-#[utoipa::path(get, path = "/v1/projects/{project}/jobs", operation_id = "job_list", tag = "jobs", params(PageQuery),
+#[utoipa::path(get, path = "/v1/projects/{project}/jobs", operation_id = "job_list", tag = "jobs", params(JobQuery),
     responses((status = 200, body = Page<Job>)))]
 async fn list(
     cx: Context,
     Path(project): Path<Name>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<JobQuery>,
 ) -> Result<axum::Json<Page<Job>>, Failure> {
     Ok(page(
-        app::job::list(cx.core(), &cx.caller, Some(&project), &query.request()).await?,
+        app::job::list(
+            cx.core(),
+            &cx.caller,
+            Some(&project),
+            query.resource,
+            &query.request(),
+        )
+        .await?,
     ))
 }
 
@@ -47,14 +82,21 @@ async fn get(
 }
 
 /// Lists the jobs of the whole site, the newest first.
-#[utoipa::path(get, path = "/v1/jobs", operation_id = "site_job_list", tag = "jobs", params(PageQuery),
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "site_job_list", tag = "jobs", params(JobQuery),
     responses((status = 200, body = Page<Job>)))]
 async fn list_of_site(
     cx: Context,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<JobQuery>,
 ) -> Result<axum::Json<Page<Job>>, Failure> {
     Ok(page(
-        app::job::list(cx.core(), &cx.caller, None, &query.request()).await?,
+        app::job::list(
+            cx.core(),
+            &cx.caller,
+            None,
+            query.resource,
+            &query.request(),
+        )
+        .await?,
     ))
 }
 

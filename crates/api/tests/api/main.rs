@@ -10,6 +10,8 @@ mod images;
 mod instances;
 mod life;
 mod manners;
+mod moving;
+mod outage;
 mod pages;
 mod peers;
 mod site;

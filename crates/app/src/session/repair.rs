@@ -7,6 +7,7 @@ use rhyzome_model::{ComponentId, PlacementId};
 use rhyzome_plan::repair::{Desired, Repair, plan};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
+use rhyzome_store::restored;
 
 use super::known_before;
 use super::outcome::tell_observed;
@@ -16,6 +17,8 @@ use crate::{Core, Result};
 /// Takes a component's inventory: drift gets a job, what is wanted by nobody gets removed.
 pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> Result<()> {
     let mut work = core.begin().await?;
+    let holds = restored::holds(&mut work, component).await?;
+    let mut held = false;
     let rows = placement::of_component(&mut work, component).await?;
     let desired: Vec<Desired> = rows
         .iter()
@@ -34,7 +37,19 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
         match repair {
             Repair::Confirm(id) => confirm(&mut work, rows.get(&id), seen.get(&id)).await?,
             Repair::Ensure(id) => again(&mut work, rows.get(&id), &Verb::Ensure).await?,
+            Repair::Remove(id) if is_held(&rows, id) => {
+                if !found.iter().any(|found| found.placement.id == id) {
+                    placement::delete(&mut work, id).await?;
+                } else {
+                    held = true;
+                }
+            }
             Repair::Remove(id) => again(&mut work, rows.get(&id), &Verb::Remove).await?,
+            Repair::RemoveOrphan(orphan) if holds => {
+                tracing::warn!(%component, ?orphan, "found on a host, not in the backup: left alone");
+                work.hold(component, &orphan).await?;
+                held = true;
+            }
             Repair::RemoveOrphan(orphan) => {
                 tracing::warn!(%component, ?orphan, "found on a host, wanted by nobody: removing it");
                 let now = work.now;
@@ -43,7 +58,16 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
             }
         }
     }
+    if holds && !held {
+        restored::settle(&mut work, component).await?;
+    }
     work.commit().await
+}
+
+/// Whether something was found on a host after a restore, and nobody has confirmed that it may go.
+fn is_held(rows: &BTreeMap<PlacementId, Row>, id: PlacementId) -> bool {
+    rows.get(&id)
+        .is_some_and(|row| row.reason == restored::HELD)
 }
 
 /// It is there as wanted. If nobody had said so yet, this says it.

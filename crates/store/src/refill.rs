@@ -1,0 +1,93 @@
+//! Filling a database from a copy, in one transaction: the schema of the copy's time, its rows, what has
+//! changed in the schema since, and what makes it fit for hosts that have gone on.
+
+use rhyzome_model::Timestamp;
+use sqlx::{AssertSqlSafe, query};
+
+use crate::copy::{self, Row, Sum, Table};
+use crate::statement::Statement;
+use crate::{Error, Result, Store, Tx, migration, restored};
+
+/// A database that is being filled. Dropped before [`Refill::finish`], it is as it was.
+pub struct Refill {
+    store: Store,
+    tx: Tx,
+    tables: Vec<Table>,
+}
+
+impl Store {
+    /// Begins to fill a database that holds nothing, or to replace what it holds.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] if it holds something that is not to be replaced, [`Error::Foreign`] if that
+    /// is not ours, [`Error::Newer`] if the copy is of a newer program.
+    pub async fn refill(&self, versions: &[i64], overwrite: bool) -> Result<Refill> {
+        migration::refuse_newer(versions)?;
+        let mut tx = self.write().await?;
+        let (found, ours) = copy::found(&mut tx, self).await?;
+        if !found.is_empty() && !ours {
+            return Err(Error::Foreign { url: self.place() });
+        }
+        if !overwrite {
+            copy::refuse_content(&mut tx, &found, &self.place()).await?;
+        }
+        for table in found.iter().rev() {
+            drop_table(&mut tx, &table.name).await?;
+        }
+        drop_table(&mut tx, "migrations").await?;
+        migration::apply(&mut tx, |version| versions.contains(&version)).await?;
+        let tables = copy::tables(&mut tx, self).await?;
+        Ok(Refill {
+            store: self.clone(),
+            tx,
+            tables,
+        })
+    }
+}
+
+async fn drop_table(tx: &mut Tx, name: &str) -> Result<()> {
+    query(AssertSqlSafe(format!("DROP TABLE IF EXISTS {name}")))
+        .run(tx, "drop a table")
+        .await
+        .map(drop)
+}
+
+impl Refill {
+    /// Inserts rows of a table; those that it refers to are there already.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] if there is no such table.
+    pub async fn insert(&mut self, table: &Table, rows: &[Row]) -> Result<()> {
+        let known = self.tables.iter().find(|known| known.name == table.name);
+        let fits = |known: &Table| {
+            table.columns.iter().all(|c| known.columns.contains(c))
+                && rows.iter().all(|row| row.len() == table.columns.len())
+        };
+        if !known.is_some_and(fits) {
+            return Err(Error::Unfit {
+                table: table.name.clone(),
+            });
+        }
+        copy::insert(&mut self.tx, table, rows).await
+    }
+
+    /// Compares all that is there now with what it should be, and takes it into use.
+    ///
+    /// # Errors
+    /// [`Error::Differs`].
+    pub async fn finish(
+        mut self,
+        expected: &[(Table, Sum)],
+        copied_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        for (table, sum) in expected {
+            copy::check(&mut self.tx, table, sum).await?;
+        }
+        migration::apply(&mut self.tx, |_| true).await?;
+        restored::mark(&mut self.tx, copied_at, now).await?;
+        self.tx.commit().await?;
+        tracing::info!(database = self.store.place(), "restored");
+        Ok(())
+    }
+}
