@@ -10,6 +10,8 @@ mod deletion;
 mod forward;
 #[path = "end_to_end/kills.rs"]
 mod kills;
+#[path = "end_to_end/metadata.rs"]
+mod metadata;
 #[path = "end_to_end/power.rs"]
 mod power;
 #[path = "end_to_end/reach.rs"]
@@ -36,6 +38,8 @@ fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
         reach::a_peer_reaches_nothing_else(world, &tenants, &devices).await;
         forward::the_command_line_reaches_an_instance_as_nobody(world, &tenants, &devices).await;
         segments::only_an_instance_as_itself_passes(world, &tenants).await;
+        let operator =
+            metadata::an_instance_reads_about_itself_alone(world, operator, &tenants).await;
         removal::a_network_that_is_taken_from_a_peer_is_out_of_reach(
             world, &operator, &tenants, &devices,
         )

@@ -116,6 +116,7 @@ pub async fn a_peer_reaches_nothing_else(world: &World, tenants: &[Tenant], devi
     let hosts = [HOST, PUBLIC, PUBLIC_IPV6, CORE].map(|host| host.parse::<IpAddr>().unwrap());
     never.extend(hosts.map(|host| SocketAddr::new(host, canary::PORT)));
     never.push(SocketAddr::new(CORE.parse().unwrap(), CORE_PORT));
+    never.push(crate::metadata::address());
     let tries = never
         .iter()
         .map(|at| tunnel.fails_to_reach(at.ip(), at.port()));

@@ -342,11 +342,8 @@ impl World {
             let others = processes.filter(|process| !own.contains(&process.pid.cast_unsigned()));
             left.extend(others.map(|process| format!("process {process}")));
         }
-        left.extend(
-            self.routers()
-                .iter()
-                .map(|name| format!("namespace {name}")),
-        );
+        let namespaces = Kind::ALL.into_iter().flat_map(|kind| self.namespaces(kind));
+        left.extend(namespaces.map(|name| format!("namespace {name}")));
         for line in self.host.ip("-o link").lines() {
             let own = ["lo:", "tocore@", "tomember@"];
             if !own.iter().any(|name| line.contains(&format!(" {name}"))) {
@@ -368,7 +365,11 @@ impl World {
 
     /// The namespaces of routers on the host.
     pub fn routers(&self) -> Vec<String> {
-        let end = format!("-{}", self.mark(Kind::Linux));
+        self.namespaces(Kind::Linux)
+    }
+
+    fn namespaces(&self, kind: Kind) -> Vec<String> {
+        let end = format!("-{}", self.mark(kind));
         let list = host::command("ip", &["netns", "list"], None);
         let names = list
             .lines()

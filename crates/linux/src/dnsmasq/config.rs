@@ -18,6 +18,9 @@ const LEASE_TIME_IPV6: &str = "10m";
 /// Seconds between router advertisements, and how long one holds.
 const ADVERTISEMENT: (u32, u32) = (60, 1800);
 
+/// The metadata service, which is on the link: each instance's own hypervisor.
+const METADATA: &str = "169.254.169.254/32";
+
 pub(super) fn dhcp_hosts(folder: &Path) -> PathBuf {
     folder.join("dhcp.hosts")
 }
@@ -94,13 +97,14 @@ pub(super) fn text(spec: &NetworkPlacement, folder: &Path, upstream: &[IpAddr]) 
         format!("dhcp-option=option6:dns-server,[{router6}]"),
         format!("dhcp-option=option6:domain-search,{domain}"),
     ]);
-    if !spec.egress {
-        // Who knows this option takes the way to the peers alone and no default route (RFC 3442).
-        lines.push(format!(
-            "dhcp-option=option:classless-static-route,{},{router4}",
-            spec.peers_ipv4
-        ));
-    }
+    // Who knows this option takes its routes alone, not the router's of above (RFC 3442).
+    let way_out = match spec.egress {
+        true => "0.0.0.0/0".to_owned(),
+        false => spec.peers_ipv4.to_string(),
+    };
+    lines.push(format!(
+        "dhcp-option=option:classless-static-route,{way_out},{router4},{METADATA},0.0.0.0"
+    ));
     let (interval, lifetime) = ADVERTISEMENT;
     lines.extend([
         "enable-ra".to_owned(),
@@ -184,7 +188,10 @@ pub(super) mod tests {
         let text = text(&spec(true), Path::new("/state"), &[[192, 0, 2, 1].into()]);
         assert!(text.contains("\nserver=192.0.2.1\n"));
         assert!(text.contains("\ndhcp-option=option:router,10.1.2.1\n"));
-        assert!(!text.contains("classless-static-route"));
+        let routes = "0.0.0.0/0,10.1.2.1,169.254.169.254/32,0.0.0.0";
+        assert!(text.contains(&format!(
+            "\ndhcp-option=option:classless-static-route,{routes}\n"
+        )));
     }
 
     #[test]

@@ -31,9 +31,11 @@ fn an_instance_gets_exactly_the_addresses_of_its_lease() {
         assert_eq!(bound.options[&6], router, "the name server");
         assert_eq!(bound.options[&26], 1450_u16.to_be_bytes(), "the MTU");
         let to_peers = [&[16, 10, 200][..], &router].concat();
+        let to_metadata = [32, 169, 254, 169, 254, 0, 0, 0, 0];
         assert_eq!(
-            bound.options[&121], to_peers,
-            "the way to the peers and no other"
+            bound.options[&121],
+            [&to_peers[..], &to_metadata].concat(),
+            "the way to the peers, the metadata service on the link, and no other"
         );
         assert_eq!(dhcp6(&instance, web_spec.mac).await, Some(web_spec.ipv6));
     });
