@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 use rhyzome_hostnet::link::{Change, Link};
-use rhyzome_hostnet::{LinkError, Links, namespace, segment, sysctl};
+use rhyzome_hostnet::pair::{Pair, PairError};
+use rhyzome_hostnet::{Links, segment, sysctl};
 use rhyzome_model::network::NetworkPlacement;
 
 use crate::error::Error;
@@ -124,48 +125,26 @@ pub(crate) async fn ensure_port(layout: &Layout, spec: &NetworkPlacement) -> Res
     Ok(())
 }
 
-/// A pair of links with one end inside, and the other one, marked, on the host. Made inside, so that
-/// it goes with the namespace at any time; the other end is marked before it is moved out.
+/// A pair of links with one end inside, and the other one, marked, on the host.
 pub(crate) async fn ensure_pair(
     layout: &Layout,
     inside: &'static str,
     outside: &str,
     mtu: u16,
 ) -> Result<(), Error> {
-    let links = Links::open().map_err(Error::Link)?;
-    let outer = links.find(outside).await.map_err(Error::Link)?;
-    if outer
-        .as_ref()
-        .is_some_and(|link| link.alias.as_deref() != Some(&*layout.alias()))
-    {
-        return Err(Error::Foreign(outside.to_owned()));
-    }
-    let inner = find_inside(layout, inside).await?;
-    let paired = outer
-        .as_ref()
-        .zip(inner.as_ref())
-        .is_some_and(|(outer, inner)| is_pair(outer, inner));
-    if !paired {
-        // The host's end of a namespace that was taken away under a running process.
-        if let Some(stale) = outer {
-            links.delete(stale.index).await.map_err(Error::Link)?;
-        }
-        make_pair(layout, inside, outside).await?;
-    }
-    let work = move || async move {
-        let links = Links::open().map_err(Error::Link)?;
-        raise(&links, inside, mtu.into(), Some(true))
-            .await
-            .map_err(Error::Link)
+    let pair = Pair {
+        namespace: layout.namespace.clone(),
+        inside: inside.to_owned(),
+        mac: layout.router_mac(),
+        outside: outside.to_owned(),
+        alias: layout.alias(),
+        mtu: mtu.into(),
     };
-    layout
-        .namespace
-        .run(work)
-        .await
-        .map_err(Error::Namespace)??;
-    raise(&links, outside, mtu.into(), None)
-        .await
-        .map_err(Error::Link)
+    pair.ensure().await.map_err(|error| match error {
+        PairError::Foreign(name) => Error::Foreign(name),
+        PairError::Link(error) => Error::Link(error),
+        PairError::Namespace(error) => Error::Namespace(error),
+    })
 }
 
 fn is_pair(one: &Link, other: &Link) -> bool {
@@ -181,66 +160,6 @@ pub(crate) async fn find_inside(
         links.find(name).await.map_err(Error::Link)
     };
     layout.namespace.run(work).await.map_err(Error::Namespace)?
-}
-
-async fn make_pair(layout: &Layout, inside: &'static str, outside: &str) -> Result<(), Error> {
-    let host = namespace::current().map_err(Error::Namespace)?;
-    let (name, alias, mac) = (outside.to_owned(), layout.alias(), layout.router_mac());
-    let work = move || async move {
-        let make = async || {
-            let links = Links::open()?;
-            links.delete_named(inside).await?;
-            links.add_veth(inside, &name).await?;
-            let (inner, outer) = (links.find(inside).await?, links.find(&name).await?);
-            let Some((inner, outer)) = inner.zip(outer) else {
-                return Ok(());
-            };
-            let known = Change {
-                mac: Some(mac),
-                ..Change::default()
-            };
-            links.change(inner.index, known).await?;
-            links
-                .change(
-                    outer.index,
-                    Change {
-                        alias: Some(&alias),
-                        ..Change::default()
-                    },
-                )
-                .await?;
-            links
-                .change(
-                    outer.index,
-                    Change {
-                        namespace: Some(&host),
-                        ..Change::default()
-                    },
-                )
-                .await
-        };
-        make().await.map_err(Error::Link)
-    };
-    layout.namespace.run(work).await.map_err(Error::Namespace)?
-}
-
-async fn raise(links: &Links, name: &str, mtu: u32, up: Option<bool>) -> Result<(), LinkError> {
-    let Some(link) = links.find(name).await? else {
-        return Ok(());
-    };
-    if link.mtu == mtu && up.is_none_or(|up| link.up == up) {
-        return Ok(());
-    }
-    links
-        .change(
-            link.index,
-            Change {
-                mtu: Some(mtu),
-                up,
-                ..Change::default()
-            },
-        )
-        .await
 }
 
 fn addresses(spec: &NetworkPlacement) -> [IpNet; 2] {

@@ -121,6 +121,10 @@ fn each_segment_is_answered_by_its_own_although_their_prefixes_are_the_same() {
         let (here, there) = (one.instance(2).await, two.instance(2).await);
         hears(&here, "one to 10.1.0.2").await;
         hears(&there, "two to 10.1.0.2").await;
+        // An answer is good for one hop (IPv4: no fragments, TTL 1, TCP).
+        let socket = here.run(|| async { open() }).await;
+        hears(&here, "one to 10.1.0.2").await;
+        assert!(arrives(&socket, &[0x40, 0, 1, 6]).await);
         // The host itself is on neither, and finds nobody at the address.
         assert_eq!(ask().await, None);
     });
