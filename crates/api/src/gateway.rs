@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rhyzome_app::consoles::Far;
 use rhyzome_app::session::{self, Allowed};
 use rhyzome_app::{self as app, Kind, join};
+use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::{Job, JobState};
 use rhyzome_model::placement::{Found, Observed};
 use rhyzome_model::{ComponentId, Digest, PlacementId};
@@ -13,7 +15,7 @@ use rhyzome_pki::JoinToken;
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::session::{Hello, JobOutcome, JobProgress};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use crate::grpc::{
@@ -250,6 +252,15 @@ impl ComponentGateway for Gateway {
         Ok(BlobReader {
             bytes: Box::pin(file),
         })
+    }
+
+    fn console_requests(&self, component: ComponentId) -> mpsc::UnboundedReceiver<ConsoleRequest> {
+        self.core.consoles.requests(component)
+    }
+
+    fn console(&self, component: ComponentId, stream: Uuid) -> Result<Far, GatewayError> {
+        let joined = self.core.consoles.join(component, stream);
+        joined.ok_or(GatewayError::NotFound)
     }
 
     fn wakeups(&self, component: ComponentId) -> Arc<Notify> {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 mod blob;
+mod console;
 mod enrollment;
 pub mod gateway;
 mod guard;
@@ -96,6 +97,7 @@ impl enrollment_server::Enrollment for Edge {
 #[tonic::async_trait]
 impl session_server::Session for Edge {
     type OpenStream = ReceiverStream<Result<pb::FromCore, Status>>;
+    type ConsoleStream = ReceiverStream<Result<pb::ConsoleFromCore, Status>>;
     type FetchBlobStream = ReceiverStream<Result<pb::BlobChunk, Status>>;
 
     async fn open(
@@ -111,6 +113,13 @@ impl session_server::Session for Edge {
             sender,
         ));
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn console(
+        &self,
+        request: Request<Streaming<pb::ConsoleFromComponent>>,
+    ) -> Result<Response<Self::ConsoleStream>, Status> {
+        console::open(self, request).await
     }
 
     async fn fetch_blob(

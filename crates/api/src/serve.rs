@@ -144,7 +144,7 @@ async fn serve<S>(
         .keep_alive_timeout(PING)
         .max_concurrent_streams(100);
     let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .into_owned();
     tokio::select! {
         ended = watcher.watch(connection) => if let Err(error) = ended {

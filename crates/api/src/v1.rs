@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod component;
+pub mod console;
 pub mod event;
 pub mod image;
 pub mod instance;
@@ -29,6 +30,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(blob::router())
         .merge(image::router())
         .merge(instance::router())
+        .merge(console::router())
         .merge(ssh_key::router())
         .merge(job::router())
         .merge(event::router())

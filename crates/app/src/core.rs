@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::blob::BlobStore;
+use crate::consoles::Consoles;
 use crate::{Error, Result};
 
 /// Time and identities, as arguments of everything: real in production, chosen in tests.
@@ -113,6 +114,7 @@ pub struct Shared {
     pub grpc_url: String,
     pub certificate_validity: Duration,
     pub authorization: bool,
+    pub consoles: Arc<Consoles>,
     wakes: Mutex<HashMap<ComponentId, Arc<Notify>>>,
     events: watch::Sender<u64>,
 }
@@ -143,6 +145,7 @@ impl Core {
             grpc_url: options.grpc_url,
             certificate_validity: options.certificate_validity,
             authorization: options.authorization,
+            consoles: Arc::default(),
             wakes: Mutex::default(),
             events: watch::channel(0).0,
         })))

@@ -1,6 +1,7 @@
 //! Instances: placed, with their addresses, before anything boots.
 
 mod address;
+pub mod attach;
 mod boot;
 mod guest;
 mod host;

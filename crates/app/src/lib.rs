@@ -6,6 +6,7 @@
 pub mod authorize;
 pub mod blob;
 pub mod component;
+pub mod consoles;
 pub mod core;
 pub mod error;
 pub mod event;

@@ -54,6 +54,9 @@ pub enum Failure {
     PeerHere { name: Name },
     #[error("the peer {name} exists already, and its private key is not on this device")]
     PeerElsewhere { name: Name },
+    /// Somebody else writes to a console.
+    #[error("{0}")]
+    ConsoleTaken(String),
     #[error("{} is not a private key", .path.display())]
     BadKey {
         path: PathBuf,
@@ -90,7 +93,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Client(rhyzome_client::Error::Url { .. }) => 2,
             Self::NoKey { .. } => 3,
-            Self::PeerHere { .. } | Self::PeerElsewhere { .. } => 4,
+            Self::PeerHere { .. } | Self::PeerElsewhere { .. } | Self::ConsoleTaken(_) => 4,
             Self::Client(error) => match error.problem().map(|problem| problem.status) {
                 Some(404) => 3,
                 Some(400..500) => 4,
@@ -118,7 +121,7 @@ impl Failure {
             Self::Site(error) => error.advice(),
             Self::Late { kind, name, .. } | Self::Interrupted { kind, name } => Some(look(kind, name)),
             Self::Failed { kind: kind @ "instance", name, .. } => {
-                Some(format!("`rhyzome {kind} why {name}` and `rhyzome {kind} console {name}` say more"))
+                Some(format!("`rhyzome {kind} why {name}` and `rhyzome {kind} logs {name}` say more"))
             }
             Self::Failed { kind, name, .. } => Some(look(kind, name)),
             Self::InterruptedEarly { look } => Some(look.clone()),
@@ -127,6 +130,9 @@ impl Failure {
                  for this device with `rhyzome peer create`"
                     .to_owned(),
             ),
+            Self::ConsoleTaken(_) => {
+                Some("`--take` takes over, `--read-only` only reads".to_owned())
+            }
             Self::PeerHere { name } => Some(format!(
                 "`rhyzome peer show {name}`, or `rhyzome peer update {name} --add-network NETWORK`"
             )),

@@ -2,7 +2,9 @@
 
 mod console;
 mod guest;
+mod logs;
 mod show;
+mod terminal;
 mod verbs;
 
 pub use show::why;
@@ -53,9 +55,22 @@ Example:
     /// Delete an instance.
     #[command(after_help = "Example:\n  rhyzome instance delete web")]
     Delete(Acted),
-    /// Show what an instance wrote to its serial console.
-    #[command(after_help = "Example:\n  rhyzome instance console web --follow")]
+    /// Attach to an instance's serial console; Ctrl-] detaches.
+    #[command(after_help = "\
+Example:
+  rhyzome instance console web
+  rhyzome instance console web --read-only
+  rhyzome instance console web --take
+
+Any number of people read a console, one at a time writes to it. Where the standard input or output is
+no terminal, what was written so far is printed, as `rhyzome instance logs` does.")]
     Console(console::Console),
+    /// Show what an instance wrote to its serial console.
+    #[command(after_help = "\
+Example:
+  rhyzome instance logs web --lines 20
+  rhyzome instance logs web --follow")]
+    Logs(logs::Logs),
     /// Say why an instance is where it is and as it is.
     #[command(after_help = "Example:\n  rhyzome instance why web")]
     Why(Named),
@@ -111,6 +126,7 @@ impl Command {
             }
             Self::Delete(Acted { name, wait }) => verbs::delete(cx, &name, wait).await,
             Self::Console(console) => console.run(cx).await,
+            Self::Logs(logs) => logs.run(cx).await,
             Self::Why(Named { name }) => {
                 let why = cx.session()?.scope.instance().why(&name).await?;
                 match cx.output.mode {

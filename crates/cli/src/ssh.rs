@@ -45,12 +45,12 @@ impl Error {
     pub fn advice(&self) -> Option<String> {
         match self {
             Self::NoHostKeys(name) => Some(format!(
-                "cloud-init prints them at the end of the first boot: `rhyzome instance console {name}` shows \
+                "cloud-init prints them at the end of the first boot: `rhyzome instance logs {name}` shows \
                  how far it is, and `--wait 5m` waits. `--accept-new` takes those that it shows now, and keeps \
                  to them"
             )),
             Self::Late { name, .. } => Some(format!(
-                "`rhyzome instance console {name}` shows how far it is; `--accept-new` takes those that it \
+                "`rhyzome instance logs {name}` shows how far it is; `--accept-new` takes those that it \
                  shows now, and keeps to them"
             )),
             Self::Start(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -27,6 +27,8 @@ pub struct ClientOptions {
 #[derive(Clone)]
 pub struct Client {
     pub(crate) http: reqwest::Client,
+    /// For what begins as HTTP/1.1 and goes on as something else.
+    pub(crate) upgrading: reqwest::Client,
     /// Ends in a slash.
     pub(crate) base: Arc<Url>,
     pub(crate) token: Option<HeaderValue>,
@@ -43,18 +45,14 @@ impl Client {
                 url: base.to_string(),
             });
         }
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(options.authority_pem.as_deref())?)
-            .user_agent(concat!("rhyzome/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            // A redirect would carry a request, and with it its body, to where nobody asked it to go.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|source| Error::Build { source })?;
+        let authority = options.authority_pem.as_deref();
+        let http = build(reqwest::Client::builder(), tls::config(authority)?)?;
+        let upgrading = reqwest::Client::builder().http1_only();
+        let upgrading = build(upgrading, tls::http1_config(authority)?)?;
         let token = options.token.map(|token| bearer(&token)).transpose()?;
         Ok(Self {
             http,
+            upgrading,
             base: Arc::new(base),
             token,
         })
@@ -149,6 +147,21 @@ impl Scope {
     pub fn event(&self) -> Events {
         Events::new(self.client.clone(), self.path("events"))
     }
+}
+
+fn build(
+    builder: reqwest::ClientBuilder,
+    tls: rustls::ClientConfig,
+) -> Result<reqwest::Client, Error> {
+    builder
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("rhyzome/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        // A redirect would carry a request, and with it its body, to where nobody asked it to go.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|source| Error::Build { source })
 }
 
 fn base(text: &str) -> Result<Url, Error> {

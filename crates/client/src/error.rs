@@ -20,6 +20,9 @@ pub enum Error {
         url: String,
         source: reqwest::Error,
     },
+    /// The stream of a console broke.
+    #[error("the stream of the console broke: {why}")]
+    Console { why: String },
     /// The core took the request and says nothing.
     #[error("the core at {url} took the request and says nothing")]
     Silent { url: String },

@@ -186,6 +186,21 @@ impl Call {
         Err(refused(&self.method, &self.url, status, &body))
     }
 
+    /// Sends it once, as the beginning of something else than HTTP.
+    pub(crate) async fn upgrade(mut self, wanted: StatusCode) -> Result<reqwest::Upgraded, Error> {
+        self.client.http = self.client.upgrading.clone();
+        let response = self.request().timeout(PATIENCE).send().await;
+        let response = response.map_err(|source| self.broken(source))?;
+        let status = response.status();
+        if status == wanted {
+            let upgraded = response.upgrade().await;
+            return upgraded.map_err(|source| self.broken(source));
+        }
+        let body = response.bytes().await;
+        let body = body.map_err(|source| self.broken(source))?;
+        Err(refused(&self.method, &self.url, status, &body))
+    }
+
     /// Sends a stream as the body, once: its bytes cannot be had again.
     pub(crate) async fn upload(self, body: reqwest::Body) -> Result<Answer, Error> {
         let response = self

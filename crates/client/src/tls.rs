@@ -12,6 +12,19 @@ use crate::Error;
 
 /// The TLS settings of the client; `authority` is PEM with one certificate or more.
 pub(crate) fn config(authority: Option<&str>) -> Result<ClientConfig, Error> {
+    let mut config = bare_config(authority)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The same for HTTP/1.1 alone, which a WebSocket begins with.
+pub(crate) fn http1_config(authority: Option<&str>) -> Result<ClientConfig, Error> {
+    let mut config = bare_config(authority)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn bare_config(authority: Option<&str>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -22,9 +35,7 @@ pub(crate) fn config(authority: Option<&str>) -> Result<ClientConfig, Error> {
             .with_platform_verifier()
             .map_err(|source| Error::Tls { source })?,
     };
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(builder.with_no_client_auth())
 }
 
 fn roots(pem: &str) -> Result<RootCertStore, Error> {

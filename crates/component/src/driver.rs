@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rhyzome_model::component::HostFacts;
+use rhyzome_model::console::{ConsoleFrom, ConsolePiece};
 use rhyzome_model::instance::BlobPin;
 use rhyzome_model::job::{Action, FailureKind};
 use rhyzome_model::placement::{Found, Observed, Placement, PlacementKind, PlacementRef};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// One foreign system on one host.
 #[async_trait]
@@ -40,6 +41,18 @@ pub trait Driver: Send + Sync + 'static {
     /// Does something once.
     async fn act(&self, target: &PlacementRef, action: &Action) -> Result<Vec<u8>, DriverError>;
 
+    /// Attaches to an instance's console, whether or not it runs.
+    ///
+    /// # Errors
+    /// *permanent* where the instance is not here; *unsupported* where there are no consoles.
+    async fn console(
+        &self,
+        _target: &PlacementRef,
+        _from: ConsoleFrom,
+    ) -> Result<Console, DriverError> {
+        Err(DriverError::unsupported("there are no consoles here"))
+    }
+
     /// All on the host that carries this component's mark, looked at now. The accepted placements (the
     /// ledger) are given, so that what differs from its spec is found with `observed: None`.
     async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError>;
@@ -62,6 +75,16 @@ pub trait Driver: Send + Sync + 'static {
     /// Waits for the next change that nobody asked for (an instance ended, a process died) and names
     /// its placement; the job loop then looks at it and repairs or reports it.
     async fn changed(&self) -> PlacementRef;
+}
+
+/// A console that somebody is attached to, until both ends are dropped or the instance is removed.
+///
+/// A reader that is slow loses pieces, and sees so by their positions: it holds up neither the guest nor
+/// another reader. The first piece comes at once, also an empty one: its position is where it begins.
+#[derive(Debug)]
+pub struct Console {
+    pub output: mpsc::Receiver<ConsolePiece>,
+    pub input: mpsc::Sender<Vec<u8>>,
 }
 
 /// Where a driver gets the bytes of images from.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use rhyzome_model::component::{ComponentKind, HostFacts};
+use rhyzome_model::console::ConsoleFrom;
 use rhyzome_model::instance::{InstancePlacement, InstanceState, Power};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
@@ -21,8 +22,9 @@ use rhyzome_model::{Digest, NetworkId, PlacementId, Size};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::driver::{Blobs, Driver, DriverError, Progress};
+use crate::driver::{Blobs, Console, Driver, DriverError, Progress};
 
+mod echo;
 mod faults;
 mod host;
 
@@ -252,6 +254,22 @@ impl Driver for FakeDriver {
         progress.step("removing");
         self.faults.strike().await?;
         self.host().remove(target.id).map_err(kept)
+    }
+
+    async fn console(
+        &self,
+        target: &PlacementRef,
+        from: ConsoleFrom,
+    ) -> Result<Console, DriverError> {
+        let text = {
+            let host = self.host();
+            let made = host.get(target.id);
+            match made.map(|made| &made.observed) {
+                Some(Observed::Instance(instance)) => format!("simulated: {}\n", instance.reason),
+                _ => return Err(DriverError::permanent("it is not here")),
+            }
+        };
+        Ok(echo::console(text, from))
     }
 
     async fn act(&self, target: &PlacementRef, action: &Action) -> Result<Vec<u8>, DriverError> {

@@ -6,6 +6,7 @@
 pub mod blobs;
 mod clock;
 pub mod component;
+mod consoles;
 pub mod contract;
 pub mod driver;
 pub mod fake;
@@ -20,5 +21,5 @@ mod samples;
 pub mod session;
 
 pub use component::{Component, Setup, StartError};
-pub use driver::{Blobs, Driver, DriverError, Progress};
+pub use driver::{Blobs, Console, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};

@@ -8,6 +8,7 @@
 
 mod heard;
 pub mod identity;
+mod live;
 mod ring;
 mod text;
 
@@ -18,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::stat::Mode;
+use rhyzome_component::Console;
 use rhyzome_model::Timestamp;
+use rhyzome_model::console::{ConsoleFrom, ConsolePiece};
 use rhyzome_model::instance::SshIdentity;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use heard::Ear;
 pub use heard::Heard;
 use identity::Scanner;
+use live::Readers;
 pub use ring::Ring;
 pub use text::{last_boot, last_lines, lines};
 
@@ -57,6 +61,7 @@ pub fn prepare(folder: &Path) -> io::Result<()> {
 /// Reads a console as long as it exists. Dropping it stops the reading, and loses nothing.
 #[derive(Debug)]
 pub struct Recorder {
+    folder: PathBuf,
     requests: mpsc::Sender<Request>,
     ear: Ear,
     task: tokio::task::JoinHandle<()>,
@@ -65,6 +70,8 @@ pub struct Recorder {
 enum Request {
     /// Answers with the last bytes, after all that is in the pipe was read.
     Tail(usize, oneshot::Sender<io::Result<Vec<u8>>>),
+    /// Lets somebody read from a position on.
+    Attach(ConsoleFrom, oneshot::Sender<mpsc::Receiver<ConsolePiece>>),
     /// Notes that a guest starts.
     Starts {
         now: Timestamp,
@@ -103,12 +110,14 @@ impl Recorder {
         let mut recording = Recording {
             ring,
             ear: ear.clone(),
+            readers: Readers::default(),
             scanner: watch.since.map(Scanner::new),
             found: watch.found,
         };
         recording.scan_recorded();
         let (requests, inbox) = mpsc::channel(4);
         Ok(Self {
+            folder: folder.to_owned(),
             requests,
             ear,
             task: tokio::spawn(record(pipe, recording, inbox)),
@@ -129,6 +138,16 @@ impl Recorder {
             .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
+    /// Attaches somebody: what was recorded from a position on, then all that comes, and what is typed.
+    pub async fn attach(&self, from: ConsoleFrom) -> io::Result<Console> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Request::Attach(from, answer)).await;
+        let output = answered
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(live::attached(&self.folder, output))
+    }
+
     /// Notes in the recording that a guest starts now, which is where its last words begin. Where it is
     /// `watched`, its SSH identity is looked for.
     pub async fn starts(&self, now: Timestamp, watched: bool) {
@@ -147,6 +166,7 @@ impl Recorder {
 struct Recording {
     ring: Ring,
     ear: Ear,
+    readers: Readers,
     scanner: Option<Scanner>,
     found: Box<dyn FnMut(SshIdentity) + Send>,
 }
@@ -155,10 +175,16 @@ impl Recording {
     /// A full disk costs the recording, not the guest.
     fn keep(&mut self, bytes: &[u8]) {
         self.ear.hear(bytes.len());
+        self.append(bytes);
+        self.scan(bytes);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let position = self.ring.end();
         if let Err(error) = self.ring.append(bytes) {
             tracing::warn!(%error, path = %self.ring.path().display(), "a console could not be recorded");
         }
-        self.scan(bytes);
+        self.readers.tell(position, bytes);
     }
 
     fn scan(&mut self, bytes: &[u8]) {
@@ -187,9 +213,7 @@ impl Recording {
     /// A guest starts: where nothing was found so far, this boot may say it.
     fn starts(&mut self, now: Timestamp, watched: bool) {
         self.ear.hear(1);
-        if let Err(error) = self.ring.append(text::boot_line(now).as_bytes()) {
-            tracing::warn!(%error, path = %self.ring.path().display(), "a console could not be recorded");
-        }
+        self.append(text::boot_line(now).as_bytes());
         self.scanner = watched.then(|| Scanner::new(now));
     }
 }
@@ -218,6 +242,10 @@ async fn record(pipe: Receiver, mut recording: Recording, mut inbox: mpsc::Recei
                 }
                 match request {
                     Some(Request::Tail(bytes, answer)) => drop(answer.send(recording.ring.tail(bytes))),
+                    Some(Request::Attach(from, answer)) => {
+                        let reader = recording.readers.add(&recording.ring, from);
+                        drop(answer.send(reader));
+                    }
                     Some(Request::Starts { now, watched, answer }) => {
                         recording.starts(now, watched);
                         let _ = answer.send(());

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rhyzome_component::driver::{Blobs, Driver};
-use rhyzome_component::{DriverError, Progress};
+use rhyzome_component::{Console, DriverError, Progress};
 use rhyzome_hostnet::{Holder, Port, Ports, Role, Services, TunnelError, Tunnels, Underlay};
 use rhyzome_model::component::HostFacts;
+use rhyzome_model::console::ConsoleFrom;
 use rhyzome_model::instance::{InstancePlacement, Power};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
@@ -292,6 +293,19 @@ impl Driver for LibvirtDriver {
                     .await
             }
         }
+    }
+
+    async fn console(
+        &self,
+        target: &PlacementRef,
+        from: ConsoleFrom,
+    ) -> Result<Console, DriverError> {
+        if target.kind != PlacementKind::Instance {
+            return Err(unsupported(target.kind));
+        }
+        let slot = self.instances.known(InstanceId(target.resource))?;
+        let attached = slot.record_console()?.attach(from).await;
+        attached.map_err(|error| from_disk("the instance's console could not be opened", error))
     }
 
     async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {

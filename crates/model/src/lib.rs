@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod component;
+pub mod console;
 pub mod digest;
 pub mod event;
 pub mod id;

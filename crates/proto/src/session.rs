@@ -1,6 +1,7 @@
 //! What component and core say to each other on the session's stream.
 
 use rhyzome_model::component::HostFacts;
+use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::{Job, Outcome};
 use rhyzome_model::placement::{Found, Observed, PlacementKind};
 use rhyzome_model::{ComponentId, JobId, Name, PlacementId, Timestamp};
@@ -89,6 +90,8 @@ pub enum FromCore {
         reason: GoodbyeReason,
         message: String,
     },
+    /// Open a stream with an instance's console.
+    OpenConsole(ConsoleRequest),
 }
 
 /// The first message of a core.

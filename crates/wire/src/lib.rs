@@ -3,7 +3,8 @@
 //!
 //! Resources themselves are in `rhyzome_model::resource`.
 
-pub mod problem;
+pub mod console;
+mod problem;
 pub mod request;
 
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rhyzome_app::consoles::Far;
+use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::Job;
 use rhyzome_model::placement::{Found, Observed};
 use rhyzome_model::{ComponentId, Digest, Name, PlacementId, Timestamp};
@@ -12,7 +14,7 @@ use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::session::{Hello, JobOutcome, JobProgress, LedgerCounts};
 use tokio::io::AsyncRead;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 /// The layer behind the edge, for everything that is about components.
@@ -105,6 +107,13 @@ pub trait ComponentGateway: Send + Sync + 'static {
         digest: Digest,
         offset: u64,
     ) -> Result<BlobReader, GatewayError>;
+
+    /// The streams with consoles that the component is to open from now on.
+    fn console_requests(&self, component: ComponentId) -> mpsc::UnboundedReceiver<ConsoleRequest>;
+
+    /// The other end of a stream that the component was asked to open.
+    /// [`GatewayError::NotFound`] for any other.
+    fn console(&self, component: ComponentId, stream: Uuid) -> Result<Far, GatewayError>;
 
     /// Notified when there may be jobs for a component. Jobs are looked for every second anyway.
     fn wakeups(&self, component: ComponentId) -> Arc<Notify>;

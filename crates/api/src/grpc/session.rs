@@ -212,6 +212,7 @@ impl Talk<'_> {
     ) -> Result<std::convert::Infallible, End> {
         self.welcome().await?;
         let wakeups = self.edge.gateway.wakeups(self.peer.component);
+        let mut consoles = self.edge.gateway.console_requests(self.peer.component);
         let mut polls = tokio::time::interval(POLL);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let patience = self.session.heartbeat_interval * 3;
@@ -222,6 +223,7 @@ impl Talk<'_> {
                     silent_until = Instant::now() + patience;
                     self.hear(message?).await?;
                 }
+                Some(console) = consoles.recv() => self.say(FromCore::OpenConsole(console)).await?,
                 () = wakeups.notified() => self.claim().await?,
                 _ = polls.tick() => self.claim().await?,
                 () = self.sender.closed() => return Err(End::Gone),

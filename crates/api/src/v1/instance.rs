@@ -1,15 +1,12 @@
 //! Instances: VMs and unikernels.
 
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use rhyzome_app as app;
 use rhyzome_model::Name;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::resource::{Instance, InstanceSummary, InstanceWhy};
 use rhyzome_wire::Page;
 use rhyzome_wire::request::{Create, Stop, Update};
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,40 +24,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(start))
         .routes(routes!(stop))
         .routes(routes!(reboot))
-        .routes(routes!(console))
         .routes(routes!(why))
-}
-
-/// How much of a console.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ConsoleQuery {
-    /// How many of the last bytes: 1 to 1048576.
-    #[serde(default)]
-    #[param(value_type = u32, minimum = 1, maximum = 1048576, default = 65536, required = false)]
-    bytes: ConsoleBytes,
-}
-
-/// A number of a console's last bytes.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct ConsoleBytes(u32);
-
-impl Default for ConsoleBytes {
-    fn default() -> Self {
-        Self(64 << 10)
-    }
-}
-
-impl TryFrom<String> for ConsoleBytes {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.parse() {
-            Ok(bytes) if (1..=1 << 20).contains(&bytes) => Ok(Self(bytes)),
-            _ => Err(format!("{text:?} is no number from 1 to 1048576")),
-        }
-    }
 }
 
 /// Lists a project's instances, by name.
@@ -174,20 +138,6 @@ async fn reboot(
     Ok(One::ok(
         app::instance::get(cx.core(), &cx.caller, &project, &name).await?,
     ))
-}
-
-/// Shows the last bytes of an instance's serial console.
-#[utoipa::path(get, path = "/v1/projects/{project}/instances/{name}/console", operation_id = "instance_console", tag = "instances",
-    params(ConsoleQuery),
-    responses((status = 200, body = String, content_type = "text/plain")))]
-async fn console(
-    cx: Context,
-    Path((project, name)): Path<(Name, Name)>,
-    Query(query): Query<ConsoleQuery>,
-) -> Result<Response, Failure> {
-    let bytes =
-        app::instance::console(cx.core(), &cx.caller, &project, &name, query.bytes.0).await?;
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], bytes).into_response())
 }
 
 /// Says why an instance is where it is, and what it waits for.

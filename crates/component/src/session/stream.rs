@@ -1,6 +1,7 @@
 //! One session, from the connection to its end.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rhyzome_model::JobId;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::Context;
 use crate::clock;
+use crate::consoles;
 use crate::driver::DriverError;
 use crate::link::LinkError;
 
@@ -129,7 +131,9 @@ async fn talk(context: &Context, epoch: Uuid) -> Result<End, SessionError> {
         Heard::Message(FromCore::Goodbye { reason, message }) => {
             return Ok(End::Goodbye { reason, message });
         }
-        Heard::Message(FromCore::Job(_) | FromCore::OutcomeRecorded { .. })
+        Heard::Message(
+            FromCore::Job(_) | FromCore::OutcomeRecorded { .. } | FromCore::OpenConsole(_),
+        )
         | Heard::StrangeJob { .. }
         | Heard::Strange(_) => return Err(SessionError::NoWelcome),
     };
@@ -260,6 +264,11 @@ fn hear(context: &Context, mouth: &Mouth, message: Heard) -> Result<Option<End>,
             return Ok(Some(End::Goodbye { reason, message }));
         }
         Heard::Message(FromCore::Welcome(_)) => {}
+        Heard::Message(FromCore::OpenConsole(request)) => consoles::open(
+            Arc::clone(&context.link),
+            Arc::clone(&context.driver),
+            request,
+        ),
         Heard::StrangeJob {
             job,
             fence,

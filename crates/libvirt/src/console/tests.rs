@@ -138,3 +138,91 @@ async fn host_keys_that_came_while_the_component_was_away_are_found_and_those_of
         assert_eq!(heard.try_iter().count(), expected, "{age}");
     }
 }
+
+#[tokio::test]
+async fn everybody_who_is_attached_reads_all_of_it_from_where_they_want() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut guest = pipe_of(folder.path());
+    let recorder = Recorder::start(folder.path(), unwatched()).unwrap();
+    guest.write_all(b"before ").unwrap();
+    let mut last = recorder.attach(ConsoleFrom::Last(3)).await.unwrap();
+    let mut behind = recorder.attach(ConsoleFrom::Position(6)).await.unwrap();
+    guest.write_all(b"after").unwrap();
+    for (reader, position, expected) in [
+        (&mut last.output, 4, "re after"),
+        (&mut behind.output, 6, " after"),
+    ] {
+        let (mut read, mut begin) = (Vec::new(), None);
+        while read.len() < expected.len() {
+            let piece = reader.recv().await.unwrap();
+            begin = begin.or(Some(piece.position));
+            read.extend(piece.bytes);
+        }
+        assert_eq!(
+            (begin, read.as_slice()),
+            (Some(position), expected.as_bytes())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_loses_pieces_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut guest = pipe_of(folder.path());
+    let recorder = Recorder::start(folder.path(), unwatched()).unwrap();
+    let mut slow = recorder.attach(ConsoleFrom::Last(0)).await.unwrap();
+    for _ in 0..200 {
+        guest.write_all(b"0123456789").unwrap();
+        recorder.tail(1).await.unwrap();
+    }
+    let mut read = 0;
+    while let Ok(piece) = slow.output.try_recv() {
+        read += piece.bytes.len();
+    }
+    assert!(read < 2000, "{read}");
+    guest.write_all(b"!").unwrap();
+    let piece = slow.output.recv().await.unwrap();
+    assert_eq!(
+        (piece.position, piece.bytes.as_slice()),
+        (2000, b"!".as_slice())
+    );
+}
+
+#[tokio::test]
+async fn positions_go_on_over_a_restart_and_when_old_bytes_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ring = Ring::open(folder.path().join("console.log"));
+    for _ in 0..40 {
+        ring.append(&[b'x'; 64 << 10]).unwrap();
+    }
+    let ring = Ring::open(folder.path().join("console.log"));
+    assert_eq!(ring.end(), 40 * (64 << 10));
+}
+
+#[tokio::test]
+async fn what_is_typed_reaches_the_guest_that_runs_and_no_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let _guest = pipe_of(folder.path());
+    let recorder = Recorder::start(folder.path(), unwatched()).unwrap();
+    let console = recorder.attach(ConsoleFrom::Last(0)).await.unwrap();
+    console.input.send(b"to nobody".to_vec()).await.unwrap();
+    // Taken out of the queue only once it went nowhere.
+    console.input.send(Vec::new()).await.unwrap();
+    let limit = Instant::now() + Duration::from_secs(10);
+    while console.input.capacity() < console.input.max_capacity() {
+        assert!(Instant::now() < limit, "nothing was taken");
+        tokio::task::yield_now().await;
+    }
+    let mut typed = File::options()
+        .read(true)
+        .write(true)
+        .open(pipes(folder.path()).with_extension("in"))
+        .unwrap();
+    console.input.send(b"hello".to_vec()).await.unwrap();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = [0; 5];
+        std::io::Read::read_exact(&mut typed, &mut bytes).unwrap();
+        bytes
+    });
+    assert_eq!(&read.await.unwrap(), b"hello");
+}

@@ -1,6 +1,7 @@
 //! Translation of what a core says.
 
 use rhyzome_model::Timestamp;
+use rhyzome_model::console::{ConsoleFrom, ConsoleRequest};
 use rhyzome_model::job::{Action, Job, Task};
 use rhyzome_model::placement::PlacementRef;
 
@@ -24,6 +25,7 @@ impl From<FromCore> for pb::FromCore {
                 reason: pb::GoodbyeReason::from(reason).into(),
                 message,
             }),
+            FromCore::OpenConsole(request) => Message::OpenConsole(request.into()),
         };
         Self {
             message: Some(message),
@@ -47,8 +49,39 @@ impl TryFrom<pb::FromCore> for FromCore {
                     reason: goodbye_reason(goodbye.reason).map_err(|e| e.within("goodbye"))?,
                     message: goodbye.message,
                 },
+                Message::OpenConsole(request) => {
+                    Self::OpenConsole(inner("open_console", Some(request))?)
+                }
             },
         )
+    }
+}
+
+impl From<ConsoleRequest> for pb::OpenConsole {
+    fn from(request: ConsoleRequest) -> Self {
+        Self {
+            stream: request.stream.to_string(),
+            target: Some(request.target.into()),
+            from: Some(match request.from {
+                ConsoleFrom::Position(position) => pb::open_console::From::Position(position),
+                ConsoleFrom::Last(bytes) => pb::open_console::From::Last(bytes),
+            }),
+        }
+    }
+}
+
+impl TryFrom<pb::OpenConsole> for ConsoleRequest {
+    type Error = Invalid;
+
+    fn try_from(request: pb::OpenConsole) -> Result<Self, Invalid> {
+        Ok(Self {
+            stream: text("stream", &request.stream)?,
+            target: inner("target", request.target)?,
+            from: match request.from.ok_or_else(|| Invalid::missing("from"))? {
+                pb::open_console::From::Position(position) => ConsoleFrom::Position(position),
+                pb::open_console::From::Last(bytes) => ConsoleFrom::Last(bytes),
+            },
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use rhyzome_model::component::HostFacts;
+use rhyzome_model::console::{ConsoleFrom, ConsoleRequest};
 use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
     BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface,
@@ -470,6 +471,13 @@ pub fn job() -> impl Strategy<Value = Job> {
     })
 }
 
+fn console_from() -> impl Strategy<Value = ConsoleFrom> {
+    prop_oneof![
+        any::<u64>().prop_map(ConsoleFrom::Position),
+        any::<u32>().prop_map(ConsoleFrom::Last),
+    ]
+}
+
 pub fn from_core() -> impl Strategy<Value = FromCore> {
     let reason = prop_oneof![
         Just(GoodbyeReason::Stopping),
@@ -495,5 +503,12 @@ pub fn from_core() -> impl Strategy<Value = FromCore> {
             fence
         }),
         (reason, ".*").prop_map(|(reason, message)| FromCore::Goodbye { reason, message }),
+        (uuid(), target(), console_from()).prop_map(|(stream, target, from)| {
+            FromCore::OpenConsole(ConsoleRequest {
+                stream,
+                target,
+                from,
+            })
+        }),
     ]
 }

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use rhyzome_app::consoles::Far;
+use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::{Job, Outcome, Task};
 use rhyzome_model::placement::{Found, Observed};
 use rhyzome_model::{ComponentId, Digest, JobId, PlacementId, Timestamp};
@@ -347,6 +349,17 @@ impl ComponentGateway for Memory {
                 dropped: Arc::clone(&state.dropped),
             }),
         })
+    }
+
+    fn console_requests(
+        &self,
+        _: ComponentId,
+    ) -> tokio::sync::mpsc::UnboundedReceiver<ConsoleRequest> {
+        tokio::sync::mpsc::unbounded_channel().1
+    }
+
+    fn console(&self, _: ComponentId, _: Uuid) -> Result<Far, GatewayError> {
+        Err(GatewayError::NotFound)
     }
 
     fn wakeups(&self, _: ComponentId) -> Arc<Notify> {
