@@ -245,13 +245,17 @@ impl ComponentGateway for Gateway {
         digest: Digest,
         offset: u64,
     ) -> Result<BlobReader, GatewayError> {
-        session::blob(&self.core, component, digest)
+        let size = session::blob(&self.core, component, digest)
             .await
             .map_err(failed)?;
-        let file = self.core.blobs.open(digest, offset).await.map_err(failed)?;
-        Ok(BlobReader {
-            bytes: Box::pin(file),
-        })
+        let range = (offset, size.as_bytes());
+        match app::blob::read(&self.core, digest, range).await {
+            Ok(bytes) => Ok(BlobReader { bytes }),
+            Err(error) if error.kind() == Kind::WrongState => {
+                Err(GatewayError::Damaged(error.public().to_owned()))
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn console_requests(&self, component: ComponentId) -> mpsc::UnboundedReceiver<ConsoleRequest> {

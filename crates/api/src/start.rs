@@ -192,7 +192,7 @@ async fn open(
         authority,
         site: settings.site.settings(),
         environment: Arc::new(app::SystemEnvironment),
-        blobs: settings.state_dir.join("blobs"),
+        blobs: app::blob::Blobs::folder(settings.state_dir.join("blobs")),
         grpc_url: settings.grpc_url(),
         certificate_validity: COMPONENT_VALIDITY,
         authorization: settings.authorization == Switch::On,

@@ -13,6 +13,7 @@ pub mod project;
 pub mod site;
 pub mod ssh_key;
 pub mod token;
+pub mod upload;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -28,6 +29,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(network::router())
         .merge(peer::router())
         .merge(blob::router())
+        .merge(upload::router())
         .merge(image::router())
         .merge(instance::router())
         .merge(console::router())

@@ -1,235 +1,250 @@
-//! The image host's bytes: a folder with one file a blob, named by its digest.
+//! The image host's bytes: where they are, reading them, and removing what nobody needs.
 //!
-//! A file under its digest's name is whole and was verified; what is being received lies in `incoming`
-//! and is removed at the next start if a crash left it there.
+//! A row says where a blob is, and only what a row says is there: bytes come before their row and go
+//! after it. Damaged ones are never handed out.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
+mod verify;
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rhyzome_blob::{Blocks, Folder, Key, Location, Reader, Staged};
 use rhyzome_model::image::ImageFormat;
-use rhyzome_model::image::recognise::{ReadAt, recognise_at};
+use rhyzome_model::image::recognise::recognise_at;
 use rhyzome_model::{Digest, Size};
-use sha2::Digest as _;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use uuid::Uuid;
+use rhyzome_store::blob::{self, Garbage, Place};
+use rhyzome_store::{Conn, Tx};
+use tokio::runtime::Handle;
 
-use crate::{Error, Kind, Result};
+use crate::{Core, Error, Kind, Result};
 
-/// The folder of blobs.
-#[derive(Clone, Debug)]
-pub struct BlobStore {
-    folder: PathBuf,
+pub use verify::{Verifying, verify_all, verify_oldest};
+
+/// The places for bytes that are configured.
+#[derive(Clone)]
+pub struct Blobs {
+    /// New bytes go to the first.
+    locations: Vec<Arc<dyn Location>>,
+}
+
+impl fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.locations.iter().map(|at| at.name()))
+            .finish()
+    }
 }
 
 /// What the bytes of a blob were recognised as, or why they are no image.
 pub type Recognised = std::result::Result<ImageFormat, String>;
 
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {path}")]
-struct FileError {
-    operation: &'static str,
-    path: String,
-    source: io::Error,
-}
-
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.display().to_string();
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::new(
-            Kind::NoCapacity,
-            "the core's disk is full: nothing was kept of the upload; free some space and try again",
-        ),
-        _ => Error::internal(FileError {
-            operation,
-            path,
-            source,
-        }),
-    }
-}
-
-impl BlobStore {
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+impl Blobs {
+    /// A folder alone.
+    pub fn folder(path: PathBuf) -> Self {
+        Self {
+            locations: vec![Arc::new(Folder::new(path))],
+        }
     }
 
-    /// Where a blob's bytes are, if they are there.
-    pub fn path(&self, digest: Digest) -> PathBuf {
-        let name = digest.to_string();
-        self.folder.join(&name[..2]).join(name)
+    /// New bytes go there from now on; those that are elsewhere stay where they are.
+    #[must_use]
+    pub fn before(mut self, location: Arc<dyn Location>) -> Self {
+        self.locations.insert(0, location);
+        self
     }
 
-    fn incoming(&self) -> PathBuf {
-        self.folder.join("incoming")
+    /// Where new bytes go.
+    pub fn current(&self) -> &Arc<dyn Location> {
+        self.locations.first().expect("there is a folder at least")
     }
 
-    /// Makes the folder and removes what a crash left half received.
+    pub fn named(&self, name: &str) -> Option<&Arc<dyn Location>> {
+        self.locations
+            .iter()
+            .find(|location| location.name() == name)
+    }
+
+    /// Sees whether all of them can be used.
     pub async fn prepare(&self) -> Result<()> {
-        let incoming = self.incoming();
-        match tokio::fs::remove_dir_all(&incoming).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("empty", &incoming)(error));
-            }
-            _ => {}
+        for location in &self.locations {
+            location.prepare().await.map_err(Error::internal)?;
         }
-        tokio::fs::create_dir_all(&incoming)
-            .await
-            .map_err(failed("make", &incoming))
+        Ok(())
     }
+}
 
-    pub async fn has(&self, digest: Digest) -> bool {
-        tokio::fs::try_exists(self.path(digest))
-            .await
-            .unwrap_or(false)
-    }
+/// Whether a blob can be read, as its rows say.
+pub(crate) async fn is_there(conn: &mut Conn, digest: Digest) -> Result<bool> {
+    let places = blob::places(conn, digest).await?;
+    Ok(places.iter().any(|place| place.damage.is_none()))
+}
 
-    /// Receives bytes and keeps them if they are the ones announced.
-    ///
-    /// # Errors
-    /// `Invalid` if they have another digest or size; nothing is kept then.
-    pub async fn receive(
-        &self,
-        (digest, size): (Digest, Size),
-        name: Uuid,
-        bytes: impl AsyncRead + Send,
-    ) -> Result<()> {
-        let temporary = self.incoming().join(name.to_string());
-        let received = self.receive_into(&temporary, (digest, size), bytes).await;
-        if received.is_err() {
-            // If even this fails, the next start removes it.
-            let _ = tokio::fs::remove_file(&temporary).await;
+/// Reads a blob from an offset on, from the first place where it is whole.
+///
+/// # Errors
+/// `WrongState` where its bytes are damaged or their location is not configured.
+pub async fn read(core: &Core, digest: Digest, range: (u64, u64)) -> Result<Reader> {
+    let places = {
+        let mut conn = core.store.read().await?;
+        blob::places(&mut conn, digest).await?
+    };
+    let mut wrong = Vec::new();
+    for place in places {
+        if let Some(damage) = place.damage {
+            wrong.push(damage);
+            continue;
         }
-        received
-    }
-
-    async fn receive_into(
-        &self,
-        temporary: &Path,
-        (digest, size): (Digest, Size),
-        bytes: impl AsyncRead + Send,
-    ) -> Result<()> {
-        let mut file = tokio::fs::File::create_new(temporary)
-            .await
-            .map_err(failed("make", temporary))?;
-        let mut bytes = pin!(bytes);
-        let mut hash = sha2::Sha256::new();
-        let mut received = 0u64;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let count = bytes.read(&mut buffer).await.map_err(|error| {
-                Error::new(Kind::Unavailable, format!("the upload broke off: {error}"))
-            })?;
-            if count == 0 {
-                break;
-            }
-            received += count as u64;
-            if received > size.as_bytes() {
-                return Err(Error::invalid(
-                    "size",
-                    format!("more than the announced {size} came"),
-                ));
-            }
-            hash.update(&buffer[..count]);
-            file.write_all(&buffer[..count])
-                .await
-                .map_err(failed("write", temporary))?;
-        }
-        if received < size.as_bytes() {
-            let why = format!("{received} bytes came of the announced {}", size.as_bytes());
-            return Err(Error::invalid("size", why));
-        }
-        let found = Digest::from_bytes(hash.finalize().into());
-        if found != digest {
-            let why = format!("the bytes have the digest {found}, not the announced {digest}");
-            return Err(Error::invalid("digest", why));
-        }
-        file.sync_all().await.map_err(failed("write", temporary))?;
-        let path = self.path(digest);
-        let folder = path
-            .parent()
-            .expect("a blob's path has a folder")
-            .to_owned();
-        tokio::fs::create_dir_all(&folder)
-            .await
-            .map_err(failed("make", &folder))?;
-        tokio::fs::rename(temporary, &path)
-            .await
-            .map_err(failed("name", &path))?;
-        let sync = move || {
-            File::open(&folder)
-                .and_then(|f| f.sync_all())
-                .map_err(failed("write", &folder))
+        let Some(location) = core.blobs.named(&place.location) else {
+            wrong.push(format!(
+                "they are in {}, which is not configured",
+                place.location
+            ));
+            continue;
         };
-        blocking(sync).await
-    }
-
-    /// Looks at a blob's bytes.
-    pub async fn recognise(&self, digest: Digest) -> Result<Recognised> {
-        let path = self.path(digest);
-        blocking(move || {
-            let file = File::open(&path).map_err(failed("open", &path))?;
-            let size = file.metadata().map_err(failed("look at", &path))?.len();
-            let found = recognise_at(&Bytes { file, size }).map_err(failed("read", &path))?;
-            Ok(found.map_err(|refused| refused.to_string()))
-        })
-        .await
-    }
-
-    /// Opens a blob to be sent from an offset on.
-    pub async fn open(&self, digest: Digest, offset: u64) -> Result<tokio::fs::File> {
-        let path = self.path(digest);
-        blocking(move || {
-            let mut file = File::open(&path).map_err(failed("open", &path))?;
-            file.seek(SeekFrom::Start(offset))
-                .map_err(failed("read", &path))?;
-            Ok(tokio::fs::File::from_std(file))
-        })
-        .await
-    }
-
-    /// Removes a blob's bytes. Fine if they are gone.
-    pub async fn remove(&self, digest: Digest) -> Result<()> {
-        let path = self.path(digest);
-        match tokio::fs::remove_file(&path).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &path)(error))
+        let key = key(&place);
+        match location.read(&key, range.0..range.1).await {
+            Ok(reader) => return Ok(reader),
+            Err(rhyzome_blob::Error::Missing { .. }) => {
+                let damage = "its bytes are not there any more";
+                note(core, &place, Some(damage)).await?;
+                wrong.push(damage.to_owned());
             }
-            _ => Ok(()),
+            Err(error) => return Err(failed(error)),
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Error::internal)?
-}
-
-struct Bytes {
-    file: File,
-    size: u64,
-}
-
-impl ReadAt for Bytes {
-    fn size(&self) -> u64 {
-        self.size
+    if wrong.is_empty() {
+        return Err(Error::not_found("blob", &digest));
     }
+    let why = format!(
+        "the image host cannot give sha256:{digest}: {}; import the image again",
+        wrong.join("; ")
+    );
+    Err(Error::new(Kind::WrongState, why))
+}
 
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self
-                .file
-                .read_at(&mut buffer[filled..], offset + filled as u64)?
-            {
-                0 => break,
-                count => filled += count,
-            }
+/// Looks at the bytes under a key.
+pub(crate) async fn recognise(
+    location: Arc<dyn Location>,
+    key: Key,
+    size: Size,
+) -> Result<Recognised> {
+    let blocks = Blocks::new(location, key, size.as_bytes(), Handle::current());
+    let found = tokio::task::spawn_blocking(move || recognise_at(&blocks)).await;
+    let found = found.map_err(Error::internal)?;
+    let found = found.map_err(|source| failed(rhyzome_blob::Error::Read { source }))?;
+    Ok(found.map_err(|refused| refused.to_string()))
+}
+
+/// Writes down what was found by reading a place's bytes.
+pub(crate) async fn note(core: &Core, place: &Place, damage: Option<&str>) -> Result<()> {
+    if let Some(damage) = damage {
+        tracing::error!(digest = %place.digest, location = place.location, damage, "a blob is damaged");
+    }
+    let mut tx = core.store.write().await?;
+    let at = (place.location.as_str(), place.key.as_str());
+    blob::looked_at(&mut tx, at, damage, core.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Notes in a transaction that bytes are to be removed.
+pub(crate) async fn discard(
+    tx: &mut Tx,
+    core: &Core,
+    location: &str,
+    staged: &Staged,
+) -> Result<Garbage> {
+    let garbage = Garbage {
+        location: location.to_owned(),
+        key: staged.key.as_str().to_owned(),
+        staged: json(staged),
+    };
+    let at = (garbage.location.as_str(), garbage.key.as_str());
+    blob::discard(tx, at, &garbage.staged, core.now()).await?;
+    Ok(garbage)
+}
+
+/// Removes what was noted as garbage. What fails is tried again by the next call.
+pub async fn sweep(core: &Core) -> Result<()> {
+    let garbage = {
+        let mut conn = core.store.read().await?;
+        blob::garbage(&mut conn, 1000).await?
+    };
+    for garbage in garbage {
+        remove(core, &garbage).await?;
+    }
+    Ok(())
+}
+
+/// Removes one thing. A failure is logged, and is the next sweep's.
+pub(crate) async fn remove(core: &Core, garbage: &Garbage) -> Result<()> {
+    let Some(location) = core.blobs.named(&garbage.location) else {
+        tracing::warn!(
+            location = garbage.location,
+            key = garbage.key,
+            "not configured: bytes stay there"
+        );
+        return Ok(());
+    };
+    let Ok(staged) = serde_json::from_str::<Staged>(&garbage.staged) else {
+        tracing::error!(
+            key = garbage.key,
+            "bytes to remove are not described in a known way"
+        );
+        return Ok(());
+    };
+    if let Err(error) = location.discard(&staged).await {
+        tracing::warn!(
+            error = chain(&error),
+            key = garbage.key,
+            "bytes are not removed yet"
+        );
+        return Ok(());
+    }
+    let mut tx = core.store.write().await?;
+    blob::removed(&mut tx, garbage).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(crate) fn key(place: &Place) -> Key {
+    let Ok(key) = place.key.parse();
+    key
+}
+
+/// As a row keeps it.
+pub(crate) fn json(staged: &Staged) -> String {
+    serde_json::to_string(staged).expect("texts and numbers alone")
+}
+
+/// What callers are told of a location that fails.
+pub(crate) fn failed(error: rhyzome_blob::Error) -> Error {
+    match error {
+        rhyzome_blob::Error::Full { .. } => Error::new(
+            Kind::NoCapacity,
+            "the core's disk is full: free some space, then go on with the upload",
+        ),
+        error if error.is_transient() => {
+            tracing::warn!(
+                error = chain(&error),
+                "the image host's storage does not do what it should"
+            );
+            Error::new(
+                Kind::Unavailable,
+                "the image host's storage does not answer as it should; the core's log says more",
+            )
         }
-        Ok(filled)
+        error => Error::internal(error),
     }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
 }

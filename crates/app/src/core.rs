@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +13,9 @@ use rhyzome_store::{Store, site};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use crate::blob::BlobStore;
+use crate::blob::{Blobs, Verifying};
 use crate::consoles::Consoles;
+use crate::upload::Receiving;
 use crate::{Error, Result};
 
 /// Time and identities, as arguments of everything: real in production, chosen in tests.
@@ -87,8 +87,8 @@ pub struct CoreOptions {
     pub authority: Authority,
     pub site: SiteSettings,
     pub environment: Arc<dyn Environment>,
-    /// The folder of image bytes.
-    pub blobs: PathBuf,
+    /// Where image bytes are.
+    pub blobs: Blobs,
     /// Where components connect to, as in `https://core.example:9090`.
     pub grpc_url: String,
     /// How long components' certificates are good for.
@@ -110,7 +110,9 @@ pub struct Shared {
     pub ipv6_prefix: Ipv6Net,
     pub peers_ipv6: Ipv6Net,
     pub environment: Arc<dyn Environment>,
-    pub blobs: BlobStore,
+    pub blobs: Blobs,
+    pub verifying: Verifying,
+    pub(crate) receiving: Receiving,
     pub grpc_url: String,
     pub certificate_validity: Duration,
     pub authorization: bool,
@@ -141,7 +143,9 @@ impl Core {
             authority: options.authority,
             site: options.site,
             environment: options.environment,
-            blobs: BlobStore::new(options.blobs),
+            blobs: options.blobs,
+            verifying: Verifying::default(),
+            receiving: Receiving::default(),
             grpc_url: options.grpc_url,
             certificate_validity: options.certificate_validity,
             authorization: options.authorization,

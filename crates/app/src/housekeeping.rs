@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rhyzome_store::{event, idempotency, image, job};
+use rhyzome_blob::Staged;
+use rhyzome_store::{blob, event, idempotency, job};
 
 use crate::{Core, Result};
 
@@ -13,7 +14,7 @@ const DAY: i64 = 24 * 60 * MINUTE;
 const KEEP: i64 = 30 * DAY;
 /// How long answers to idempotent requests are kept. Milliseconds.
 const KEEP_ANSWERS: i64 = DAY;
-/// How long uploaded bytes may lie unnamed. Milliseconds.
+/// How long bytes may lie unnamed. Milliseconds.
 const KEEP_BLOBS: i64 = DAY;
 
 /// Runs until it is dropped.
@@ -35,10 +36,11 @@ pub async fn once(core: &Core) -> Result<()> {
     event::prune(&mut tx, now.plus_millis(-KEEP)).await?;
     job::prune(&mut tx, now.plus_millis(-KEEP)).await?;
     idempotency::prune(&mut tx, now.plus_millis(-KEEP_ANSWERS)).await?;
-    let unused = image::prune_blobs(&mut tx, now.plus_millis(-KEEP_BLOBS)).await?;
+    let garbage =
+        |place: &blob::Place| crate::blob::json(&Staged::of_finished(crate::blob::key(place)));
+    blob::prune(&mut tx, now.plus_millis(-KEEP_BLOBS), now, garbage).await?;
     tx.commit().await?;
-    for digest in unused {
-        core.blobs.remove(digest).await?;
-    }
-    Ok(())
+    crate::upload::expire(core).await?;
+    crate::blob::sweep(core).await?;
+    crate::blob::verify_oldest(core).await
 }

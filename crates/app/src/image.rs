@@ -5,65 +5,35 @@ use rhyzome_model::image::{Blob, ImageFormat, ImageSpec};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_model::{Digest, Name, ProjectId, Size, template};
 use rhyzome_store::image::{self, BlobRow, NewImage};
-use tokio::io::AsyncRead;
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve};
-
-/// The largest blob. Bytes.
-pub const MAX_BLOB: u64 = 1 << 40;
-
-/// Receives bytes. They are read to the end even if the site has them already: it is having them that
-/// gives a project the right to name them.
-pub async fn blob_upload(
-    core: &Core,
-    caller: &Caller,
-    project: &Name,
-    (digest, size): (Digest, Size),
-    bytes: impl AsyncRead + Send,
-) -> Result<Blob> {
-    authorize(caller, Operation::BlobWrite, Some(project))?;
-    let project_id = {
-        let mut conn = core.store.read().await?;
-        resolve::project(&mut conn, project).await?
-    };
-    if size.as_bytes() == 0 || size.as_bytes() > MAX_BLOB {
-        return Err(Error::invalid(
-            "size",
-            format!("a blob has 1 byte to {}", Size::bytes(MAX_BLOB)),
-        ));
-    }
-    core.blobs
-        .receive((digest, size), core.uuid(), bytes)
-        .await?;
-    let (format, refusal) = match core.blobs.recognise(digest).await? {
-        Ok(format) => (Some(format), None),
-        Err(why) => (None, Some(why)),
-    };
-    let blob = Blob { digest, size };
-    let row = BlobRow {
-        blob: blob.clone(),
-        format,
-        refusal,
-    };
-    let mut work = core.begin().await?;
-    let now = work.now;
-    image::insert_blob(&mut work, project_id, &row, now).await?;
-    work.commit().await?;
-    Ok(blob)
-}
 
 pub async fn blob(core: &Core, caller: &Caller, project: &Name, digest: Digest) -> Result<Blob> {
     authorize(caller, Operation::BlobRead, Some(project))?;
     let mut conn = core.store.read().await?;
     let project = resolve::project(&mut conn, project).await?;
     let found = image::blob(&mut conn, project, digest).await?;
-    let there = core.blobs.has(digest).await;
+    let there = crate::blob::is_there(&mut conn, digest).await?;
     found
         .filter(|_| there)
         .map(|row| row.blob)
         .ok_or_else(|| Error::not_found("blob", &digest))
+}
+
+/// Keeps a blob a while longer, although nothing may name it: somebody has asked for it.
+pub async fn blob_asked_for(core: &Core, digest: Digest) -> Result<()> {
+    let unused = {
+        let mut conn = core.store.read().await?;
+        rhyzome_store::blob::is_unused(&mut conn, digest).await?
+    };
+    if unused {
+        let mut tx = core.store.write().await?;
+        rhyzome_store::blob::touch(&mut tx, digest).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 pub async fn create(
@@ -211,7 +181,7 @@ async fn uploaded(
     field: &str,
 ) -> Result<BlobRow> {
     let found = image::blob(work, project, digest).await?;
-    let there = work.core().blobs.has(digest).await;
+    let there = crate::blob::is_there(work, digest).await?;
     found.filter(|_| there).ok_or_else(|| {
         Error::invalid(
             field,

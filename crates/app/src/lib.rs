@@ -23,6 +23,7 @@ pub mod project;
 pub mod restored;
 pub mod session;
 pub mod ssh_key;
+pub mod upload;
 pub mod wake;
 
 mod placing;

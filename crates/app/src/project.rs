@@ -61,6 +61,7 @@ pub async fn delete(core: &Core, caller: &Caller, name: &Name, if_match: IfMatch
         let why = format!("the project {name} still has the {kind} {content}; delete that first");
         return Err(Error::new(Kind::InUse, why));
     }
+    crate::upload::forget_all(core, &mut work, id).await?;
     project::delete(&mut work, id).await?;
     let subject = Subject {
         project: Some((id, name)),

@@ -125,7 +125,7 @@ impl Scope {
     }
 
     pub fn blob(&self) -> Blobs {
-        Blobs::new(self.client.clone(), self.path("blobs"))
+        Blobs::new(self.client.clone(), self.root.clone())
     }
 
     pub fn image(&self) -> Images {

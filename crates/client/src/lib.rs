@@ -38,7 +38,7 @@ mod site;
 mod sse;
 mod tls;
 
-pub use blob::Blobs;
+pub use blob::{Blobs, Sent};
 pub use client::{Client, ClientOptions, Scope};
 pub use collection::{Collection, Deleted, Tagged};
 pub use component::Components;

@@ -6,7 +6,7 @@ pub mod recognise;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Digest, Size};
+use crate::{Digest, Size, Timestamp};
 
 /// What is asked of an image: a name for bytes that were uploaded before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -82,6 +82,22 @@ impl ImageFormat {
             Self::Osv => "osv",
         }
     }
+}
+
+/// Bytes that have come in part: the rest is sent with `PATCH …/uploads/{digest}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Upload {
+    pub digest: Digest,
+    /// Of the whole.
+    pub size: Size,
+    /// How many bytes are there; the next ones go on from here.
+    pub offset: u64,
+    /// Whether a request is sending more just now.
+    pub receiving: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// When it is forgotten, if nobody goes on with it.
+    pub expires_at: Timestamp,
 }
 
 /// The bytes of an image as the image host has them.

@@ -183,31 +183,6 @@ pub async fn delete(tx: &mut Tx, id: ImageId) -> Result<()> {
         .map(drop)
 }
 
-/// Forgets blobs that no image and no instance names, older than a time, and says which. Their bytes
-/// may be removed once this is committed.
-pub async fn prune_blobs(tx: &mut Tx, before: Timestamp) -> Result<Vec<Digest>> {
-    let unused: Vec<Digest> = query(
-        "SELECT digest FROM blobs b WHERE created_at < $1 \
-         AND NOT EXISTS (SELECT 1 FROM images i WHERE i.digest = b.digest OR i.initrd = b.digest) \
-         AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.digest = b.digest OR i.initrd = b.digest) \
-         LIMIT 100",
-    )
-    .bind(before.as_millis())
-    .rows(tx, "look for unused blobs", |c| c.text("digest"))
-    .await?;
-    for digest in &unused {
-        query("DELETE FROM project_blobs WHERE digest = $1")
-            .bind(digest.to_string())
-            .run(tx, "forget a blob")
-            .await?;
-        query("DELETE FROM blobs WHERE digest = $1")
-            .bind(digest.to_string())
-            .run(tx, "forget a blob")
-            .await?;
-    }
-    Ok(unused)
-}
-
 /// Whether a component has an instance that boots from a blob, and the blob's size.
 pub async fn needed_by(
     conn: &mut Conn,

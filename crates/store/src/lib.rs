@@ -5,6 +5,7 @@
 //! nothing, an [`Aside`]: whoever calls them decides what is one transaction. Nothing here asks for a second connection while one is open.
 //! Texts and 64-bit integers are the only column types.
 
+pub mod blob;
 pub mod column;
 pub mod component;
 pub mod connection;
@@ -29,6 +30,7 @@ mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
+pub mod upload;
 pub mod url;
 pub mod vtep;
 pub mod wake;

@@ -22,6 +22,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0010_restored.sql"),
     },
     Migration {
+        version: 20,
+        name: "blob locations",
+        sql: include_str!("../migrations/0020_blob_locations.sql"),
+    },
+    Migration {
         version: 50,
         name: "guests",
         sql: include_str!("../migrations/0050_guests.sql"),

@@ -68,12 +68,18 @@ impl Actor {
 
     /// Any request; sent by awaiting it.
     pub fn call(&self, method: Method, path: &str) -> Call {
+        Call {
+            request: self.request(method, path),
+        }
+    }
+
+    /// Any request that need not be answered.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        let request = match &self.token {
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
-        };
-        Call { request }
+        }
     }
 
     pub fn get(&self, path: &str) -> Call {

@@ -128,6 +128,9 @@ pub enum GatewayError {
     /// The component is told this sentence: what it sent is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// The component is told this sentence: the core has lost what it should have.
+    #[error("{0}")]
+    Damaged(String),
     #[error("there is no such thing")]
     NotFound,
     /// Worth another try. The source is logged here and not shown to the component.

@@ -91,6 +91,7 @@ impl From<GatewayError> for Status {
         match error {
             GatewayError::Refused { refusal, message } => refusal.status(message),
             GatewayError::Invalid(message) => Self::invalid_argument(message),
+            GatewayError::Damaged(message) => Self::data_loss(message),
             GatewayError::NotFound => Self::not_found("there is no such thing"),
             GatewayError::Unavailable(ref source) => {
                 tracing::error!(error = chain(source.as_ref()), "a component's call failed");

@@ -88,7 +88,9 @@ impl From<GatewayError> for End {
                 Self::Goodbye(reason, _) => Self::Goodbye(reason, message),
                 Self::Gone => Self::Gone,
             },
-            GatewayError::Invalid(message) => goodbye(GoodbyeReason::Malformed, message),
+            GatewayError::Invalid(message) | GatewayError::Damaged(message) => {
+                goodbye(GoodbyeReason::Malformed, message)
+            }
             GatewayError::NotFound => goodbye(GoodbyeReason::Failed, error.to_string()),
             GatewayError::Unavailable(ref source) => {
                 tracing::error!(error = chain(source.as_ref()), "a session cannot go on");

@@ -19,6 +19,7 @@ mod site;
 mod strangers;
 mod tags;
 mod unikernels;
+mod uploads;
 mod waiting;
 
 use rhyzome_testkit::{Simulated, TestCore};

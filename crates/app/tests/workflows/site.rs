@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rhyzome_app::join::{JoinRequest, join};
+use rhyzome_app::upload::{self, Appended, Part};
 use rhyzome_app::{Caller, Core, CoreOptions, Environment, SiteSettings, session};
 use rhyzome_model::component::{ComponentKind, HostFacts};
 use rhyzome_model::image::{Blob, ImageSpec};
@@ -78,7 +79,7 @@ impl Site {
                 ..SiteSettings::default()
             },
             environment: clock.clone(),
-            blobs: folder.path().join("blobs"),
+            blobs: rhyzome_app::blob::Blobs::folder(folder.path().join("blobs")),
             grpc_url: "https://127.0.0.1:9090".to_owned(),
             certificate_validity: Duration::from_secs(24 * 3600),
             authorization: true,
@@ -119,9 +120,14 @@ impl Site {
             size: Size::bytes(bytes.len() as u64),
         };
         let (core, admin, default) = (&self.core, &self.admin, &self.default);
-        let got =
-            rhyzome_app::image::blob_upload(core, admin, default, (digest, blob.size), &bytes[..]);
-        assert_eq!(got.await.expect("uploaded"), blob);
+        let part = Part {
+            digest,
+            size: blob.size,
+            offset: 0,
+            anew: true,
+        };
+        let got = upload::append(core, admin, default, part, &bytes[..]).await;
+        assert_eq!(got.expect("uploaded"), Appended::Wholly(blob));
         let command_line = "ip={{ip}}/{{prefix}} gw={{gateway}}".to_owned();
         let spec = ImageSpec {
             digest,

@@ -1,30 +1,33 @@
 //! `rhyzome image import`: bytes out of a file or from a URL, hashed, uploaded if need be, named.
 
-use std::path::{Path, PathBuf};
+mod source;
+mod upload;
 
 use clap::{Args, ValueHint};
 use rhyzome_model::image::ImageSpec;
 use rhyzome_model::{Digest, Name};
-use sha2::Digest as _;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use std::path::Path;
 
 use crate::failure::Failure;
-use crate::progress::Progress;
 use crate::session::{Cx, Session};
 use crate::{naming, wait};
 
-/// How many bytes are read at once.
-const PIECE: usize = 256 << 10;
+use source::{Bytes, Kind};
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// A file, or an http or https URL.
+    /// A file, or an http, https or file URL.
     #[arg(value_name = "PATH_OR_URL", value_hint = ValueHint::FilePath)]
     source: String,
     /// What to call it; by default what the file is called.
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
+    /// The SHA-256 that it has to have: other bytes are refused, and known ones are not fetched again.
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    sha256: Option<Digest>,
+    /// Point the name at these bytes if it is there already. Instances keep those that they were made of.
+    #[arg(long)]
+    replace: bool,
     /// The command line of instances that give none. `{{network_settings}}` stands for the network's
     /// settings as the image's family wants them; `{{ip}} {{prefix}} {{gateway}} {{dns}} {{mac}}
     /// {{hostname}}` and their like are filled in.
@@ -40,13 +43,6 @@ pub struct Import {
     initrd: Option<String>,
 }
 
-/// Bytes that were read and hashed, ready to be read again.
-struct Bytes {
-    file: File,
-    size: u64,
-    digest: Digest,
-}
-
 impl Import {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
         let session = cx.session()?;
@@ -54,9 +50,9 @@ impl Import {
             Some(name) => name,
             None => name_of(&self.source)?,
         };
-        let digest = put(&session, &self.source).await?;
+        let digest = put(&session, &self.source, Kind::Image, self.sha256).await?;
         let initrd = match &self.initrd {
-            Some(source) => Some(put(&session, source).await?),
+            Some(source) => Some(put(&session, source, Kind::Initrd, None).await?),
             None => None,
         };
         let spec = ImageSpec {
@@ -64,8 +60,17 @@ impl Import {
             initrd,
             command_line: self.command_line,
         };
+        let images = session.scope.image();
         let look = || format!("`rhyzome image show {name}` says whether it is there");
-        let image = wait::asked(session.scope.image().create(&name, spec, None), look).await?;
+        let named = async {
+            match images.create(&name, spec.clone(), None).await {
+                Err(e) if self.replace && e.code() == Some("name_taken") => {
+                    images.edit(&name, |_| spec.clone(), None).await
+                }
+                named => named,
+            }
+        };
+        let image = wait::asked(named, look).await?;
         let (format, short) = (image.format.as_str(), image.blob.digest.short());
         let size = rough(image.blob.size.as_bytes());
         cx.output
@@ -74,92 +79,53 @@ impl Import {
 }
 
 /// Sees to it that the core has the bytes.
-async fn put(session: &Session<'_>, source: &str) -> Result<Digest, Failure> {
-    let Bytes { file, size, digest } = if is_url(source) {
-        download(session, source).await?
-    } else {
-        read(session, Path::new(source)).await?
-    };
-    let blobs = session.scope.blob();
-    if blobs.exists(&digest).await? {
-        session.output.note(&format!(
-            "the core has {source} already ({})",
-            digest.short()
-        ));
-        return Ok(digest);
+async fn put(
+    session: &Session<'_>,
+    source: &str,
+    kind: Kind,
+    pin: Option<Digest>,
+) -> Result<Digest, Failure> {
+    if let Some(pin) = pin
+        && session.scope.blob().exists(&pin).await?
+    {
+        note_known(session, source, pin);
+        return Ok(pin);
     }
-    let progress = Progress::bytes(session.output, Some(size));
-    progress.say(&format!("uploading {source}"));
-    let upload = blobs.upload(&digest, size, file, move |sent| progress.at(sent));
-    // Interrupted, it leaves nothing: the core keeps no half of a blob.
-    wait::asked(upload, || "nothing was changed; run it again".to_owned()).await?;
+    let bytes = wait::asked(Bytes::of(session, source, kind), || {
+        "nothing was kept; run it again".to_owned()
+    })
+    .await?;
+    let digest = bytes.digest;
+    if let Some(pin) = pin.filter(|pin| *pin != digest) {
+        return Err(Failure::Usage(format!(
+            "{source} has the digest {digest}, not the {pin} of --sha256: it was not imported"
+        )));
+    }
+    if pin.is_none() && session.scope.blob().exists(&digest).await? {
+        note_known(session, source, digest);
+    } else {
+        upload::upload(session, source, bytes).await?;
+    }
     Ok(digest)
 }
 
-async fn read(session: &Session<'_>, path: &Path) -> Result<Bytes, Failure> {
-    let failed = |source| Failure::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = File::open(path).await.map_err(failed)?;
-    let metadata = file.metadata().await.map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(Failure::Usage(format!("{} is not a file", path.display())));
-    }
-    let progress = Progress::bytes(session.output, Some(metadata.len()));
-    progress.say(&format!("reading {}", path.display()));
-    let (mut hash, mut size, mut piece) = (sha2::Sha256::new(), 0, vec![0; PIECE]);
-    loop {
-        let count = file.read(&mut piece).await.map_err(failed)?;
-        if count == 0 {
-            break;
-        }
-        hash.update(&piece[..count]);
-        size += count as u64;
-        progress.at(size);
-    }
-    file.rewind().await.map_err(failed)?;
-    Ok(Bytes {
-        file,
-        size,
-        digest: Digest::from_bytes(hash.finalize().into()),
-    })
+fn note_known(session: &Session<'_>, source: &str, digest: Digest) {
+    let short = digest.short();
+    session
+        .output
+        .note(&format!("the core has {source} already ({short})"));
 }
 
-/// Downloads into a file without a name, which is gone with this process however that ends.
-async fn download(session: &Session<'_>, url: &str) -> Result<Bytes, Failure> {
-    let failed = |source| Failure::Write {
-        path: PathBuf::from("a temporary file"),
-        source,
-    };
-    let mut from = rhyzome_client::download(url).await?;
-    let mut file = File::from_std(tempfile::tempfile().map_err(failed)?);
-    let progress = Progress::bytes(session.output, from.size());
-    progress.say(&format!("downloading {url}"));
-    let (mut hash, mut size) = (sha2::Sha256::new(), 0);
-    while let Some(piece) = from.next().await? {
-        hash.update(&piece);
-        file.write_all(&piece).await.map_err(failed)?;
-        size += piece.len() as u64;
-        progress.at(size);
-    }
-    file.flush().await.map_err(failed)?;
-    file.rewind().await.map_err(failed)?;
-    Ok(Bytes {
-        file,
-        size,
-        digest: Digest::from_bytes(hash.finalize().into()),
-    })
-}
-
-fn is_url(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
+fn digest(text: &str) -> Result<Digest, String> {
+    let bare = text.strip_prefix("sha256:").unwrap_or(text);
+    bare.parse()
+        .map_err(|e: rhyzome_model::digest::InvalidDigest| e.to_string())
 }
 
 /// A name made of the file's own, without its ending.
 fn name_of(source: &str) -> Result<Name, Failure> {
     let plain = source.split(['?', '#']).next().unwrap_or_default();
-    let path = if is_url(source) {
+    let path = if source::is_url(source) {
         Path::new(plain)
     } else {
         Path::new(source)
@@ -212,5 +178,12 @@ mod tests {
         assert_eq!(rough(999), "999 B");
         assert_eq!(rough(1536), "1.5 KiB");
         assert_eq!(rough(3 << 30), "3.0 GiB");
+    }
+
+    #[test]
+    fn a_pin_may_be_written_as_an_image_is() {
+        let bare = "ab".repeat(32);
+        assert_eq!(digest(&format!("sha256:{bare}")), digest(&bare));
+        assert!(digest("ab").is_err());
     }
 }

@@ -42,13 +42,14 @@ const ARROWS: &[Row] = &[
     ("wireguard", &[]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
-    ("app", &["model", "plan", "store", "pki"]),
+    ("blob", &["model"]),
+    ("app", &["model", "plan", "store", "blob", "pki"]),
     ("wire", &["model"]),
     ("proto", &["model"]),
     (
         "api",
         &[
-            "model", "plan", "store", "app", "wire", "proto", "pki", "settings",
+            "model", "plan", "store", "blob", "app", "wire", "proto", "pki", "settings",
         ],
     ),
     ("component", &["model", "proto", "pki", "settings"]),

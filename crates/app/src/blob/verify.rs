@@ -1,0 +1,85 @@
+//! Reading blobs to see whether they are still what they were.
+//!
+//! What was found is in the database; how far a reading is, is only known while it runs. A core that is
+//! started again begins it again when somebody asks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhyzome_model::Digest;
+use rhyzome_store::blob::{self, Place};
+use tokio::sync::watch;
+
+use crate::{Core, Result};
+
+/// A blob that nobody looked at for so long is read by housekeeping. Milliseconds.
+const UNSEEN: i64 = 30 * 24 * 3600 * 1000;
+
+/// The readings under way, by digest: bytes read so far.
+#[derive(Clone, Default)]
+pub struct Verifying(Arc<Mutex<HashMap<Digest, watch::Receiver<u64>>>>);
+
+impl Verifying {
+    /// Joins the reading of a blob that is under way, or begins one.
+    pub fn begin(&self, core: &Core, digest: Digest) -> watch::Receiver<u64> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = running.get(&digest) {
+            return progress.clone();
+        }
+        let (sender, receiver) = watch::channel(0);
+        running.insert(digest, receiver.clone());
+        let (this, core) = (self.clone(), core.clone());
+        tokio::spawn(async move {
+            if let Err(error) = verify_all(&core, digest, &sender).await {
+                tracing::warn!(%digest, %error, "a blob could not be verified");
+            }
+            let mut running = this.0.lock().unwrap_or_else(PoisonError::into_inner);
+            running.remove(&digest);
+        });
+        receiver
+    }
+
+    /// How far the reading of a blob is; none where none is under way.
+    pub fn progress(&self, digest: Digest) -> Option<u64> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(&digest).map(|progress| *progress.borrow())
+    }
+}
+
+/// Reads a blob in each of its locations and writes down what it is like.
+pub async fn verify_all(core: &Core, digest: Digest, progress: &watch::Sender<u64>) -> Result<()> {
+    let places = {
+        let mut conn = core.store.read().await?;
+        blob::places(&mut conn, digest).await?
+    };
+    for place in places {
+        verify(core, &place, progress).await?;
+    }
+    Ok(())
+}
+
+/// Reads the blob that nobody looked at for longest, if that is too long.
+pub async fn verify_oldest(core: &Core) -> Result<()> {
+    let since = core.now().plus_millis(-UNSEEN);
+    let place = {
+        let mut conn = core.store.read().await?;
+        blob::unverified(&mut conn, since, 1).await?.pop()
+    };
+    match place {
+        Some(place) => verify(core, &place, &watch::channel(0).0).await,
+        None => Ok(()),
+    }
+}
+
+async fn verify(core: &Core, place: &Place, progress: &watch::Sender<u64>) -> Result<()> {
+    let Some(location) = core.blobs.named(&place.location) else {
+        return Ok(());
+    };
+    let wanted = (place.digest, place.size.as_bytes());
+    let told = |read| {
+        progress.send_replace(read);
+    };
+    let found = rhyzome_blob::verify(location.as_ref(), &super::key(place), wanted, told).await;
+    let damage = found.map_err(super::failed)?;
+    super::note(core, place, damage.as_deref()).await
+}
