@@ -9,11 +9,12 @@
 mod archive;
 mod restore;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rhyzome_app::blob::BlobStore;
 use rhyzome_app::{Environment, SystemEnvironment};
+use rhyzome_blob::Folder;
 use rhyzome_model::Timestamp;
 use rhyzome_pki::file::{self, FileError};
 use rhyzome_store::copy::{self, Cell, Summing, Table};
@@ -34,6 +35,8 @@ const CONTENTS: &str = "contents.json";
 const AUTHORITY_CERT: &str = "authority.cert";
 const AUTHORITY_KEY: &str = "authority.key";
 const TOKEN: &str = "admin.token";
+/// What stands before the key of an image's bytes.
+const IMAGES: &str = "images/";
 
 /// Why there is no backup, or no restored site.
 #[derive(Debug, thiserror::Error)]
@@ -166,11 +169,14 @@ pub async fn backup(settings: &Configuration, wanted: Wanted<'_>) -> Result<Cont
             .push(add_table(&mut writer, &mut snapshot, table).await?);
     }
     let images = images(&mut snapshot, &contents).await?;
+    let keys = keys(&mut snapshot, &contents).await?;
     drop(snapshot);
     add_identity(&mut writer, settings)?;
-    let blobs = BlobStore::new(settings.state_dir.join("blobs"));
     for (digest, size) in images {
-        let included = wanted.with_images && add_image(&mut writer, &blobs, &digest)?;
+        let included = match keys.get(&digest) {
+            Some(key) if wanted.with_images => add_image(&mut writer, settings, key)?,
+            _ => false,
+        };
         contents.images.push(KeptImage {
             digest,
             size,
@@ -214,25 +220,53 @@ async fn add_table(
 /// The digests and sizes of all image bytes that the site knows.
 async fn images(conn: &mut Conn, contents: &Contents) -> Result<Vec<(String, u64)>, BackupError> {
     let mut images = Vec::new();
-    let Some(kept) = contents.tables.iter().find(|k| k.table.name == "blobs") else {
-        return Ok(images);
-    };
-    let place = |name: &str| kept.table.columns.iter().position(|column| column == name);
-    let (Some(digest), Some(size)) = (place("digest"), place("size")) else {
-        return Ok(images);
-    };
-    copy::each::<BackupError>(conn, &kept.table, async |rows| {
-        for row in rows {
-            if let (Some(Cell::Text(digest)), Some(Cell::Integer(size))) =
-                (row.get(digest), row.get(size))
-            {
-                images.push((digest.clone(), u64::try_from(*size).unwrap_or(0)));
-            }
+    each(conn, contents, ("blobs", ["digest", "size"]), |row| {
+        if let [Cell::Text(digest), Cell::Integer(size)] = row {
+            images.push((digest.clone(), u64::try_from(*size).unwrap_or(0)));
         }
-        Ok(())
     })
     .await?;
     Ok(images)
+}
+
+/// What the bytes of each digest are found by in the core's own folder; those that are elsewhere are safe
+/// there.
+async fn keys(
+    conn: &mut Conn,
+    contents: &Contents,
+) -> Result<HashMap<String, String>, BackupError> {
+    let mut keys = HashMap::new();
+    let columns = ["digest", "location", "blob_key"];
+    each(conn, contents, ("blob_locations", columns), |row| {
+        if let [Cell::Text(digest), Cell::Text(location), Cell::Text(key)] = row
+            && location == Folder::NAME
+        {
+            keys.insert(digest.clone(), key.clone());
+        }
+    })
+    .await?;
+    Ok(keys)
+}
+
+/// Some columns of each row of a table, in the order in which they are asked for.
+async fn each<const N: usize>(
+    conn: &mut Conn,
+    contents: &Contents,
+    (table, columns): (&str, [&str; N]),
+    mut take: impl FnMut([&Cell; N]),
+) -> Result<(), BackupError> {
+    let Some(kept) = contents.tables.iter().find(|k| k.table.name == table) else {
+        return Ok(());
+    };
+    let place = |name: &str| kept.table.columns.iter().position(|column| column == name);
+    let places = columns.map(|name| place(name).expect("the tables are this program's own"));
+    copy::each::<BackupError>(conn, &kept.table, async |rows| {
+        for row in &rows {
+            take(places.map(|place| &row[place]));
+        }
+        Ok(())
+    })
+    .await
 }
 
 fn add_identity(writer: &mut Writer, settings: &Configuration) -> Result<(), BackupError> {
@@ -247,14 +281,15 @@ fn add_identity(writer: &mut Writer, settings: &Configuration) -> Result<(), Bac
 }
 
 /// Whether its bytes were there.
-fn add_image(writer: &mut Writer, blobs: &BlobStore, digest: &str) -> Result<bool, BackupError> {
-    let Ok(parsed) = digest.parse() else {
-        return Ok(false);
-    };
-    let path = blobs.path(parsed);
+fn add_image(
+    writer: &mut Writer,
+    settings: &Configuration,
+    key: &str,
+) -> Result<bool, BackupError> {
+    let path = settings.state_dir.join("blobs").join(key);
     if !path.exists() {
         return Ok(false);
     }
-    writer.add_file(&format!("images/{digest}"), &path)?;
+    writer.add_file(&format!("{IMAGES}{key}"), &path)?;
     Ok(true)
 }

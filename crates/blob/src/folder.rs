@@ -18,6 +18,9 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// What the location is called in rows: there is one folder.
+    pub const NAME: &'static str = "folder";
+
     pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
@@ -106,7 +109,7 @@ impl Folder {
 #[async_trait]
 impl Location for Folder {
     fn name(&self) -> &'static str {
-        "folder"
+        Self::NAME
     }
 
     async fn prepare(&self) -> Result<()> {

@@ -4,19 +4,19 @@
 //! may be done again; the database is filled last, in one transaction: a crash before its end leaves
 //! nothing that the same command would not go on from.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use rhyzome_app::blob::BlobStore;
 use rhyzome_app::{Environment, SystemEnvironment};
-use rhyzome_model::{Digest, Size};
 use rhyzome_pki::file;
 use rhyzome_store::Store;
 use rhyzome_store::copy::{Row, Sum, Table};
 
 use super::archive::{self, Entry, Hashed};
 use super::{
-    AUTHORITY_CERT, AUTHORITY_KEY, BackupError, CONTENTS, Contents, FORMAT, HEAD, Head, TOKEN,
+    AUTHORITY_CERT, AUTHORITY_KEY, BackupError, CONTENTS, Contents, FORMAT, HEAD, Head, IMAGES,
+    TOKEN,
 };
 use crate::certificate;
 use crate::configuration::Configuration;
@@ -39,7 +39,7 @@ pub async fn restore(
     let _place = store.take_place(std::time::Duration::ZERO).await?;
     refuse_others(settings, &identity, overwrite)?;
     let mut refill = store.refill(&head.schema, overwrite).await?;
-    restore_images(settings, path).await?;
+    restore_images(settings, path)?;
     restore_identity(settings, &identity)?;
     let tables: Vec<(Table, Sum)> = contents
         .tables
@@ -235,27 +235,46 @@ fn restore_identity(settings: &Configuration, identity: &Identity) -> Result<(),
     Ok(())
 }
 
-/// Writes the images' bytes that are in the backup and not here.
-async fn restore_images(settings: &Configuration, path: &Path) -> Result<(), BackupError> {
-    let blobs = BlobStore::new(settings.state_dir.join("blobs"));
-    let failed = |error: rhyzome_app::Error| broken(path, crate::problem::chain(&error));
-    blobs.prepare().await.map_err(failed)?;
-    let handle = tokio::runtime::Handle::current();
+/// Writes the images' bytes that are in the backup and not here, where their rows say that they are.
+fn restore_images(settings: &Configuration, path: &Path) -> Result<(), BackupError> {
+    let folder = settings.state_dir.join("blobs");
     archive::read(path, |name, bytes| {
-        let Some(digest) = name.strip_prefix("images/") else {
+        let Some(key) = name.strip_prefix(IMAGES) else {
             return Ok(());
         };
-        let digest: Digest = digest
-            .parse()
-            .map_err(|_| broken(path, format!("{name} is no image's name")))?;
-        if blobs.path(digest).exists() {
+        let (shelf, digest) = shelf_and_digest(key)
+            .ok_or_else(|| broken(path, format!("{name} is no image's name")))?;
+        let target = folder.join(key);
+        if target.exists() {
             return Ok(());
         }
-        let bytes = whole(path, &mut Hashed::new(bytes))?;
-        let announced = (digest, Size::bytes(bytes.len() as u64));
-        let receiving = blobs.receive(announced, uuid::Uuid::now_v7(), &bytes[..]);
-        tokio::task::block_in_place(|| handle.block_on(receiving)).map_err(failed)
+        let shelf = folder.join(shelf);
+        let failed = |source| BackupError::File {
+            operation: "write",
+            path: target.clone(),
+            source,
+        };
+        fs::create_dir_all(&shelf).map_err(failed)?;
+        // The same one each time: a restore that was cut off leaves nothing that the next one does not use.
+        let part = folder.join("restoring");
+        let mut file = fs::File::create(&part).map_err(failed)?;
+        let mut hashed = Hashed::new(bytes);
+        io::copy(&mut hashed, &mut file).map_err(failed)?;
+        let found = hashed.end();
+        if found != digest {
+            return Err(broken(path, format!("the bytes of {name} are {found}")));
+        }
+        file.sync_all().map_err(failed)?;
+        fs::rename(&part, &target).map_err(failed)
     })
+}
+
+/// The folder and the digest in a key, as [`rhyzome_blob::Key`] makes them; none where it is no such key.
+fn shelf_and_digest(key: &str) -> Option<(&str, &str)> {
+    let (shelf, file) = key.split_once('/')?;
+    let digest = file.get(..64)?;
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (plain(shelf) && plain(file) && digest.starts_with(shelf)).then_some((shelf, digest))
 }
 
 /// The rows of one part of a table.
