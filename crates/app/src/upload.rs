@@ -11,6 +11,7 @@
 
 mod receiving;
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -88,7 +89,7 @@ pub async fn append(
     if running.staged.is_whole() {
         running.finish(hash).await.map(Appended::Wholly)
     } else {
-        Ok(Appended::Partly(shown(core, &running.row)))
+        Ok(Appended::Partly(shown(&HashSet::new(), &running.row)))
     }
 }
 
@@ -97,9 +98,10 @@ pub async fn get(core: &Core, caller: &Caller, project: &Name, digest: Digest) -
     authorize(caller, Operation::BlobRead, Some(project))?;
     let mut conn = core.store.read().await?;
     let project = resolve::project(&mut conn, project).await?;
+    let receiving = core.receiving.now();
     let found = upload::get(&mut conn, project, digest).await?;
     let found = found.ok_or_else(|| Error::not_found("upload of", &digest))?;
-    Ok(shown(core, &found))
+    Ok(shown(&receiving, &found))
 }
 
 /// The uploads that nobody has finished.
@@ -112,8 +114,9 @@ pub async fn list(
     authorize(caller, Operation::BlobRead, Some(project))?;
     let mut conn = core.store.read().await?;
     let project = resolve::project(&mut conn, project).await?;
+    let receiving = core.receiving.now();
     let rows = upload::list(&mut conn, project, &resolve::after(page)).await?;
-    let rows = rows.iter().map(|row| shown(core, row)).collect();
+    let rows = rows.iter().map(|row| shown(&receiving, row)).collect();
     Ok(resolve::listed(rows, page, |row: &Upload| {
         row.digest.to_string()
     }))
@@ -166,12 +169,13 @@ fn staged(row: &upload::Upload) -> Result<Staged> {
     serde_json::from_str(&row.staged).map_err(Error::internal)
 }
 
-fn shown(core: &Core, row: &upload::Upload) -> Upload {
+/// `receiving` is from before the row was read: of what nobody is receiving, the row says all.
+fn shown(receiving: &HashSet<(ProjectId, Digest)>, row: &upload::Upload) -> Upload {
     Upload {
         digest: row.digest,
         size: row.size,
         offset: staged(row).map_or(0, |staged| staged.offset),
-        receiving: core.receiving.is_running(row.project, row.digest),
+        receiving: receiving.contains(&(row.project, row.digest)),
         created_at: row.created_at,
         updated_at: row.updated_at,
         expires_at: row.updated_at.plus_millis(KEEP),

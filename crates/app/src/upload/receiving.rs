@@ -11,7 +11,7 @@ use crate::{Error, Kind, Result};
 /// Each has a piece in memory; the others wait without being read.
 const AT_ONCE: usize = 32;
 
-type Which = (ProjectId, Digest);
+pub(super) type Which = (ProjectId, Digest);
 
 #[derive(Clone)]
 pub struct Receiving {
@@ -51,8 +51,9 @@ impl Receiving {
         })
     }
 
-    pub(super) fn is_running(&self, project: ProjectId, digest: Digest) -> bool {
-        self.lock().contains(&(project, digest))
+    /// What is being received just now.
+    pub(super) fn now(&self) -> HashSet<Which> {
+        self.lock().clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Which>> {
