@@ -6,6 +6,9 @@
 
 mod words;
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
 use rhyzome_model::image::ImageFormat;
 
 use crate::hypervisor::event::{Stopped, What};
@@ -18,18 +21,43 @@ pub struct Signs {
     pub shutdown: Option<String>,
     pub panicked: bool,
     pub stopped: Option<Stopped>,
-    /// Why this component ended it: it had crashed and would have halted for ever.
-    pub halted: Option<String>,
+    /// Why this component ended it, as a sentence without a full stop.
+    pub ended_here: Option<String>,
+    /// When it reset the machine and went on, the latest times.
+    resets: VecDeque<Instant>,
 }
+
+/// A guest that resets the machine so often within so long does nothing else.
+const RESETS: usize = 5;
+const WITHIN: Duration = Duration::from_secs(600);
 
 impl Signs {
     pub fn add(&mut self, what: What) {
         match what {
             What::Started => *self = Self::default(),
+            What::Reset => {
+                self.resets.push_back(Instant::now());
+                if self.resets.len() > RESETS {
+                    self.resets.pop_front();
+                }
+            }
             What::Shutdown(reason) => drop(self.shutdown.get_or_insert(reason)),
             What::Panicked => self.panicked = true,
             What::Stopped(stopped) => self.stopped = Some(stopped),
         }
+    }
+
+    /// Why it is ended, where it resets the machine for ever.
+    pub fn reset_loop(&self) -> Option<String> {
+        let first = self.resets.front()?;
+        let is_loop = self.resets.len() == RESETS && first.elapsed() <= WITHIN;
+        let why = || {
+            let minutes = WITHIN.as_secs() / 60;
+            format!(
+                "it reset itself {RESETS} times within {minutes} minutes and did not come up, and was ended here"
+            )
+        };
+        is_loop.then(why)
     }
 }
 
@@ -64,10 +92,8 @@ impl Ending {
 
 /// Judges a guest's end. `lines` are the console's last since it started.
 pub fn judge(signs: &Signs, format: &ImageFormat, lines: &[String]) -> Ending {
-    if let Some(why) = &signs.halted {
-        return Ending::crashed(format!(
-            "{why}; it then halted for ever, and was ended here"
-        ));
+    if let Some(why) = &signs.ended_here {
+        return Ending::crashed(why);
     }
     let said = words::last(format, lines);
     if signs.panicked || signs.shutdown.as_deref() == Some("guest-panic") {
@@ -118,7 +144,10 @@ fn by_events(signs: &Signs, format: &ImageFormat) -> Ending {
 /// Why a guest that runs and is silent has crashed and will never say or do anything again; none where
 /// nothing says so.
 pub fn halted(format: &ImageFormat, lines: &[String]) -> Option<String> {
-    words::halted(format, lines)
+    let why = words::halted(format, lines)?;
+    Some(format!(
+        "{why}; it then halted for ever, and was ended here"
+    ))
 }
 
 /// The sentence and what the console said last.

@@ -215,7 +215,7 @@ fn linux_may_reboot_and_its_panic_is_none() {
 #[test]
 fn only_words_after_which_a_family_halts_make_a_silent_guest_a_crashed_one() {
     let check = |format: &ImageFormat, lines: &[&str], expect: Option<&str>| {
-        assert_eq!(halted(format, &owned(lines)).as_deref(), expect);
+        assert_eq!(words::halted(format, &owned(lines)).as_deref(), expect);
     };
     check(
         &ImageFormat::Hermit,
@@ -255,8 +255,9 @@ fn only_words_after_which_a_family_halts_make_a_silent_guest_a_crashed_one() {
     );
     check(&solo5(), &["Solo5: solo5_exit(1) called"], None);
     check(&ImageFormat::Pvh, &[], None);
+    let lines = owned(&["---[ end Kernel panic - not syncing: x ]---"]);
     let signs = Signs {
-        halted: Some("the Linux kernel panicked (x)".to_owned()),
+        ended_here: halted(&ImageFormat::Linux, &lines),
         stopped: Some(Stopped::Destroyed),
         ..Signs::default()
     };
@@ -266,6 +267,24 @@ fn only_words_after_which_a_family_halts_make_a_silent_guest_a_crashed_one() {
             "the Linux kernel panicked (x); it then halted for ever, and was ended here"
         )
     );
+}
+
+#[test]
+fn a_guest_that_resets_for_ever_is_found_out() {
+    let mut signs = Signs::default();
+    for _ in 0..4 {
+        signs.add(What::Reset);
+    }
+    assert_eq!(signs.reset_loop(), None);
+    signs.add(What::Reset);
+    signs.ended_here = signs.reset_loop();
+    let ending = judge(&signs, &ImageFormat::Linux, &[]);
+    assert!(
+        ending.outcome == Crashed && ending.why.starts_with("it reset itself 5 times"),
+        "{ending:?}"
+    );
+    signs.add(What::Started);
+    assert_eq!(signs.reset_loop(), None);
 }
 
 proptest! {

@@ -28,6 +28,8 @@ pub enum What {
     /// QEMU ends it for a reason: `guest-shutdown`, `guest-reset`, `host-signal`, … (`ShutdownCause` in
     /// QEMU's qapi/run-state.json).
     Shutdown(String),
+    /// The guest reset the machine, and goes on in it.
+    Reset,
     /// The guest said that it panicked.
     Panicked,
     /// It is gone.
@@ -89,7 +91,7 @@ pub fn register(
         return Err(virt::error::Error::last_error());
     }
     // The name of the event may be none: then all come, and most are of no interest.
-    for name in [c"SHUTDOWN", c"GUEST_PANICKED"] {
+    for name in [c"SHUTDOWN", c"GUEST_PANICKED", c"RESET"] {
         // SAFETY: as above; a null domain stands for all of them.
         let registered = unsafe {
             sys::virConnectDomainQemuMonitorEventRegister(
@@ -177,6 +179,7 @@ unsafe extern "C" fn monitor(
     let what = match name.to_bytes() {
         b"SHUTDOWN" => What::Shutdown(reason(&details.to_string_lossy())),
         b"GUEST_PANICKED" => What::Panicked,
+        b"RESET" if reason(&details.to_string_lossy()) == "guest-reset" => What::Reset,
         _ => return,
     };
     // SAFETY: called by libvirt with what was registered.

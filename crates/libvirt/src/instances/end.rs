@@ -36,20 +36,28 @@ impl Slot {
 }
 
 impl Instances {
-    /// Ends a guest whose last words say that it crashed and halted. The caller has its lock.
-    pub(super) async fn end_if_halted(&self, slot: &Slot) -> Result<(), DriverError> {
+    /// Ends a guest that has crashed without an end: its last words say that it halts, or it resets the
+    /// machine for ever. The caller has its lock.
+    pub(super) async fn end_if_crashed(&self, slot: &Slot) -> Result<(), DriverError> {
         let Some(record) = slot
             .record()
             .filter(|record| record.phase == Phase::Running)
         else {
             return Ok(());
         };
-        let tail = slot.record_console()?.tail(LAST).await.unwrap_or_default();
-        let lines = console::lines(console::last_boot(&tail));
-        let Some(why) = ending::halted(&record.wanted.image.format, &lines) else {
+        let resets = lock(&slot.signs).reset_loop();
+        let why = match resets {
+            Some(why) => Some(why),
+            None => {
+                let tail = slot.record_console()?.tail(LAST).await.unwrap_or_default();
+                let lines = console::lines(console::last_boot(&tail));
+                ending::halted(&record.wanted.image.format, &lines)
+            }
+        };
+        let Some(why) = why else {
             return Ok(());
         };
-        lock(&slot.signs).halted = Some(why);
+        lock(&slot.signs).ended_here = Some(why);
         self.force(slot).await?;
         let record = self.account(slot, record).await?;
         let _ = self.changes.send(record.reference());

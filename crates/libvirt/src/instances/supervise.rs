@@ -19,8 +19,8 @@ const NET: u32 = 20;
 /// Every so many ticks the port rules are looked at.
 const RULES: u32 = 40;
 
-/// Every so many ticks silent guests are looked into.
-const SILENT: u32 = 4;
+/// Every so many ticks guests are looked into that may have crashed without an end.
+const CRASHED: u32 = 4;
 
 /// Runs until the events end, which is when the hypervisor's handle is dropped.
 pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<Event>) {
@@ -44,8 +44,8 @@ pub async fn supervise(instances: Arc<Instances>, mut events: UnboundedReceiver<
                 if ticks % NET == 0 {
                     look_for_ended(&instances).await;
                 }
-                if ticks % SILENT == 0 {
-                    look_for_halted(&instances);
+                if ticks % CRASHED == 0 {
+                    look_for_crashed(&instances);
                 }
                 if ticks % RULES == 0 {
                     look_for_unruly(&instances, &mut unruly).await;
@@ -111,16 +111,17 @@ async fn look_for_ended(instances: &Arc<Instances>) {
     }
 }
 
-/// Looks into what silent guests said last: some crash without ending.
-fn look_for_halted(instances: &Arc<Instances>) {
+/// Looks into guests that may have crashed without an end: silent ones, and those that reset for ever.
+fn look_for_crashed(instances: &Arc<Instances>) {
     for slot in instances.all() {
-        if slot.is_newly_silent() {
+        let resets = lock(&slot.signs).reset_loop().is_some();
+        if resets || slot.is_newly_silent() {
             let instances = instances.clone();
             tokio::spawn(async move {
                 if let Ok(_working) = slot.busy.try_lock()
-                    && let Err(error) = instances.end_if_halted(&slot).await
+                    && let Err(error) = instances.end_if_crashed(&slot).await
                 {
-                    tracing::warn!(instance = %slot.id, error = error.chain(), "an instance's silence could not be looked into");
+                    tracing::warn!(instance = %slot.id, error = error.chain(), "an instance could not be looked into");
                 }
             });
         }
