@@ -8,6 +8,8 @@ mod canary;
 mod deletion;
 #[path = "end_to_end/forward.rs"]
 mod forward;
+#[path = "end_to_end/hosts.rs"]
+mod hosts;
 #[path = "end_to_end/kills.rs"]
 mod kills;
 #[path = "end_to_end/metadata.rs"]
@@ -54,6 +56,11 @@ fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
         power::a_crashed_instance_is_started_again_if_it_should_be(world, &tenants, &devices).await;
         deletion::what_is_deleted_leaves_nothing(world, &operator, &tenants, &nothing).await;
     });
+}
+
+#[test]
+fn a_network_spans_hosts_and_nothing_else_does() {
+    World::run(async |world| hosts::a_network_spans_hosts(world).await);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 
 pub mod frame;
 pub mod host;
+pub mod hypervisor;
 pub mod member;
 pub mod operator;
 pub mod page;

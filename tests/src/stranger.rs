@@ -31,18 +31,26 @@ impl Stranger {
     /// # Panics
     /// Where the instance has its tap still.
     pub fn of(world: &World, instance: &Instance, network: &Network) -> Self {
+        Self::at(&world.host, instance, network)
+    }
+
+    /// The same on another host.
+    ///
+    /// # Panics
+    /// Where the instance has its tap still.
+    pub fn at(host: &Place, instance: &Instance, network: &Network) -> Self {
         let tap = tap_name(instance.meta.id, 0);
         let bridge = bridge_name(NetworkId(network.meta.id));
-        let place = Place::new(format!("{}s", world.host.name()));
-        world.host.ip(&format!(
+        let place = Place::new(format!("{}s", host.name()));
+        host.ip(&format!(
             "link add {tap} type veth peer name {LINK} netns {}",
             place.name()
         ));
-        world.host.ip(&format!("link set {tap} master {bridge} up"));
+        host.ip(&format!("link set {tap} master {bridge} up"));
         let stranger = Self {
             place,
             tap,
-            host: world.host.name().to_owned(),
+            host: host.name().to_owned(),
             network: network.clone(),
             instance: instance.clone(),
         };

@@ -221,12 +221,16 @@ async fn choose_router(conn: &mut Conn, spec: &NetworkSpec) -> Result<Component>
     if let Some(name) = &spec.router {
         let found = component::get(conn, name).await?;
         let takes = |c: &Component| c.kind.takes(PlacementKind::Network) && !c.revoked;
-        return found.filter(takes).ok_or_else(|| {
+        let found = found.filter(takes).ok_or_else(|| {
             Error::invalid(
                 "spec.router",
                 format!("there is no network component {name}"),
             )
-        });
+        })?;
+        return match route(&spec.require, &[as_router(&found)]) {
+            Ok(_) => Ok(found),
+            Err(objections) => Err(no_router(&objections)),
+        };
     }
     let mut routers = component::of_kind(conn, ComponentKind::Linux).await?;
     routers.extend(component::of_kind(conn, ComponentKind::Openwrt).await?);
@@ -241,18 +245,20 @@ async fn choose_router(conn: &mut Conn, spec: &NetworkSpec) -> Result<Component>
             .into_iter()
             .find(|router| router.meta.id == id.0)
             .ok_or_else(|| Error::new(Kind::NoCapacity, "there is no such router")),
-        Err(objections) => {
-            let shown = objections
-                .iter()
-                .take(8)
-                .map(|(name, why)| format!("{name}: {why}"));
-            let why = format!(
-                "no router can take it: {}",
-                shown.collect::<Vec<_>>().join("; ")
-            );
-            Err(Error::new(Kind::NoCapacity, why))
-        }
+        Err(objections) => Err(no_router(&objections)),
     }
+}
+
+fn no_router(objections: &[(Name, String)]) -> Error {
+    let shown = objections
+        .iter()
+        .take(8)
+        .map(|(name, why)| format!("{name}: {why}"));
+    let why = format!(
+        "no router can take it: {}",
+        shown.collect::<Vec<_>>().join("; ")
+    );
+    Error::new(Kind::NoCapacity, why)
 }
 
 fn as_router(component: &Component) -> Router {

@@ -48,6 +48,12 @@ pub fn checks() -> Vec<Check> {
              && nft add set bridge rz s '{ typeof iifname . ether saddr . ip saddr; }'",
             "a kernel with CONFIG_NF_TABLES_BRIDGE is needed: without it, instances could lie about who they are",
         ));
+        checks.push(tried(
+            "tunnels between hosts",
+            "ip link add rzb type bridge && ip link add rzv type vxlan id 5000 dstport 4789 nolearning \
+             local 127.0.0.1 && ip link set rzv master rzb && ip link set rzv type bridge_slave learning off",
+            "a kernel with CONFIG_VXLAN is needed for networks that span hosts; `modprobe vxlan` loads it",
+        ));
         checks.push(wireguard(
             in_namespace("ip link add rzw type wireguard").is_ok(),
         ));
