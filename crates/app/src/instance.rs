@@ -3,6 +3,7 @@
 mod address;
 pub mod attach;
 mod boot;
+pub(crate) mod disk;
 mod guest;
 mod host;
 mod power;
@@ -41,11 +42,13 @@ pub async fn create(
     let ssh_keys = guest::keys(&mut work, project_id, &mut spec).await?;
     let boots = boot::find(&mut work, project_id, &spec).await?;
     boot::check_devices(&spec, &boots.format)?;
+    disk::check(&spec, &boots.format)?;
     let mut networks = Vec::new();
     for network in &spec.networks {
         networks.push(resolve::usable_network(&mut work, project_id, network).await?);
     }
-    let (host, placing) = host::choose(&mut work, (project_id, &networks), &spec).await?;
+    let (host, placing) =
+        host::choose(&mut work, (project_id, &networks), &spec, &boots.format).await?;
     let id = InstanceId(core.uuid());
     let leases = address::allocate(&mut work, (project, &name, id), &networks).await?;
     let image = (&boots.image, &boots.format);
@@ -148,6 +151,8 @@ pub async fn update(
     spec.affinity.clone_from(&found.spec.affinity);
     spec.anti_affinity.clone_from(&found.spec.anti_affinity);
     let ssh_keys = guest::changed_keys(&mut work, project_id, &mut spec, &found.ssh_keys).await?;
+    disk::check_growth(&found.spec, &spec, &found.format)?;
+    disk::check(&spec, &found.format)?;
     host::check_room(&mut work, &found, &spec).await?;
     let change = Change {
         spec,

@@ -12,6 +12,7 @@ use rhyzome_store::network::Network;
 use rhyzome_store::peer::Peer;
 use rhyzome_store::placement;
 
+use crate::instance::disk;
 use crate::work::{Work, project_of};
 use crate::{Core, Error, Kind, Result};
 
@@ -105,6 +106,7 @@ fn instance_spec(
         },
         initrd,
         command_line: instance.command_line.clone(),
+        disk: disk::effective(&instance.spec, &instance.format),
         interfaces,
         power: instance.spec.power,
         restart: instance.spec.restart,

@@ -26,7 +26,8 @@ pub enum Command {
 Example:
   rhyzome instance create web --image hello --network lab
   rhyzome instance create db --image hello --network lab --memory 64MiB --cpus 2 --stopped
-  rhyzome instance create vm --image debian --network lab --user-data web.yaml --ssh-key laptop")]
+  rhyzome instance create vm --image debian --network lab --memory 1GiB --disk 20GiB \\
+    --user-data web.yaml --ssh-key laptop")]
     Create(verbs::Create),
     /// List the instances.
     #[command(after_help = "Example:\n  rhyzome instance list")]
@@ -39,6 +40,7 @@ Example:
 Example:
   rhyzome instance update web --memory 256MiB
   rhyzome instance update web --restart never
+  rhyzome instance update vm --disk 40GiB
   rhyzome instance update web --ssh-key laptop --ssh-key desktop")]
     Update(verbs::Update),
     /// Start an instance.

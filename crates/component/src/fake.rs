@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use rhyzome_model::component::{ComponentKind, HostFacts};
 use rhyzome_model::console::ConsoleFrom;
-use rhyzome_model::instance::{InstancePlacement, InstanceState, Power};
+use rhyzome_model::instance::{Firmware, InstancePlacement, InstanceState, Power};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
@@ -52,6 +52,7 @@ impl Default for Options {
             endpoint_ports: Some((51_820, 52_819)),
             mtu: Some(1500),
             tunnel_address: None,
+            firmware: vec![Firmware::Bios, Firmware::Uefi],
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         };
         Self {

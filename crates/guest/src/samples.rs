@@ -42,6 +42,7 @@ pub(crate) fn web() -> InstancePlacement {
         },
         initrd: None,
         command_line: String::new(),
+        disk: None,
         interfaces: vec![interface(1, "lab", false), interface(2, "out", true)],
         power: Power::Running,
         restart: RestartPolicy::OnFailure,

@@ -12,16 +12,18 @@
 mod mark;
 mod xml;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rhyzome_model::image::ImageFormat;
 use rhyzome_model::image::devices::WrongDevices;
-use rhyzome_model::instance::InstancePlacement;
+use rhyzome_model::image::{DiskLayout, ImageFormat};
+use rhyzome_model::instance::{Firmware, InstancePlacement};
 use rhyzome_model::network::{bridge_name, tap_name};
 use rhyzome_model::{MacAddr, Size};
 use uuid::Uuid;
 
 use crate::accelerator::Accelerator;
+use crate::disk::Base;
+use crate::uefi::Ovmf;
 
 pub use mark::{DomainMark, NAMESPACE, spec_hash};
 
@@ -36,16 +38,43 @@ pub struct Domain {
     pub machine: Machine,
     pub cpus: u32,
     pub memory: Size,
-    /// Without spaces: a multiboot guest sees `<path> <command line>`, and Solo5 cuts at the first space.
-    pub kernel: PathBuf,
-    pub initrd: Option<PathBuf>,
-    pub command_line: String,
+    pub boot: Boot,
+    /// In the order in which a guest finds them.
+    pub disks: Vec<DiskDevice>,
     /// Where the serial console's pipes are: this path with `.in` and `.out`.
     pub console: PathBuf,
     pub nics: Vec<Nic>,
     /// Whether it gets a source of random numbers on virtio.
     pub random: bool,
     pub mark: DomainMark,
+}
+
+/// What a guest boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Boot {
+    Kernel {
+        /// Without spaces: a multiboot guest sees `<path> <command line>`, and Solo5 cuts at the first
+        /// space.
+        path: PathBuf,
+        initrd: Option<PathBuf>,
+        command_line: String,
+    },
+    /// SeaBIOS, which is part of QEMU.
+    Bios,
+    Uefi {
+        ovmf: Ovmf,
+        /// The instance's own variables; libvirt makes them where they are missing.
+        variables: PathBuf,
+    },
+}
+
+/// A virtio disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskDevice {
+    pub path: PathBuf,
+    pub layout: DiskLayout,
+    pub base: Option<Base>,
+    pub read_only: bool,
 }
 
 /// A machine type of QEMU.
@@ -65,7 +94,8 @@ impl Machine {
             | ImageFormat::Pvh
             | ImageFormat::Multiboot
             | ImageFormat::Hermit
-            | ImageFormat::Osv => Self::Q35,
+            | ImageFormat::Osv
+            | ImageFormat::Disk { .. } => Self::Q35,
         }
     }
 
@@ -89,9 +119,16 @@ pub struct Nic {
 /// The files that a domain is made with.
 #[derive(Clone, Debug)]
 pub struct Files {
-    pub kernel: PathBuf,
+    /// The kernel, or the image that the disk is made from.
+    pub image: PathBuf,
     pub initrd: Option<PathBuf>,
     pub console: PathBuf,
+    pub disk: Option<PathBuf>,
+    /// What the guest reads about itself from.
+    pub seed: Option<PathBuf>,
+    pub ovmf: Option<Ovmf>,
+    /// The instance's UEFI variables.
+    pub variables: PathBuf,
 }
 
 /// A spec that cannot be a domain.
@@ -103,6 +140,8 @@ pub enum InvalidDomain {
     Devices(#[from] WrongDevices),
     #[error("the path {0:?} has a character that guests cannot be given")]
     Path(PathBuf),
+    #[error("the instance boots by UEFI, and {}", crate::uefi::MISSING)]
+    NoUefi,
 }
 
 impl Domain {
@@ -117,7 +156,7 @@ impl Domain {
         mark: DomainMark,
     ) -> Result<Self, InvalidDomain> {
         let format = &spec.image.format;
-        format.check_devices(spec.interfaces.len(), 0)?;
+        format.check_devices(spec.interfaces.len(), usize::from(spec.disk.is_some()))?;
         // XML 1.0 has no way to write these (production 2, "Char"), and no guest has a use for them.
         if let Some(c) = spec
             .command_line
@@ -127,9 +166,11 @@ impl Domain {
             return Err(InvalidDomain::CommandLine(c));
         }
         for path in [
-            Some(&files.kernel),
+            Some(&files.image),
             files.initrd.as_ref(),
             Some(&files.console),
+            files.disk.as_ref(),
+            files.seed.as_ref(),
         ]
         .into_iter()
         .flatten()
@@ -140,6 +181,8 @@ impl Domain {
                 return Err(InvalidDomain::Path(path.clone()));
             }
         }
+        let disks = disks(spec, &files);
+        let boot = boot(spec, &files)?;
         let id = spec.instance.0;
         let nic = |(index, interface): (usize, &rhyzome_model::instance::Interface)| Nic {
             tap: tap_name(id, index),
@@ -154,9 +197,8 @@ impl Domain {
             machine: Machine::of(&spec.image.format),
             cpus: spec.cpus,
             memory: spec.memory,
-            kernel: files.kernel,
-            initrd: files.initrd,
-            command_line: spec.command_line.clone(),
+            boot,
+            disks,
             console: files.console,
             nics: spec.interfaces.iter().enumerate().map(nic).collect(),
             random: !matches!(
@@ -170,6 +212,50 @@ impl Domain {
     /// As libvirt reads it: <https://libvirt.org/formatdomain.html>.
     pub fn to_xml(&self) -> String {
         xml::write(self)
+    }
+}
+
+fn boot(spec: &InstancePlacement, files: &Files) -> Result<Boot, InvalidDomain> {
+    match spec.disk.and_then(|disk| disk.firmware) {
+        None => Ok(Boot::Kernel {
+            path: files.image.clone(),
+            initrd: files.initrd.clone(),
+            command_line: spec.command_line.clone(),
+        }),
+        Some(Firmware::Bios) => Ok(Boot::Bios),
+        Some(Firmware::Uefi) => Ok(Boot::Uefi {
+            ovmf: files.ovmf.clone().ok_or(InvalidDomain::NoUefi)?,
+            variables: files.variables.clone(),
+        }),
+    }
+}
+
+/// Its own disk first, then what it reads about itself from.
+fn disks(spec: &InstancePlacement, files: &Files) -> Vec<DiskDevice> {
+    let base = base(&spec.image.format, &files.image);
+    let own = files.disk.iter().map(|path| DiskDevice {
+        path: path.clone(),
+        layout: DiskLayout::Qcow2,
+        base: base.clone(),
+        read_only: false,
+    });
+    let seed = files.seed.iter().map(|path| DiskDevice {
+        path: path.clone(),
+        layout: DiskLayout::Raw,
+        base: None,
+        read_only: true,
+    });
+    own.chain(seed).collect()
+}
+
+/// What an instance's disk begins as: the image, where that is a disk.
+pub fn base(format: &ImageFormat, image: &Path) -> Option<Base> {
+    match format {
+        ImageFormat::Disk { layout, .. } => Some(Base {
+            path: image.to_owned(),
+            layout: *layout,
+        }),
+        _ => None,
     }
 }
 

@@ -25,6 +25,7 @@ use crate::metadata::Metadata;
 use crate::record::{Phase, Record, boot_id};
 use crate::segments::Segments;
 use crate::settings::{Libvirt, Settings};
+use crate::uefi::Ovmf;
 
 /// The most of a console that an action returns.
 const MOST_CONSOLE: u32 = 1 << 20;
@@ -72,6 +73,7 @@ impl LibvirtDriver {
             cache,
             ports: Ports::of(mark),
             accelerator,
+            ovmf: Ovmf::find(),
             component: mark.to_string(),
             folder: settings.instances(),
             logs: (settings.libvirt == Libvirt::Embedded)

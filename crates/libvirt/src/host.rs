@@ -8,10 +8,12 @@ use std::path::Path;
 use rhyzome_hostnet::underlay;
 use rhyzome_model::Size;
 use rhyzome_model::component::HostFacts;
+use rhyzome_model::instance::Firmware;
 
 use crate::accelerator::{self, Choice, Evidence};
 use crate::hypervisor::{Hypervisor, HypervisorError};
 use crate::settings::Settings;
+use crate::uefi::{self, Ovmf};
 
 /// The largest IP packet on a segment of one host, which is Ethernet's.
 const MTU: u16 = 1500;
@@ -41,7 +43,8 @@ pub async fn facts(
     tunnel: &underlay::Found,
 ) -> Result<HostFacts, HypervisorError> {
     let versions = hypervisor.versions().await?;
-    let details = BTreeMap::from([
+    let mut firmware = vec![Firmware::Bios];
+    let mut details = BTreeMap::from([
         (
             "accelerator".to_owned(),
             choice.accelerator.as_str().to_owned(),
@@ -52,6 +55,10 @@ pub async fn facts(
         ("tunnel".to_owned(), tunnel.said.clone()),
         ("uri".to_owned(), hypervisor.uri().to_owned()),
     ]);
+    match Ovmf::find() {
+        Some(_) => firmware.push(Firmware::Uefi),
+        None => drop(details.insert("uefi".to_owned(), uefi::MISSING.to_owned())),
+    }
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
     // libvirt's own figure can be too small by far where the host is a guest itself.
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -65,6 +72,7 @@ pub async fn facts(
         endpoint_ports: None,
         mtu: Some(tunnel.mtu.unwrap_or(MTU)),
         tunnel_address: tunnel.address,
+        firmware,
         details,
     })
 }

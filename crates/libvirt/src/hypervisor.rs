@@ -16,6 +16,8 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
+use rhyzome_model::Size;
+
 use crate::domain::{DomainMark, NAMESPACE};
 use crate::embed::{self, EmbedError};
 use crate::settings::Settings;
@@ -154,6 +156,18 @@ impl Hypervisor {
             on_known(connection, uuid, |domain| match domain.is_persistent()? {
                 true => domain.undefine(),
                 false => Ok(()),
+            })
+        })
+        .await
+    }
+
+    /// Lets the first disk of a running domain grow.
+    pub async fn grow(&self, uuid: Uuid, size: Size) -> Result<(), HypervisorError> {
+        self.call("letting the disk grow", move |connection| {
+            on_active(connection, uuid, |domain| {
+                domain
+                    .block_resize("vda", size.as_bytes(), sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+                    .map(drop)
             })
         })
         .await

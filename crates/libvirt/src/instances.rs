@@ -33,6 +33,7 @@ use crate::console::{Recorder, Watch, identity};
 use crate::ending::Signs;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::record::Record;
+use crate::uefi::Ovmf;
 
 pub use start::ports_of;
 pub use supervise::supervise;
@@ -43,6 +44,8 @@ pub struct Instances {
     pub cache: Cache,
     pub ports: Ports,
     pub accelerator: Choice,
+    /// The firmware for UEFI, where this host has it.
+    pub ovmf: Option<Ovmf>,
     /// The component's mark.
     pub component: String,
     pub folder: PathBuf,

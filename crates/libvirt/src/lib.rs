@@ -2,13 +2,13 @@
 //!
 //! [`LibvirtDriver`] keeps placements; [`down`](down::down) takes all of it off the host without a core.
 //! Neither stops a guest by ending: guests are QEMU processes of their own, and are taken up again.
-//! What is left out: deciding what should run where, which the core does, and disks, which instances do
-//! not have yet.
+//! What is left out: deciding what should run where, which the core does.
 
 pub mod accelerator;
 mod cache;
 mod configuration;
 mod console;
+pub mod disk;
 pub mod domain;
 pub mod down;
 mod driver;
@@ -22,6 +22,7 @@ mod record;
 mod restart;
 mod segments;
 pub mod settings;
+pub mod uefi;
 
 pub use configuration::Configuration;
 pub use driver::LibvirtDriver;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Size;
+use crate::instance::Firmware;
 use crate::placement::PlacementKind;
 
 /// What a component is, which says what may be placed on it.
@@ -106,6 +107,8 @@ pub struct HostFacts {
     /// Where tunnels to the host's segments end (VXLAN); none where they cannot span hosts.
     #[schema(value_type = Option<String>, example = "192.0.2.7")]
     pub tunnel_address: Option<IpAddr>,
+    /// What a hypervisor can boot disks with; where UEFI is missing, `details` say why under `uefi`.
+    pub firmware: Vec<Firmware>,
     /// What is good to know, for people: versions, the accelerator and why it was chosen.
     pub details: BTreeMap<String, String>,
 }

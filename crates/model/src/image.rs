@@ -6,6 +6,7 @@ pub mod recognise;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::instance::Firmware;
 use crate::{Digest, Size, Timestamp};
 
 /// What is asked of an image: a name for bytes that were uploaded before.
@@ -23,7 +24,7 @@ pub struct ImageSpec {
     pub command_line: String,
 }
 
-/// What an image is, as its bytes say.
+/// What an image is, as its bytes say: a disk, or a kernel of a family.
 ///
 /// The family decides the machine an instance of it gets: type, virtio flavour, devices.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -53,6 +54,13 @@ pub enum ImageFormat {
     Hermit,
     /// The kernel of OSv (`loader.elf`).
     Osv,
+    /// A disk with a boot loader of its own.
+    Disk {
+        layout: DiskLayout,
+        /// As its guest sees it; the file may be smaller by far.
+        size: Size,
+        firmware: DiskFirmware,
+    },
 }
 
 /// A device in a Solo5 manifest.
@@ -70,6 +78,44 @@ pub enum Solo5DeviceKind {
     Block,
 }
 
+/// How a disk's bytes are laid out in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskLayout {
+    Raw,
+    Qcow2,
+}
+
+impl DiskLayout {
+    /// As QEMU calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// Which firmware a disk image has a boot loader for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskFirmware {
+    Bios,
+    Uefi,
+    /// Either boots it.
+    Both,
+}
+
+impl DiskFirmware {
+    /// What an instance gets that asks for none: BIOS where it boots, since every host has that.
+    pub fn preferred(self) -> Firmware {
+        match self {
+            Self::Bios | Self::Both => Firmware::Bios,
+            Self::Uefi => Firmware::Uefi,
+        }
+    }
+}
+
 impl ImageFormat {
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -80,6 +126,7 @@ impl ImageFormat {
             Self::Unikraft { .. } => "unikraft",
             Self::Hermit => "hermit",
             Self::Osv => "osv",
+            Self::Disk { .. } => "disk",
         }
     }
 }

@@ -40,6 +40,14 @@ pub struct InstanceSpec {
     /// `{{ip.1}}` and its like of the second. A change needs a restart.
     #[serde(default)]
     pub command_line: Option<String>,
+    /// The size of its disk, in whole MiB up to 16 TiB: that of the image by default, or larger; grows
+    /// later and never shrinks. An instance of a kernel has a disk only if one is asked for: an empty one.
+    #[serde(default)]
+    pub disk: Option<Size>,
+    /// The firmware that boots its disk; by default one that the image has a boot loader for. A change
+    /// needs a restart.
+    #[serde(default)]
+    pub firmware: Option<Firmware>,
     /// Whether it should run.
     #[serde(default)]
     pub power: Power,
@@ -78,6 +86,9 @@ pub struct InstanceSpec {
     pub metadata: MetadataAccess,
 }
 
+/// The largest disk of an instance, in bytes.
+pub const MAX_DISK: u64 = 16 << 40;
+
 fn one() -> u32 {
     1
 }
@@ -88,6 +99,26 @@ fn default_memory() -> Size {
 
 fn default_stop_timeout() -> u32 {
     20
+}
+
+/// What starts a disk's boot loader.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    Bios,
+    /// Without secure boot.
+    Uefi,
+}
+
+impl Firmware {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bios => "bios",
+            Self::Uefi => "uefi",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -133,6 +164,8 @@ pub enum InvalidInstance {
     Cpus(u32),
     #[error("{0} of memory: from 16MiB to 1TiB, in whole MiB, is possible")]
     Memory(Size),
+    #[error("a disk of {0}: from 1MiB to 16TiB, in whole MiB, is possible")]
+    Disk(Size),
     #[error("a stop timeout of {0} s: 0 to 600 is possible")]
     StopTimeout(u32),
     #[error("{0} networks: at most 8 are possible")]
@@ -155,6 +188,7 @@ impl InvalidInstance {
         match self {
             Self::Cpus(_) => "cpus",
             Self::Memory(_) => "memory",
+            Self::Disk(_) => "disk",
             Self::StopTimeout(_) => "stop_timeout",
             Self::TooManyNetworks(_) | Self::NetworkTwice(_) => "networks",
             Self::CommandLine(_) => "command_line",
@@ -173,6 +207,12 @@ impl InstanceSpec {
         let memory = self.memory.as_bytes();
         if !(16 << 20..=1 << 40).contains(&memory) || !memory.is_multiple_of(1 << 20) {
             return Err(InvalidInstance::Memory(self.memory));
+        }
+        if let Some(disk) = self.disk
+            && (!(1 << 20..=MAX_DISK).contains(&disk.as_bytes())
+                || !disk.as_bytes().is_multiple_of(1 << 20))
+        {
+            return Err(InvalidInstance::Disk(disk));
         }
         if self.stop_timeout > 600 {
             return Err(InvalidInstance::StopTimeout(self.stop_timeout));
@@ -221,6 +261,8 @@ pub struct InstancePlacement {
     pub initrd: Option<BlobPin>,
     /// The kernel's command line, filled in.
     pub command_line: String,
+    /// Its disk: made from the image where that is one, otherwise empty.
+    pub disk: Option<Disk>,
     pub interfaces: Vec<Interface>,
     pub power: Power,
     pub restart: RestartPolicy,
@@ -253,6 +295,14 @@ pub struct ImagePin {
 pub struct BlobPin {
     pub digest: Digest,
     pub size: Size,
+}
+
+/// An instance's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Disk {
+    pub size: Size,
+    /// What boots it; none where a kernel is booted instead.
+    pub firmware: Option<Firmware>,
 }
 
 /// An instance's interface with all that its hypervisor needs: the tap is

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::component::{ComponentKind, ComponentSpec, HostFacts};
 use crate::image::{Blob, ImageFormat, ImageSpec};
-use crate::instance::{InstanceObserved, InstanceSpec, InstanceState};
+use crate::instance::{Disk, InstanceObserved, InstanceSpec, InstanceState};
 use crate::job::{FailureKind, JobState};
 use crate::network::NetworkSpec;
 use crate::peer::PeerSpec;
@@ -185,6 +185,9 @@ pub struct InstanceStatus {
     pub format: ImageFormat,
     /// With its placeholders filled in.
     pub command_line: String,
+    /// Its disk, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
     pub interfaces: Vec<InstanceInterface>,
     /// What the hypervisor reported last; none before its first report.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rhyzome_model::component::Cordon;
+use rhyzome_model::instance::Firmware;
 use rhyzome_model::resource::HostVerdict;
 use rhyzome_model::{ComponentId, Name, Size};
 
@@ -19,6 +20,8 @@ pub struct Demand {
     pub together_with: Vec<ComponentId>,
     /// Where those are that it must not be together with.
     pub apart_from: Vec<ComponentId>,
+    /// What boots its disk, if it has one that is booted.
+    pub firmware: Option<Firmware>,
 }
 
 /// A hypervisor and what is promised on it already.
@@ -35,6 +38,10 @@ pub struct Host {
     pub cordon: Option<Cordon>,
     /// Why the instance's networks cannot be on it.
     pub cut_off: Option<String>,
+    /// What it can boot disks with.
+    pub firmware: Vec<Firmware>,
+    /// Why it has no UEFI, where it has none and says so.
+    pub without_uefi: Option<String>,
 }
 
 /// How many virtual processors are promised for each that a host has. Memory is never promised twice.
@@ -120,6 +127,15 @@ fn objection(demand: &Demand, host: &Host) -> Option<String> {
     }
     if !host.connected {
         return Some("is not connected".to_owned());
+    }
+    if let Some(firmware) = demand.firmware
+        && !host.firmware.contains(&firmware)
+    {
+        return Some(match (firmware, &host.without_uefi) {
+            (Firmware::Uefi, Some(why)) => format!("cannot boot disks by UEFI: {why}"),
+            (Firmware::Uefi, None) => "cannot boot disks by UEFI".to_owned(),
+            (Firmware::Bios, _) => "cannot boot disks: its component is too old".to_owned(),
+        });
     }
     if demand.memory.as_bytes() > free_memory(host) {
         return Some(format!(

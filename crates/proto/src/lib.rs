@@ -5,6 +5,7 @@
 //! of the model or of this crate with `TryFrom`, which names the field that is wrong ([`Invalid`]).
 //! Left out on purpose: connections, TLS, and what is done about a message.
 
+mod disk;
 pub mod enrollment;
 pub mod invalid;
 mod observed;

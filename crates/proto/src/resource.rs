@@ -10,6 +10,7 @@ use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::user_data::UserData;
 
+use crate::disk;
 use crate::invalid::{Invalid, inner, list, narrow, optional, text};
 use crate::pb;
 
@@ -169,6 +170,7 @@ impl From<InstancePlacement> for pb::Instance {
             image: Some(instance.image.into()),
             initrd: instance.initrd.map(Into::into),
             command_line: instance.command_line,
+            disk: instance.disk.map(Into::into),
             interfaces: instance.interfaces.into_iter().map(Into::into).collect(),
             power: match instance.power {
                 Power::Running => pb::Power::Running,
@@ -200,6 +202,7 @@ impl TryFrom<pb::Instance> for InstancePlacement {
             image: inner("image", instance.image)?,
             initrd: optional("initrd", instance.initrd)?,
             command_line: instance.command_line,
+            disk: optional("disk", instance.disk)?,
             interfaces: list("interfaces", instance.interfaces)?,
             power: power(instance.power)?,
             restart: restart(instance.restart)?,
@@ -282,6 +285,11 @@ impl From<ImagePin> for pb::Image {
             ImageFormat::Unikraft { parameters } => Format::Unikraft(pb::Unikraft { parameters }),
             ImageFormat::Osv => Format::Osv(pb::Nothing {}),
             ImageFormat::Hermit => Format::Hermit(pb::Nothing {}),
+            ImageFormat::Disk {
+                layout,
+                size,
+                firmware,
+            } => Format::Disk(disk::image_message(layout, size, firmware)),
         };
         Self {
             blob: Some(image.blob.into()),
@@ -307,6 +315,9 @@ impl TryFrom<pb::Image> for ImagePin {
             Format::Unikraft(pb::Unikraft { parameters }) => ImageFormat::Unikraft { parameters },
             Format::Osv(_) => ImageFormat::Osv,
             Format::Hermit(_) => ImageFormat::Hermit,
+            Format::Disk(disk) => {
+                disk::image_format(&disk).map_err(|error| error.within("disk"))?
+            }
         };
         Ok(Self {
             blob: inner("blob", image.blob)?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rhyzome_model::component::ComponentKind;
+use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::resource::{Component, HostVerdict};
 use rhyzome_model::{ComponentId, ProjectId, Size};
@@ -10,6 +11,7 @@ use rhyzome_plan::place::{Demand, Host, place};
 use rhyzome_store::network::Network;
 use rhyzome_store::{component, instance};
 
+use super::disk;
 use crate::work::Work;
 use crate::{Error, Kind, Result};
 
@@ -18,6 +20,7 @@ pub(super) async fn choose(
     work: &mut Work,
     (project, networks): (ProjectId, &[Network]),
     spec: &InstanceSpec,
+    format: &ImageFormat,
 ) -> Result<(ComponentId, Vec<HostVerdict>)> {
     let components = component::of_kind(work, ComponentKind::Libvirt).await?;
     if components.is_empty() {
@@ -51,7 +54,7 @@ pub(super) async fn choose(
         },
         require: spec.require.clone(),
         host: spec.host.clone(),
-        ..room(spec)
+        ..room(spec, format)
     };
     if let Some(asked) = &spec.host
         && !hosts.iter().any(|host| host.name == *asked)
@@ -69,11 +72,12 @@ pub(super) async fn choose(
 }
 
 /// How much an instance needs, on whatever host.
-fn room(spec: &InstanceSpec) -> Demand {
+fn room(spec: &InstanceSpec, format: &ImageFormat) -> Demand {
     Demand {
         cpus: spec.cpus,
         memory: spec.memory,
         host: None,
+        firmware: disk::effective(spec, format).and_then(|disk| disk.firmware),
         require: BTreeMap::new(),
         together_with: Vec::new(),
         apart_from: Vec::new(),
@@ -134,6 +138,8 @@ fn as_host(component: &Component) -> Host {
         labels: component.spec.labels.clone(),
         cordon: component.spec.cordon.clone(),
         cut_off: None,
+        firmware: component.facts.firmware.clone(),
+        without_uefi: component.facts.details.get("uefi").cloned(),
     }
 }
 
@@ -143,7 +149,8 @@ pub(super) async fn check_room(
     found: &instance::Instance,
     spec: &InstanceSpec,
 ) -> Result<()> {
-    if spec.memory <= found.spec.memory && spec.cpus <= found.spec.cpus {
+    let same_firmware = spec.firmware == found.spec.firmware;
+    if spec.memory <= found.spec.memory && spec.cpus <= found.spec.cpus && same_firmware {
         return Ok(());
     }
     let Some(host) = component::by_id(work, found.host).await? else {
@@ -159,7 +166,7 @@ pub(super) async fn check_room(
         .as_bytes()
         .saturating_sub(found.spec.memory.as_bytes());
     host.used_memory = Size::bytes(others);
-    let placed = place(&room(spec), std::slice::from_ref(&host));
+    let placed = place(&room(spec, &found.format), std::slice::from_ref(&host));
     if placed.host.is_none() {
         return Err(no_room(&placed.verdicts));
     }

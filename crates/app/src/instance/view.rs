@@ -8,6 +8,7 @@ use rhyzome_model::status::Phase;
 use rhyzome_store::placement::Row;
 use rhyzome_store::{Conn, instance, lease, placement};
 
+use super::disk;
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::project_of;
 use crate::{Core, Error, Result, job, resolve, status};
@@ -44,6 +45,7 @@ pub(super) async fn whole(
         observed_generation: status::observed_generation(row.meta.generation, phase),
         host: row.host_name,
         image: row.digest,
+        disk: disk::effective(&row.spec, &row.format),
         format: row.format,
         command_line: row.command_line,
         interfaces,

@@ -208,6 +208,8 @@ pub fn spec(networks: &[&str]) -> InstanceSpec {
         memory: Size::mib(128),
         networks: networks.iter().map(|text| name(text)).collect(),
         command_line: networks.is_empty().then(String::new),
+        disk: None,
+        firmware: None,
         power: Power::Running,
         restart: Default::default(),
         stop_timeout: 20,

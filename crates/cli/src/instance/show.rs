@@ -1,6 +1,6 @@
 //! How instances are shown.
 
-use rhyzome_model::instance::{InstanceState, MetadataAccess};
+use rhyzome_model::instance::{Disk, InstanceState, MetadataAccess};
 use rhyzome_model::resource::{Instance, InstanceSummary, InstanceWhy};
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{Name, Timestamp};
@@ -20,6 +20,13 @@ fn state(state: Option<InstanceState>) -> Cell {
         InstanceState::Crashed => Tone::Bad,
     };
     Cell::new(state.as_str()).tone(tone)
+}
+
+fn disk(disk: Disk) -> String {
+    match disk.firmware {
+        Some(firmware) => format!("{}, booted by {}", disk.size, firmware.as_str()),
+        None => disk.size.to_string(),
+    }
 }
 
 impl Row for InstanceSummary {
@@ -90,6 +97,7 @@ impl Thing for Instance {
             )
             .text("cpus", spec.cpus)
             .text("memory", spec.memory)
+            .maybe("disk", status.disk.map(disk))
             .text("host", &status.host)
             .maybe(
                 "accelerator",

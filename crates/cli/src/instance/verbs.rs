@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use rhyzome_client::Deleted;
-use rhyzome_model::instance::{InstanceSpec, Power, RestartPolicy};
+use rhyzome_model::instance::{Firmware, InstanceSpec, Power, RestartPolicy};
 use rhyzome_model::resource::Instance;
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{Name, Size};
@@ -35,6 +35,12 @@ pub struct Create {
     /// '{{network_settings}} --port=80' an argument comes behind the settings.
     #[arg(long, value_name = "TEXT")]
     command_line: Option<String>,
+    /// The size of its disk, like 20GiB; by default that of the image. It can grow later.
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<Size>,
+    /// The firmware that boots its disk; by default one that the image has a boot loader for.
+    #[arg(long, value_name = "FIRMWARE", value_enum)]
+    firmware: Option<BootFirmware>,
     /// What happens when it ends by itself.
     #[arg(long, value_name = "POLICY", value_enum, default_value = "on-failure")]
     restart: Restart,
@@ -64,8 +70,8 @@ pub struct Create {
 
 #[derive(Debug, Args)]
 #[group(id = "change", required = true, multiple = true,
-    args = ["image", "cpus", "memory", "command_line", "restart", "stop_timeout", "user_data", "no_user_data",
-        "ssh_keys", "no_ssh_keys", "metadata"])]
+    args = ["image", "cpus", "memory", "command_line", "disk", "firmware", "restart", "stop_timeout", "user_data",
+        "no_user_data", "ssh_keys", "no_ssh_keys", "metadata"])]
 pub struct Update {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::instances))]
     name: Name,
@@ -81,6 +87,12 @@ pub struct Update {
     /// The kernel's command line.
     #[arg(long, value_name = "TEXT")]
     command_line: Option<String>,
+    /// The new size of its disk, like 40GiB: a disk grows and never shrinks.
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<Size>,
+    /// The firmware that boots its disk.
+    #[arg(long, value_name = "FIRMWARE", value_enum)]
+    firmware: Option<BootFirmware>,
     /// What happens when it ends by itself.
     #[arg(long, value_name = "POLICY", value_enum)]
     restart: Option<Restart>,
@@ -116,6 +128,22 @@ impl From<Restart> for RestartPolicy {
     }
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum BootFirmware {
+    Bios,
+    /// Without secure boot.
+    Uefi,
+}
+
+impl From<BootFirmware> for Firmware {
+    fn from(firmware: BootFirmware) -> Self {
+        match firmware {
+            BootFirmware::Bios => Self::Bios,
+            BootFirmware::Uefi => Self::Uefi,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub enum Verb {
     Start,
@@ -133,6 +161,8 @@ impl Create {
             memory: self.memory,
             networks: self.networks,
             command_line: self.command_line,
+            disk: self.disk,
+            firmware: self.firmware.map(Firmware::from),
             power: if self.stopped {
                 Power::Stopped
             } else {
@@ -208,6 +238,8 @@ impl Update {
                 .command_line
                 .clone()
                 .or_else(|| old.command_line.clone()),
+            disk: self.disk.or(old.disk),
+            firmware: self.firmware.map(Firmware::from).or(old.firmware),
             restart: self.restart.map_or(old.restart, RestartPolicy::from),
             stop_timeout: self.stop_timeout.unwrap_or(old.stop_timeout),
             user_data: match self.no_user_data {

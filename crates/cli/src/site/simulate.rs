@@ -11,6 +11,7 @@ use rhyzome_component::fake::{FakeDriver, Options};
 use rhyzome_component::jobs::JobsConfig;
 use rhyzome_component::{Component, Driver, Setup};
 use rhyzome_model::component::{ComponentKind, HostFacts};
+use rhyzome_model::instance::Firmware;
 use rhyzome_model::{Name, Size};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -117,6 +118,11 @@ impl Simulated {
             mtu: Some(1500),
             host: "simulated".to_owned(),
             tunnel_address: None,
+            firmware: if router {
+                Vec::new()
+            } else {
+                vec![Firmware::Bios, Firmware::Uefi]
+            },
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         }
     }

@@ -107,8 +107,9 @@ fn changed(
 fn needs_restart(spec: &InstancePlacement, was: &Placement) -> bool {
     match &was.spec {
         PlacementSpec::Instance(was) => {
-            (was.cpus, was.memory, &was.command_line)
-                != (spec.cpus, spec.memory, &spec.command_line)
+            let firmware = |spec: &InstancePlacement| spec.disk.and_then(|disk| disk.firmware);
+            (was.cpus, was.memory, &was.command_line, firmware(was))
+                != (spec.cpus, spec.memory, &spec.command_line, firmware(spec))
         }
         _ => false,
     }

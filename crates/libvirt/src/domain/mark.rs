@@ -22,7 +22,7 @@ pub struct DomainMark {
 
 /// A hash over what cannot be changed while a guest runs: where it differs, a restart is needed.
 pub fn spec_hash(spec: &InstancePlacement) -> Digest {
-    let fixed = serde_json::json!({
+    let mut fixed = serde_json::json!({
         "cpus": spec.cpus,
         "memory": spec.memory,
         "image": spec.image,
@@ -32,6 +32,10 @@ pub fn spec_hash(spec: &InstancePlacement) -> Digest {
             .map(|interface| (interface.network, interface.mac, interface.mtu))
             .collect::<Vec<_>>(),
     });
+    // A kernel's hash stays what it was before there was firmware: its guest needs no restart.
+    if let Some(firmware) = spec.disk.and_then(|disk| disk.firmware) {
+        fixed["firmware"] = firmware.as_str().into();
+    }
     Digest::of(fixed.to_string().as_bytes())
 }
 

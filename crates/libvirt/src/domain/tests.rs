@@ -2,8 +2,9 @@ use std::io::Write as _;
 use std::process::Command;
 
 use proptest::prelude::*;
+use rhyzome_model::image::DiskFirmware;
 use rhyzome_model::instance::{
-    BlobPin, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
+    BlobPin, Disk, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
 };
 use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId};
 
@@ -37,6 +38,7 @@ fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
         image: ImagePin { blob, format },
         initrd: None,
         command_line: "ip=10.0.0.2 name=\"a & <b>\"".to_owned(),
+        disk: None,
         interfaces: (1..=networks).map(interface).collect(),
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
@@ -60,9 +62,13 @@ fn solo5(networks: u8, blocks: u8) -> ImageFormat {
 
 fn files(initrd: bool) -> Files {
     Files {
-        kernel: "/var/lib/rhyzome/libvirt/blobs/0123".into(),
+        image: "/var/lib/rhyzome/libvirt/blobs/0123".into(),
         initrd: initrd.then(|| "/var/lib/rhyzome/libvirt/blobs/4567".into()),
         console: "/var/lib/rhyzome/libvirt/instances/1/console".into(),
+        disk: None,
+        seed: None,
+        ovmf: None,
+        variables: "/var/lib/rhyzome/libvirt/instances/1/variables.fd".into(),
     }
 }
 
@@ -115,6 +121,51 @@ fn a_domain_follows_from_the_family_of_its_image() {
         insta::assert_snapshot!(name, xml);
         check_schema(&xml);
     }
+}
+
+#[test]
+fn a_domain_of_a_disk_boots_by_its_firmware_and_leaves_the_image_as_it_is() {
+    let format = ImageFormat::Disk {
+        layout: DiskLayout::Qcow2,
+        size: Size::mib(2048),
+        firmware: DiskFirmware::Both,
+    };
+    let folder = "/var/lib/rhyzome/libvirt/instances/1";
+    let made = |firmware, ovmf: Option<Ovmf>| {
+        let mut spec = spec(format.clone(), 1);
+        spec.command_line = String::new();
+        spec.disk = Some(Disk {
+            size: Size::mib(4096),
+            firmware: Some(firmware),
+        });
+        let files = Files {
+            disk: Some(format!("{folder}/disk.qcow2").into()),
+            seed: Some(format!("{folder}/seed.iso").into()),
+            ovmf,
+            ..files(false)
+        };
+        let mark = DomainMark {
+            component: "0a1b2c3d".to_owned(),
+            placement: PlacementId(Uuid::from_u128(7)),
+            generation: 3,
+            spec: spec_hash(&spec),
+        };
+        Domain::new(&spec, files, Accelerator::Qemu, mark)
+    };
+    let ovmf = Ovmf {
+        code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
+        variables: "/usr/share/OVMF/OVMF_VARS_4M.fd".into(),
+    };
+    for (name, domain) in [
+        ("disk_bios", made(Firmware::Bios, None)),
+        ("disk_uefi", made(Firmware::Uefi, Some(ovmf))),
+    ] {
+        let xml = domain.unwrap().to_xml();
+        insta::assert_snapshot!(name, xml);
+        check_schema(&xml);
+    }
+    let refused = made(Firmware::Uefi, None).unwrap_err();
+    assert_eq!(refused, InvalidDomain::NoUefi);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use super::{Domain, Machine, NAMESPACE, Nic};
+use super::{Boot, DiskDevice, Domain, Machine, NAMESPACE, Nic};
 use crate::accelerator::Accelerator;
 
 type Out = Writer<Vec<u8>>;
@@ -75,9 +75,14 @@ fn write_domain(out: &mut Out, domain: &Domain) -> io::Result<()> {
             };
             empty(out, "cpu", &[("mode", cpu)])?;
             empty(out, "clock", &[("offset", "utc")])?;
-            // All three end the domain, and the event says why; whether it starts again is decided here.
+            // They end the domain, and the event says why; whether it starts again is decided here.
             text(out, "on_poweroff", "destroy")?;
-            text(out, "on_reboot", "destroy")?;
+            let on_reboot = match domain.boot {
+                Boot::Kernel { .. } => "destroy",
+                // A system on a disk restarts itself when it was updated, and means it.
+                Boot::Bios | Boot::Uefi { .. } => "restart",
+            };
+            text(out, "on_reboot", on_reboot)?;
             text(out, "on_crash", "destroy")?;
             write_devices(out, domain)
         },
@@ -100,14 +105,32 @@ fn write_boot(out: &mut Out, domain: &Domain) -> io::Result<()> {
         out.create_element("type")
             .with_attributes([("arch", "x86_64"), ("machine", domain.machine.as_str())])
             .write_text_content(BytesText::new("hvm"))?;
-        text(out, "kernel", path(&domain.kernel))?;
-        if let Some(initrd) = &domain.initrd {
-            text(out, "initrd", path(initrd))?;
+        match &domain.boot {
+            Boot::Kernel {
+                path: kernel,
+                initrd,
+                command_line,
+            } => {
+                text(out, "kernel", path(kernel))?;
+                if let Some(initrd) = initrd {
+                    text(out, "initrd", path(initrd))?;
+                }
+                if !command_line.is_empty() {
+                    text(out, "cmdline", command_line)?;
+                }
+                Ok(())
+            }
+            Boot::Bios => empty(out, "boot", &[("dev", "hd")]),
+            Boot::Uefi { ovmf, variables } => {
+                out.create_element("loader")
+                    .with_attributes([("readonly", "yes"), ("type", "pflash")])
+                    .write_text_content(BytesText::new(path(&ovmf.code)))?;
+                out.create_element("nvram")
+                    .with_attribute(("template", path(&ovmf.variables)))
+                    .write_text_content(BytesText::new(path(variables)))?;
+                empty(out, "boot", &[("dev", "hd")])
+            }
         }
-        if !domain.command_line.is_empty() {
-            text(out, "cmdline", &domain.command_line)?;
-        }
-        Ok(())
     })
 }
 
@@ -124,7 +147,8 @@ fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
                 "controller",
                 &[("type", "pci"), ("index", "0"), ("model", "pcie-root")],
             )?;
-            let ports = domain.nics.len() + usize::from(domain.random) + SPARE_PORTS;
+            let ports =
+                domain.nics.len() + domain.disks.len() + usize::from(domain.random) + SPARE_PORTS;
             for index in 1..=ports {
                 let index = index.to_string();
                 empty(
@@ -137,6 +161,9 @@ fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
                     ],
                 )?;
             }
+        }
+        for (index, disk) in domain.disks.iter().enumerate() {
+            write_disk(out, disk, index)?;
         }
         for nic in &domain.nics {
             write_nic(out, nic)?;
@@ -156,6 +183,44 @@ fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
         empty(out, "memballoon", &[("model", "none")])?;
         empty(out, "panic", &[("model", "isa")])
     })
+}
+
+/// What a guest flushes is on the host's disk then (writeback), and the cached base is in memory once for
+/// all guests, which a cache mode that goes around the host's memory would not have. The base is left as it
+/// is: no QEMU owns what others boot too.
+fn write_disk(out: &mut Out, disk: &DiskDevice, index: usize) -> io::Result<()> {
+    let target = format!("vd{}", char::from(b'a' + index as u8));
+    parent(
+        out,
+        "disk",
+        &[("type", "file"), ("device", "disk")],
+        |out| {
+            let driver = [("name", "qemu"), ("type", disk.layout.as_str())];
+            if disk.read_only {
+                empty(out, "driver", &driver)?;
+            } else {
+                let more = [("cache", "writeback"), ("discard", "unmap")];
+                let all: Vec<_> = driver.into_iter().chain(more).collect();
+                empty(out, "driver", &all)?;
+            }
+            empty(out, "source", &[("file", path(&disk.path))])?;
+            match &disk.base {
+                Some(base) => parent(out, "backingStore", &[("type", "file")], |out| {
+                    empty(out, "format", &[("type", base.layout.as_str())])?;
+                    parent(out, "source", &[("file", path(&base.path))], |out| {
+                        empty(out, "seclabel", &[("model", "dac"), ("relabel", "no")])
+                    })?;
+                    empty(out, "backingStore", &[])
+                })?,
+                None => empty(out, "backingStore", &[])?,
+            }
+            empty(out, "target", &[("dev", &target), ("bus", "virtio")])?;
+            if disk.read_only {
+                empty(out, "readonly", &[])?;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// libvirt makes the tap, puts it on the bridge and gives it to QEMU; it goes when the guest goes. The

@@ -25,7 +25,7 @@ pub fn last(format: &ImageFormat, lines: &[String]) -> Option<Said> {
         ImageFormat::Unikraft { .. } => unikraft(lines).map(Said::Crash),
         ImageFormat::Hermit => hermit(lines).map(Said::Crash),
         ImageFormat::Osv => osv(lines).map(Said::Crash),
-        ImageFormat::Linux => linux(lines).map(Said::Crash),
+        ImageFormat::Linux | ImageFormat::Disk { .. } => linux(lines).map(Said::Crash),
         ImageFormat::Pvh | ImageFormat::Multiboot => {
             linux(lines).or_else(|| osv(lines)).map(Said::Crash)
         }
@@ -37,14 +37,14 @@ pub fn last(format: &ImageFormat, lines: &[String]) -> Option<Said> {
             "{why}, and exited with status {status}"
         ))),
         (Some(said), _) => Some(said),
-        (None, Some(why)) if !matches!(format, ImageFormat::Linux) => Some(Said::Crash(why)),
+        (None, Some(why)) if !reboots(format) => Some(Said::Crash(why)),
         (None, _) => None,
     }
 }
 
 /// Whether a guest of this kind resets the machine to reboot, and not only when it crashes.
 pub fn reboots(format: &ImageFormat) -> bool {
-    matches!(format, ImageFormat::Linux)
+    matches!(format, ImageFormat::Linux | ImageFormat::Disk { .. })
 }
 
 /// Why a silent guest will never go on: its family halts the processor after these words.

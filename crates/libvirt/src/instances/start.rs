@@ -1,16 +1,18 @@
 //! Starting a guest: image, console, port rules, and only then the domain.
 
+use std::path::{Path, PathBuf};
+
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::Port;
 use rhyzome_model::instance::InstancePlacement;
 use rhyzome_model::network::tap_name;
 
-use super::{Instances, Slot, from_libvirt, lock, now};
-use crate::console;
-use crate::domain::{Domain, DomainMark, Files, spec_hash};
+use super::{Instances, Slot, from_disk, from_libvirt, lock, now};
+use crate::domain::{self, Domain, DomainMark, Files, spec_hash};
 use crate::ending::Signs;
 use crate::hypervisor::HypervisorError;
 use crate::record::{Phase, Record, Started};
+use crate::{console, disk};
 
 /// The ports that an instance's interfaces are.
 pub fn ports_of(spec: &InstancePlacement) -> Vec<Port> {
@@ -33,16 +35,21 @@ impl Instances {
         progress: &Progress,
     ) -> Result<Record, DriverError> {
         let spec = record.wanted.clone();
-        let kernel = self.cache.get(spec.image.blob, progress).await?;
+        let image = self.cache.get(spec.image.blob, progress).await?;
         let initrd = match spec.initrd {
             Some(initrd) => Some(self.cache.get(initrd, progress).await?),
             None => None,
         };
         let mark = self.mark(&record);
+        let (disk, seed) = self.prepare_disks(slot, &record, &image, progress).await?;
         let files = Files {
-            kernel,
+            image,
             initrd,
             console: console::pipes(&slot.folder),
+            disk,
+            seed,
+            ovmf: self.ovmf.clone(),
+            variables: slot.folder.join("variables.fd"),
         };
         let domain =
             Domain::new(&spec, files, self.accelerator.accelerator, mark).map_err(|error| {
@@ -84,6 +91,45 @@ impl Instances {
         Ok(record)
     }
 
+    /// The instance's disk, and the one that it reads about itself from where it is a whole system.
+    async fn prepare_disks(
+        &self,
+        slot: &Slot,
+        record: &Record,
+        image: &Path,
+        progress: &Progress,
+    ) -> Result<(Option<PathBuf>, Option<PathBuf>), DriverError> {
+        let spec = &record.wanted;
+        let Some(wanted) = spec.disk else {
+            return Ok((None, None));
+        };
+        progress.step("preparing the disk");
+        let base = domain::base(&spec.image.format, image);
+        let had = record.started.is_some();
+        let disk = disk::ensure(&slot.folder, wanted.size, base.as_ref(), had).await?;
+        let seed = match wanted.firmware {
+            Some(_) => Some(disk::write_seed(&slot.folder, &rhyzome_guest::seed(spec))?),
+            None => None,
+        };
+        Ok((Some(disk), seed))
+    }
+
+    /// Lets the disk of a running guest grow to the size that is wanted.
+    async fn grow(&self, slot: &Slot, record: &Record) -> Result<(), DriverError> {
+        let Some(wanted) = record.wanted.disk else {
+            return Ok(());
+        };
+        let size = disk::size(&disk::path(&slot.folder))
+            .map_err(|error| from_disk("the instance's disk could not be read", error))?;
+        if size < wanted.size {
+            self.hypervisor
+                .grow(slot.uuid(), wanted.size)
+                .await
+                .map_err(from_libvirt)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn mark(&self, record: &Record) -> DomainMark {
         DomainMark {
             component: self.component.clone(),
@@ -118,6 +164,7 @@ impl Instances {
             record.enter(Phase::Running, "it was found running", now());
         }
         slot.keep(&record)?;
+        self.grow(slot, &record).await?;
         let mark = self.mark(&record);
         self.hypervisor
             .set_mark(slot.uuid(), &mark)

@@ -225,6 +225,7 @@ impl World {
             image: ImagePin { blob, format },
             initrd: None,
             command_line: "one <two> & \"three\"".to_owned(),
+            disk: None,
             interfaces,
             power: Power::Running,
             restart: RestartPolicy::OnFailure,

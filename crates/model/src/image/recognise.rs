@@ -8,9 +8,12 @@
 //! are small and bounded, so an image need not be in memory.
 
 mod container;
+mod disk;
 mod elf;
+mod fat;
 mod kernel;
 mod multiboot;
+mod qcow2;
 mod refused;
 mod solo5;
 
@@ -103,10 +106,19 @@ fn look<B: ReadAt + ?Sized>(bytes: &B) -> Result<ImageFormat, Stop> {
     if head.starts_with(elf::MAGIC) {
         return kernel::elf(bytes, size, &head);
     }
+    if head.starts_with(qcow2::MAGIC) {
+        return disk::in_qcow2(bytes);
+    }
     if let Some(refused) = container::refusal(&head) {
         return Err(refused.into());
     }
-    if let Some(refused) = container::disk(bytes, &head)? {
+    if let Some(refused) = container::disk(&head) {
+        return Err(refused.into());
+    }
+    if let Some(disk) = disk::raw(bytes, &head)? {
+        return Ok(disk);
+    }
+    if let Some(refused) = container::file_system(&head) {
         return Err(refused.into());
     }
     match multiboot::find(&head) {

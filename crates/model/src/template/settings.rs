@@ -9,9 +9,11 @@ const DEFAULT_DEVICE: &str = "service";
 /// Whether a family has a syntax of its own.
 pub fn check(format: &ImageFormat) -> Result<(), InvalidTemplate> {
     match format {
-        ImageFormat::Pvh | ImageFormat::Multiboot => Err(InvalidTemplate::NoSettings {
-            family: format.as_str(),
-        }),
+        ImageFormat::Pvh | ImageFormat::Multiboot | ImageFormat::Disk { .. } => {
+            Err(InvalidTemplate::NoSettings {
+                family: format.as_str(),
+            })
+        }
         ImageFormat::Solo5 { .. }
         | ImageFormat::Unikraft { .. }
         | ImageFormat::Linux
@@ -29,7 +31,7 @@ pub fn of(values: &Values<'_>, rest: &str) -> Result<String, InvalidTemplate> {
         ImageFormat::Linux => linux(values),
         ImageFormat::Hermit => hermit(values),
         ImageFormat::Osv => osv(values),
-        ImageFormat::Pvh | ImageFormat::Multiboot => String::new(),
+        ImageFormat::Pvh | ImageFormat::Multiboot | ImageFormat::Disk { .. } => String::new(),
     })
 }
 

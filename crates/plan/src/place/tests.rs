@@ -14,6 +14,8 @@ fn host(name: &str, memory: u64, used: u64) -> Host {
         memory: Size::mib(memory),
         used_cpus: 0,
         used_memory: Size::mib(used),
+        firmware: vec![Firmware::Bios],
+        without_uefi: Some("install ovmf".to_owned()),
         labels: BTreeMap::new(),
         cordon: None,
         cut_off: None,
@@ -40,10 +42,33 @@ fn demand(memory: u64) -> Demand {
         cpus: 1,
         memory: Size::mib(memory),
         host: None,
+        firmware: None,
         require: BTreeMap::new(),
         together_with: Vec::new(),
         apart_from: Vec::new(),
     }
+}
+
+#[test]
+fn a_host_without_the_firmware_says_what_is_missing() {
+    let modern = Demand {
+        firmware: Some(Firmware::Uefi),
+        ..demand(64)
+    };
+    let old = Host {
+        firmware: Vec::new(),
+        without_uefi: None,
+        ..host("old", 1024, 0)
+    };
+    check(
+        &modern,
+        &[host("a", 1024, 0), old],
+        None,
+        &[
+            "cannot boot disks by UEFI: install ovmf",
+            "cannot boot disks by UEFI",
+        ],
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use rhyzome_model::job::{FailureKind, Outcome};
 use rhyzome_model::placement::PlacementKind;
 
 use super::{FromComponent, Hello, JobOutcome, JobProgress, LedgerCounts};
+use crate::disk::firmware;
 use crate::invalid::{Invalid, inner, list, narrow, text};
 use crate::pb;
 use crate::pb::from_component::Message;
@@ -142,6 +143,11 @@ impl From<HostFacts> for pb::HostFacts {
                 last: last.into(),
             }),
             mtu: facts.mtu.map(Into::into),
+            firmware: facts
+                .firmware
+                .into_iter()
+                .map(|firmware| pb::Firmware::from(firmware).into())
+                .collect(),
             details: facts.details,
             tunnel_address: facts.tunnel_address.map(|address| address.to_string()),
         }
@@ -171,6 +177,11 @@ impl TryFrom<pb::HostFacts> for HostFacts {
                 .mtu
                 .map(|mtu| narrow("mtu", mtu, u16::MAX))
                 .transpose()?,
+            firmware: facts
+                .firmware
+                .into_iter()
+                .filter_map(|value| firmware(value).ok())
+                .collect(),
             details: facts.details,
             tunnel_address: facts
                 .tunnel_address

@@ -6,10 +6,10 @@ use proptest::option;
 use proptest::prelude::*;
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::console::{ConsoleFrom, ConsoleRequest};
-use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
+use rhyzome_model::image::{DiskFirmware, DiskLayout, ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
-    BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState, Interface,
-    MetadataAccess, Power, RestartPolicy, SshIdentity,
+    BlobPin, Disk, Firmware, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState,
+    Interface, MetadataAccess, Power, RestartPolicy, SshIdentity,
 };
 use rhyzome_model::job::{Action, FailureKind, Job, Outcome, Task};
 use rhyzome_model::lease::LeasePlacement;
@@ -168,6 +168,7 @@ pub fn image_format() -> impl Strategy<Value = ImageFormat> {
         any::<bool>().prop_map(|parameters| ImageFormat::Unikraft { parameters }),
         Just(ImageFormat::Hermit),
         Just(ImageFormat::Osv),
+        disk_image(),
     ]
 }
 
@@ -214,6 +215,28 @@ pub fn guest() -> impl Strategy<Value = Guest> {
     )
 }
 
+fn firmware() -> impl Strategy<Value = Firmware> {
+    prop_oneof![Just(Firmware::Bios), Just(Firmware::Uefi)]
+}
+
+fn disk() -> impl Strategy<Value = Disk> {
+    (size(), option::of(firmware())).prop_map(|(size, firmware)| Disk { size, firmware })
+}
+
+fn disk_image() -> impl Strategy<Value = ImageFormat> {
+    let layout = prop_oneof![Just(DiskLayout::Raw), Just(DiskLayout::Qcow2)];
+    let firmware = prop_oneof![
+        Just(DiskFirmware::Bios),
+        Just(DiskFirmware::Uefi),
+        Just(DiskFirmware::Both)
+    ];
+    (layout, size(), firmware).prop_map(|(layout, size, firmware)| ImageFormat::Disk {
+        layout,
+        size,
+        firmware,
+    })
+}
+
 pub fn instance() -> impl Strategy<Value = InstancePlacement> {
     let power = prop_oneof![Just(Power::Running), Just(Power::Stopped)];
     let restart = prop_oneof![
@@ -233,7 +256,7 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
         ),
         (
             option::of(blob()),
-            ".*",
+            (".*", option::of(disk())),
             vec(interface(), 0..4),
             power,
             restart,
@@ -250,7 +273,8 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
                 memory,
                 image: ImagePin { blob, format },
                 initrd: rest.0,
-                command_line: rest.1,
+                command_line: rest.1.0,
+                disk: rest.1.1,
                 interfaces: rest.2,
                 power: rest.3,
                 restart: rest.4,
@@ -355,12 +379,24 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
         option::of(".*"),
         option::of(any::<(u16, u16)>()),
         option::of(any::<u16>()),
+        vec(firmware(), 0..3),
         btree_map(".*", ".*", 0..3),
         option::of(any::<std::net::IpAddr>()),
     )
         .prop_map(
-            |(hostname, cpus, memory, public_address, endpoint_ports, mtu, details, tunnel)| {
+            |(
+                hostname,
+                cpus,
+                memory,
+                public_address,
+                endpoint_ports,
+                mtu,
+                firmware,
+                details,
+                tunnel,
+            )| {
                 HostFacts {
+                    firmware,
                     host: hostname.chars().rev().collect(),
                     tunnel_address: tunnel,
                     hostname,

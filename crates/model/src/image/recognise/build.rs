@@ -231,13 +231,3 @@ pub fn portable_executable(machine: u16, subsystem: u16) -> Vec<u8> {
     out[0x98 + 68..0x98 + 70].copy_from_slice(&subsystem.to_le_bytes());
     out
 }
-
-/// A disk with a master boot record and one Linux partition from sector 1 on.
-pub fn disk(partition: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; 2048];
-    out[0x1be + 4] = 0x83;
-    out[0x1be + 8] = 1;
-    out[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
-    out[512..512 + partition.len()].copy_from_slice(partition);
-    out
-}

@@ -1,8 +1,6 @@
-//! What people upload that is no kernel: compressed files, archives, disk images, firmware programs.
+//! What people upload that is no image: compressed files, archives, disks in other formats, firmware programs.
 
-use std::io;
-
-use super::{ReadAt, Refused, u16_at, u32_at, window};
+use super::{Refused, u16_at, u32_at};
 
 /// Beginnings that decide by themselves: what it is, and what decompresses it.
 const COMPRESSED: [(&[u8], &str, &str); 9] = [
@@ -17,8 +15,7 @@ const COMPRESSED: [(&[u8], &str, &str); 9] = [
     (&[0x1f, 0x9d], "compress", "uncompress"),
 ];
 
-const DISKS: [(&[u8], &str); 5] = [
-    (b"QFI\xfb", "qcow2"),
+const DISKS: [(&[u8], &str); 4] = [
     (b"KDMV", "VMDK"),
     (b"vhdxfile", "VHDX"),
     (b"conectix", "VHD"),
@@ -59,7 +56,7 @@ pub fn refusal(head: &[u8]) -> Option<Refused> {
         return Some(Refused::Compressed(name, tool));
     }
     if let Some(name) = named(&DISKS) {
-        return Some(Refused::Disk(name));
+        return Some(Refused::DiskFormat(name));
     }
     if let Some(name) = named(&ARCHIVES) {
         return Some(Refused::Archive(name));
@@ -130,44 +127,19 @@ fn portable_executable(head: &[u8]) -> Option<Refused> {
     })
 }
 
-/// Raw disks and file systems, which have their marks further in.
-pub fn disk<B: ReadAt + ?Sized>(bytes: &B, head: &[u8]) -> io::Result<Option<Refused>> {
+/// Disks in formats that are none of ours, which have their marks further in.
+pub fn disk(head: &[u8]) -> Option<Refused> {
     if head.get(0x40..0x44) == Some(&[0x7f, 0x10, 0xda, 0xbe]) {
-        return Ok(Some(Refused::Disk("VDI")));
+        return Some(Refused::DiskFormat("VDI"));
     }
-    if head.get(0x8001..0x8006) == Some(b"CD001") {
-        return Ok(Some(Refused::Disk("ISO 9660")));
-    }
-    if head.get(512..520) == Some(b"EFI PART") {
-        return Ok(Some(Refused::Disk("raw, GPT")));
-    }
-    if u16_at(head, 0x1fe) == Some(0xaa55) {
-        let nanos = has_nanos_partition(bytes, head)?;
-        return Ok(Some(if nanos {
-            Refused::NanosDisk
-        } else {
-            Refused::Disk("raw, MBR")
-        }));
-    }
-    if u16_at(head, 0x438) == Some(0xef53) {
-        return Ok(Some(Refused::Disk("a file system, ext2 to ext4")));
-    }
-    if head.starts_with(b"hsqs") {
-        return Ok(Some(Refused::Disk("a file system, SquashFS")));
-    }
-    Ok(None)
+    (head.get(0x8001..0x8006) == Some(b"CD001")).then_some(Refused::Medium)
 }
 
-/// The four entries of a master boot record: 16 bytes each from 0x1be on, type at 4, first sector at 8.
-fn has_nanos_partition<B: ReadAt + ?Sized>(bytes: &B, head: &[u8]) -> io::Result<bool> {
-    for entry in (0x1be..0x1fe).step_by(16) {
-        if head.get(entry + 4) != Some(&0x83) {
-            continue;
-        }
-        let first = u64::from(u32_at(head, entry + 8).unwrap_or(0));
-        if window(bytes, first * 512, 6)? == b"NVMTFS" {
-            return Ok(true);
-        }
+/// File systems without a partition table around them.
+pub fn file_system(head: &[u8]) -> Option<Refused> {
+    if u16_at(head, 0x438) == Some(0xef53) {
+        return Some(Refused::FileSystem("ext2 to ext4"));
     }
-    Ok(false)
+    head.starts_with(b"hsqs")
+        .then_some(Refused::FileSystem("SquashFS"))
 }

@@ -1,5 +1,7 @@
 //! Why bytes are no image: one variant for each thing that people do upload.
 
+use crate::Size;
+
 /// Why bytes are no image that can be booted, in a sentence that says what to do where that is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -33,14 +35,54 @@ pub enum Refused {
         "this is an initial RAM disk (cpio), which belongs to a kernel: import the kernel as the image and this as its initrd"
     )]
     InitialRamDisk,
+    #[error("this is a disk image in the format {0}: convert it with `qemu-img convert -O qcow2`")]
+    DiskFormat(&'static str),
     #[error(
-        "this is a disk image ({0}): disk images come with a later version; kernels are possible now"
+        "this is a medium to install from (ISO 9660): import the image of a disk that a system is installed on"
     )]
-    Disk(&'static str),
+    Medium,
     #[error(
-        "this is a disk image of Nanos: disk images come with a later version; kernels are possible now"
+        "this is a file system ({0}) and no disk: nothing boots it without a partition table and a boot loader"
     )]
-    NanosDisk,
+    FileSystem(&'static str),
+    #[error(
+        "this disk image needs another file below it (a backing file): make it whole with `qemu-img convert -O qcow2`"
+    )]
+    BackingFile,
+    #[error(
+        "this disk image has its data in another file: make it whole with `qemu-img convert -O qcow2`"
+    )]
+    DataFile,
+    #[error(
+        "this disk image is encrypted, and nobody here has the key: decrypt it with `qemu-img convert`"
+    )]
+    Encrypted,
+    #[error(
+        "this disk image was not closed after it was written: repair it with `qemu-img check -r all`"
+    )]
+    NotClosed,
+    #[error("this disk image is marked as corrupt: repair it with `qemu-img check -r all`")]
+    Corrupt,
+    #[error(
+        "this disk image has {0} snapshots inside, which nobody could ever boot: leave them out with `qemu-img convert -O qcow2`"
+    )]
+    Snapshots(u64),
+    #[error(
+        "this disk image has a feature that is not known here (bit {0}): convert it with `qemu-img convert -O qcow2`"
+    )]
+    DiskFeature(u32),
+    #[error(
+        "this disk image is compressed in a way that is not known here (type {0}): convert it with `qemu-img convert -O qcow2`"
+    )]
+    DiskCompression(u8),
+    #[error("this is the image of a disk of {0}: from 1 sector to 16TiB is possible")]
+    DiskSize(Size),
+    #[error(
+        "this is the image of a disk of {0} bytes, which are no whole sectors of 512: it may be cut off"
+    )]
+    Sectors(u64),
+    #[error("this disk image has nothing that boots: {0}")]
+    NoBootLoader(&'static str),
     #[error(
         "this is a program for UEFI: build it for QEMU without UEFI (Unikraft: platform qemu instead of efi; Linux: bzImage)"
     )]
@@ -124,7 +166,16 @@ impl Refused {
             Self::Empty => "image_empty",
             Self::Truncated { .. } | Self::Malformed { .. } => "image_damaged",
             Self::Compressed(..) | Self::Archive(_) => "image_packed",
-            Self::Disk(_) | Self::NanosDisk => "image_is_disk",
+            Self::DiskFormat(_)
+            | Self::BackingFile
+            | Self::DataFile
+            | Self::Encrypted
+            | Self::Snapshots(_)
+            | Self::DiskFeature(_)
+            | Self::DiskCompression(_) => "image_disk_format",
+            Self::NotClosed | Self::Corrupt | Self::Sectors(_) => "image_damaged",
+            Self::DiskSize(_) => "image_disk_size",
+            Self::Medium | Self::FileSystem(_) | Self::NoBootLoader(_) => "image_no_boot_loader",
             Self::Architecture { .. } => "image_architecture",
             Self::InitialRamDisk | Self::HermitApplication => "image_is_initrd",
             Self::Solo5Target(_)
