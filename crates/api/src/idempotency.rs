@@ -63,7 +63,7 @@ pub async fn idempotent(
     }
     let request = Request::from_parts(parts, Body::from(body));
     let work = async move {
-        let response = next.run(request).await;
+        let response = keys::during(&cx.caller, &key, next.run(request)).await;
         finish(&cx, &key, response).await
     };
     match api.detached.spawn(work.in_current_span()).await {
@@ -120,6 +120,14 @@ async fn begin(
         match keys::begin(cx.core(), &cx.caller, key, hash).await? {
             Begin::New => return Ok(None),
             Begin::Replay(answer) => return Ok(Some(replay(answer))),
+            Begin::Lost(subject) => {
+                let value = keys::answer(cx.core(), &cx.caller, &subject).await?;
+                return Ok(Some(replay(Answer {
+                    status: StatusCode::OK.as_u16(),
+                    etag: None,
+                    body: Some(value.to_string()),
+                })));
+            }
             Begin::InProgress if Instant::now() < deadline && !cx.api.stopping.is_cancelled() => {
                 sleep(LOOK_AGAIN).await;
             }

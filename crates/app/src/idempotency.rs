@@ -1,6 +1,9 @@
 //! Requests that may be repeated: the answer to the first is given again.
 
-use rhyzome_store::idempotency::{self, Answer};
+use rhyzome_model::Name;
+use rhyzome_store::idempotency::{self, Answer, Subject};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::{Caller, Core, Error, Kind, Result};
 
@@ -14,8 +17,58 @@ pub enum Begin {
     New,
     /// A repetition: answer with this.
     Replay(Answer),
+    /// A repetition of one that was done, and whose answer was lost with its core: see [`answer`].
+    Lost(Subject),
     /// A repetition of one that is still being done.
     InProgress,
+}
+
+tokio::task_local! {
+    /// The request that is being done, by its caller and key.
+    static REQUEST: (String, String);
+}
+
+/// Does what a request with a key asks for: the key is written in the transaction of the change.
+pub async fn during<T>(caller: &Caller, key: &str, work: impl Future<Output = T>) -> T {
+    let request = (caller.name.clone(), key.to_owned());
+    REQUEST.scope(request, work).await
+}
+
+/// The request that is being done, if it has a key.
+pub(crate) fn current() -> Option<(String, String)> {
+    REQUEST.try_with(Clone::clone).ok()
+}
+
+/// The answer to a request whose own was lost: the resource that it made or changed, as it is now.
+///
+/// # Errors
+/// `NotFound` if it is gone again; `SecretAlreadyShown` if it was no resource.
+pub async fn answer(core: &Core, caller: &Caller, subject: &Subject) -> Result<Value> {
+    let name: Name = match subject.name.parse() {
+        Ok(name) => name,
+        Err(_) => return Err(secret()),
+    };
+    let default = Name::default_project();
+    let project = subject.project.as_ref().unwrap_or(&default);
+    match subject.kind.as_str() {
+        "project" => shown(&crate::project::get(core, caller, &name).await?),
+        "network" => shown(&crate::network::get(core, caller, project, &name).await?),
+        "instance" => shown(&crate::instance::get(core, caller, project, &name).await?),
+        "peer" => shown(&crate::peer::get(core, caller, project, &name).await?),
+        "image" => shown(&crate::image::get(core, caller, project, &name).await?),
+        "ssh_key" => shown(&crate::ssh_key::get(core, caller, project, &name).await?),
+        "component" => shown(&crate::component::get(core, caller, &name).await?),
+        _ => Err(secret()),
+    }
+}
+
+fn shown(resource: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(resource).map_err(Error::internal)
+}
+
+fn secret() -> Error {
+    let why = "the answer to this request had a secret in it and was shown already";
+    Error::new(Kind::SecretAlreadyShown, why)
 }
 
 /// Begins a request with a key.
@@ -32,10 +85,12 @@ pub async fn begin(core: &Core, caller: &Caller, key: &str, request_hash: &str) 
         }
         match found.answer {
             Some(Answer { body: None, .. }) => {
-                let why = "the answer to this request had a secret in it and was shown already";
-                return Err(Error::new(Kind::SecretAlreadyShown, why));
+                return Err(secret());
             }
             Some(answer) => return Ok(Begin::Replay(answer)),
+            None if found.lost.is_some() => {
+                return Ok(found.lost.map_or(Begin::InProgress, Begin::Lost));
+            }
             None if found.created_at.plus_millis(ABANDONED) > now => return Ok(Begin::InProgress),
             None => {}
         }

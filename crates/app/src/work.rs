@@ -9,6 +9,7 @@ use rhyzome_model::{ComponentId, JobId, Name, PlacementId, ProjectId, Timestamp}
 use rhyzome_store::Tx;
 use rhyzome_store::component;
 use rhyzome_store::event::{self, NewEvent};
+use rhyzome_store::idempotency;
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, Set, Wanted};
 use rhyzome_store::wake::Wake;
@@ -22,6 +23,8 @@ pub struct Work {
     tx: Tx,
     pub now: Timestamp,
     wake: BTreeSet<ComponentId>,
+    /// What it is about: the first that it tells of.
+    about: Option<idempotency::Subject>,
 }
 
 /// What an event is about.
@@ -45,6 +48,7 @@ impl Core {
             tx,
             now: self.now(),
             wake: BTreeSet::new(),
+            about: None,
         })
     }
 }
@@ -60,6 +64,9 @@ impl Work {
             self.tx.notify(Wake::Component(*component)).await?;
         }
         self.tx.notify(Wake::Events).await?;
+        if let (Some((caller, key)), Some(about)) = (crate::idempotency::current(), &self.about) {
+            idempotency::changed(&mut self.tx, &caller, &key, about).await?;
+        }
         self.tx.commit().await?;
         for component in self.wake {
             self.core.wake(component);
@@ -69,6 +76,11 @@ impl Work {
     }
 
     pub async fn event(&mut self, subject: &Subject<'_>, what: &str, message: &str) -> Result<()> {
+        self.about.get_or_insert_with(|| idempotency::Subject {
+            project: subject.project.map(|(_, name)| name.clone()),
+            kind: subject.kind.to_owned(),
+            name: subject.name.to_owned(),
+        });
         let event = NewEvent {
             project: subject.project,
             resource_kind: subject.kind,

@@ -1,8 +1,10 @@
 //! Answers to requests with an `Idempotency-Key`, to be given again.
 
-use rhyzome_model::Timestamp;
+use rhyzome_model::{Name, Timestamp};
+use serde::{Deserialize, Serialize};
 use sqlx::query;
 
+use crate::column::to_json;
 use crate::statement::Statement;
 use crate::{Conn, Result, Tx};
 
@@ -11,7 +13,17 @@ use crate::{Conn, Result, Tx};
 pub struct Recorded {
     pub request_hash: String,
     pub answer: Option<Answer>,
+    /// What it changed, if that is committed and its answer was lost with its core.
+    pub lost: Option<Subject>,
     pub created_at: Timestamp,
+}
+
+/// The resource that a request changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    pub project: Option<Name>,
+    pub kind: String,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +36,7 @@ pub struct Answer {
 
 pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Recorded>> {
     query(
-        "SELECT request_hash, status, etag, body, created_at FROM idempotency \
+        "SELECT request_hash, status, etag, body, subject, lost, created_at FROM idempotency \
          WHERE caller = $1 AND idempotency_key = $2",
     )
     .bind(caller)
@@ -43,6 +55,10 @@ pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Reco
         Ok(Recorded {
             request_hash: c.string("request_hash")?,
             answer,
+            lost: match c.flag("lost")? {
+                true => c.maybe_json("subject")?,
+                false => None,
+            },
             created_at: c.time("created_at")?,
         })
     })
@@ -61,6 +77,19 @@ pub async fn begin(tx: &mut Tx, caller: &str, key: &str, hash: &str, now: Timest
     .bind(hash)
     .bind(now.as_millis())
     .run(tx, "note an idempotency key")
+    .await
+    .map(drop)
+}
+
+/// Notes in the transaction of a change that a request made it.
+pub async fn changed(tx: &mut Tx, caller: &str, key: &str, subject: &Subject) -> Result<()> {
+    query(
+        "UPDATE idempotency SET subject = $1 WHERE caller = $2 AND idempotency_key = $3 AND subject IS NULL",
+    )
+    .bind(to_json(subject)?)
+    .bind(caller)
+    .bind(key)
+    .run(tx, "note what a request changed")
     .await
     .map(drop)
 }
@@ -89,9 +118,13 @@ pub async fn forget(tx: &mut Tx, caller: &str, key: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Forgets requests that were begun and never answered: their core is gone.
+/// Forgets requests that were begun and changed nothing, and keeps what those changed that did: their
+/// core is gone.
 pub async fn forget_unanswered(tx: &mut Tx) -> Result<u64> {
-    query("DELETE FROM idempotency WHERE status IS NULL")
+    query("UPDATE idempotency SET lost = 1 WHERE status IS NULL AND subject IS NOT NULL")
+        .run(tx, "keep what requests changed")
+        .await?;
+    query("DELETE FROM idempotency WHERE status IS NULL AND subject IS NULL")
         .run(tx, "forget unanswered requests")
         .await
 }

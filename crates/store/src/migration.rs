@@ -22,6 +22,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0010_restored.sql"),
     },
     Migration {
+        version: 11,
+        name: "idempotency",
+        sql: include_str!("../migrations/0011_idempotency.sql"),
+    },
+    Migration {
         version: 20,
         name: "blob locations",
         sql: include_str!("../migrations/0020_blob_locations.sql"),

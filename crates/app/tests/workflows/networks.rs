@@ -152,3 +152,42 @@ async fn nothing_of_one_project_is_found_from_another() {
         .await
         .expect("an empty project goes");
 }
+
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_in_a_crash_is_not_done_twice() {
+    use rhyzome_app::idempotency::{self, Begin};
+    let site = Site::new().await;
+    let (core, admin) = (&site.core, &site.admin);
+    let begin = async |key: &str| {
+        idempotency::begin(core, admin, key, "h")
+            .await
+            .expect("begun")
+    };
+    assert_eq!(begin("done").await, Begin::New);
+    assert_eq!(begin("not done").await, Begin::New);
+    let creating = rhyzome_app::network::create(
+        core,
+        admin,
+        &site.default,
+        name("lab"),
+        NetworkSpec::default(),
+    );
+    let made = idempotency::during(admin, "done", creating).await;
+    let made = made.expect("a network");
+    assert_eq!(begin("done").await, Begin::InProgress);
+    // Here the core is killed; the next one begins with this.
+    let mut tx = core.store.write().await.expect("a transaction");
+    rhyzome_store::idempotency::forget_unanswered(&mut tx)
+        .await
+        .expect("forgotten");
+    tx.commit().await.expect("committed");
+    assert_eq!(begin("not done").await, Begin::New);
+    let Begin::Lost(subject) = begin("done").await else {
+        panic!("it would be done again");
+    };
+    let told = idempotency::answer(core, admin, &subject).await;
+    let told = told.expect("the network");
+    assert_eq!(told["id"], made.meta.id.to_string());
+    let other = idempotency::begin(core, admin, "done", "another").await;
+    assert!(other.is_err(), "{other:?}");
+}
