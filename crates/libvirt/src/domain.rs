@@ -15,7 +15,7 @@ mod xml;
 use std::path::{Path, PathBuf};
 
 use rhyzome_model::image::devices::WrongDevices;
-use rhyzome_model::image::{DiskLayout, ImageFormat};
+use rhyzome_model::image::{DiskLayout, ImageFormat, Solo5DeviceKind};
 use rhyzome_model::instance::{Firmware, InstancePlacement};
 use rhyzome_model::network::{bridge_name, tap_name};
 use rhyzome_model::{MacAddr, Size};
@@ -46,6 +46,8 @@ pub struct Domain {
     pub nics: Vec<Nic>,
     /// Whether it gets a source of random numbers on virtio.
     pub random: bool,
+    /// Whether its resets are reboots, which stay inside the domain.
+    pub may_reset: bool,
     pub mark: DomainMark,
 }
 
@@ -75,7 +77,13 @@ pub struct DiskDevice {
     pub layout: DiskLayout,
     pub base: Option<Base>,
     pub read_only: bool,
+    /// As a network card's.
+    pub slot: Option<u8>,
 }
+
+/// The first slot of PCI bus 0 on `pc` that nothing else takes: the chipset is in 0 and 1, and 2 is for a
+/// display.
+const FIRST_SLOT: u8 = 3;
 
 /// A machine type of QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +122,8 @@ pub struct Nic {
     pub bridge: String,
     pub mac: MacAddr,
     pub mtu: u16,
+    /// The slot on PCI bus 0 that it has to be in; none where libvirt may choose.
+    pub slot: Option<u8>,
 }
 
 /// The files that a domain is made with.
@@ -181,7 +191,7 @@ impl Domain {
                 return Err(InvalidDomain::Path(path.clone()));
             }
         }
-        let disks = disks(spec, &files);
+        let mut disks = disks(spec, &files);
         let boot = boot(spec, &files)?;
         let id = spec.instance.0;
         let nic = |(index, interface): (usize, &rhyzome_model::instance::Interface)| Nic {
@@ -189,7 +199,12 @@ impl Domain {
             bridge: bridge_name(interface.network),
             mac: interface.mac,
             mtu: interface.mtu,
+            slot: None,
         };
+        let mut nics: Vec<Nic> = spec.interfaces.iter().enumerate().map(nic).collect();
+        if let Some(order) = format.device_order() {
+            place(&order, &mut nics, &mut disks);
+        }
         Ok(Self {
             uuid: id,
             name: name(spec),
@@ -200,11 +215,12 @@ impl Domain {
             boot,
             disks,
             console: files.console,
-            nics: spec.interfaces.iter().enumerate().map(nic).collect(),
+            nics,
             random: !matches!(
                 spec.image.format,
                 ImageFormat::Solo5 { .. } | ImageFormat::Unikraft { .. }
             ),
+            may_reset: matches!(format, ImageFormat::Disk { guest: None, .. }),
             mark,
         })
     }
@@ -230,6 +246,21 @@ fn boot(spec: &InstancePlacement, files: &Files) -> Result<Boot, InvalidDomain> 
     }
 }
 
+/// Puts devices into slots in the order of a Solo5 manifest: it takes them as it finds them there, cards
+/// and disks alike. Left to itself, libvirt puts all cards before all disks.
+fn place(order: &[Solo5DeviceKind], nics: &mut [Nic], disks: &mut [DiskDevice]) {
+    let (mut nics, mut disks) = (nics.iter_mut(), disks.iter_mut());
+    for (slot, kind) in (FIRST_SLOT..).zip(order) {
+        let device = match kind {
+            Solo5DeviceKind::Network => nics.next().map(|nic| &mut nic.slot),
+            Solo5DeviceKind::Block => disks.next().map(|disk| &mut disk.slot),
+        };
+        if let Some(device) = device {
+            *device = Some(slot);
+        }
+    }
+}
+
 /// Its own disk first, then what it reads about itself from.
 fn disks(spec: &InstancePlacement, files: &Files) -> Vec<DiskDevice> {
     let base = base(&spec.image.format, &files.image);
@@ -238,12 +269,14 @@ fn disks(spec: &InstancePlacement, files: &Files) -> Vec<DiskDevice> {
         layout: DiskLayout::Qcow2,
         base: base.clone(),
         read_only: false,
+        slot: None,
     });
     let seed = files.seed.iter().map(|path| DiskDevice {
         path: path.clone(),
         layout: DiskLayout::Raw,
         base: None,
         read_only: true,
+        slot: None,
     });
     own.chain(seed).collect()
 }

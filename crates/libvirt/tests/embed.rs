@@ -216,6 +216,45 @@ fn a_unikernel_that_drives_legacy_virtio_finds_its_card() {
 }
 
 #[test]
+fn a_solo5_unikernel_finds_its_devices_in_the_order_of_its_manifest() {
+    isolated(
+        "a_solo5_unikernel_finds_its_devices_in_the_order_of_its_manifest",
+        |world| async move {
+            let driver = world.open().await;
+            world.segment(&driver).await;
+            let placement = world.solo5();
+            world.ensure(&driver, &placement).await;
+            let changed = tokio::time::timeout(Duration::from_secs(30), driver.changed());
+            assert_eq!(changed.await.unwrap(), placement.reference());
+            let ended = world.observed(&driver, &placement).await.unwrap();
+            assert_eq!(ended.state, InstanceState::Crashed, "{ended:?}");
+            let why = "the unikernel exited with status 3; its console's last lines: nbn |";
+            assert!(ended.reason.starts_with(why), "{ended:?}");
+        },
+    );
+}
+
+#[test]
+fn a_guest_that_resets_the_machine_for_ever_is_called_crashed() {
+    isolated(
+        "a_guest_that_resets_the_machine_for_ever_is_called_crashed",
+        |world| async move {
+            let driver = world.open().await;
+            let placement = world.resets();
+            world.ensure(&driver, &placement).await;
+            let changed = tokio::time::timeout(Duration::from_secs(60), driver.changed());
+            assert_eq!(changed.await.unwrap(), placement.reference());
+            let ended = world.observed(&driver, &placement).await.unwrap();
+            assert_eq!(ended.state, InstanceState::Crashed, "{ended:?}");
+            assert!(
+                ended.reason.starts_with("it reset itself 5 times"),
+                "{ended:?}"
+            );
+        },
+    );
+}
+
+#[test]
 fn a_crash_is_answered_by_the_restart_policy_with_growing_pauses() {
     isolated(
         "a_crash_is_answered_by_the_restart_policy_with_growing_pauses",

@@ -60,7 +60,20 @@ pub enum ImageFormat {
         /// As its guest sees it; the file may be smaller by far.
         size: Size,
         firmware: DiskFirmware,
+        /// The unikernel on it, where it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guest: Option<DiskGuest>,
     },
+}
+
+/// A unikernel that comes as a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskGuest {
+    /// Made by `ops`: what it runs and how is in the image, its address comes by DHCP.
+    Nanos,
+    /// Its command line is in the image, from byte 512 on.
+    Osv,
 }
 
 /// A device in a Solo5 manifest.
@@ -125,8 +138,16 @@ impl ImageFormat {
             Self::Solo5 { .. } => "solo5",
             Self::Unikraft { .. } => "unikraft",
             Self::Hermit => "hermit",
-            Self::Osv => "osv",
-            Self::Disk { .. } => "disk",
+            Self::Disk {
+                guest: Some(DiskGuest::Nanos),
+                ..
+            } => "nanos",
+            Self::Osv
+            | Self::Disk {
+                guest: Some(DiskGuest::Osv),
+                ..
+            } => "osv",
+            Self::Disk { guest: None, .. } => "disk",
         }
     }
 }

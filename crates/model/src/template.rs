@@ -61,6 +61,10 @@ pub enum InvalidTemplate {
         "the command line uses {{{{{NETWORK_SETTINGS}}}}}, but {family} images have no syntax of their own for it: write it as the image wants it, as in ip={{{{ip}}}}/{{{{prefix}}}}"
     )]
     NoSettings { family: &'static str },
+    #[error(
+        "the image is a disk ({family}), whose boot loader has a command line of its own: leave this away, and put it into the image"
+    )]
+    Disk { family: &'static str },
 }
 
 fn have(networks: usize) -> String {
@@ -103,6 +107,7 @@ pub fn check(template: &str) -> Result<(), InvalidTemplate> {
 
 /// Checks a template without values, for an image of a format.
 pub fn check_for(template: &str, format: &ImageFormat) -> Result<(), InvalidTemplate> {
+    check_boot(template, format)?;
     let checked = walk(template, |word, _| match word {
         Word::NetworkSettings => settings::check(format).map(|()| String::new()),
         Word::Hostname | Word::OfInterface { .. } => Ok(String::new()),
@@ -112,6 +117,7 @@ pub fn check_for(template: &str, format: &ImageFormat) -> Result<(), InvalidTemp
 
 /// Fills a template in.
 pub fn fill(template: &str, values: &Values<'_>) -> Result<String, InvalidTemplate> {
+    check_boot(template, values.format)?;
     walk(template, |word, rest| match word {
         Word::Hostname => Ok(values.hostname.to_string()),
         Word::NetworkSettings => settings::of(values, rest),
@@ -128,6 +134,16 @@ pub fn fill(template: &str, values: &Values<'_>) -> Result<String, InvalidTempla
             Ok(interface.get(word, &values.hostname))
         }
     })
+}
+
+/// Whether anybody would read the command line.
+fn check_boot(template: &str, format: &ImageFormat) -> Result<(), InvalidTemplate> {
+    match format {
+        ImageFormat::Disk { .. } if !template.is_empty() => Err(InvalidTemplate::Disk {
+            family: format.as_str(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The command line of an instance that gives none and whose image has none: its network settings, where

@@ -1,7 +1,7 @@
 //! Disks and what boots them.
 
 use rhyzome_model::Size;
-use rhyzome_model::image::{DiskFirmware, DiskLayout, ImageFormat};
+use rhyzome_model::image::{DiskFirmware, DiskGuest, DiskLayout, ImageFormat};
 use rhyzome_model::instance::{Disk, Firmware};
 
 use crate::invalid::Invalid;
@@ -51,7 +51,12 @@ pub(crate) fn image_message(
     layout: DiskLayout,
     size: Size,
     firmware: DiskFirmware,
+    guest: Option<DiskGuest>,
 ) -> pb::DiskImage {
+    let guest = guest.map(|guest| match guest {
+        DiskGuest::Nanos => pb::DiskGuest::Nanos.into(),
+        DiskGuest::Osv => pb::DiskGuest::Osv.into(),
+    });
     let firmware: &[pb::Firmware] = match firmware {
         DiskFirmware::Bios => &[pb::Firmware::Bios],
         DiskFirmware::Uefi => &[pb::Firmware::Uefi],
@@ -65,6 +70,7 @@ pub(crate) fn image_message(
         .into(),
         size: size.as_bytes(),
         firmware: firmware.iter().map(|one| (*one).into()).collect(),
+        guest,
     }
 }
 
@@ -92,5 +98,15 @@ pub(crate) fn image_format(disk: &pb::DiskImage) -> Result<ImageFormat, Invalid>
         layout,
         size: Size::bytes(disk.size),
         firmware,
+        guest: disk.guest.map(guest).transpose()?,
     })
+}
+
+fn guest(value: i32) -> Result<DiskGuest, Invalid> {
+    match pb::DiskGuest::try_from(value) {
+        Ok(pb::DiskGuest::Nanos) => Ok(DiskGuest::Nanos),
+        Ok(pb::DiskGuest::Osv) => Ok(DiskGuest::Osv),
+        Ok(pb::DiskGuest::Unspecified) => Err(Invalid::missing("guest")),
+        Err(_) => Err(Invalid::unknown("guest", value)),
+    }
 }

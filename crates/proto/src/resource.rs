@@ -289,7 +289,8 @@ impl From<ImagePin> for pb::Image {
                 layout,
                 size,
                 firmware,
-            } => Format::Disk(disk::image_message(layout, size, firmware)),
+                guest,
+            } => Format::Disk(disk::image_message(layout, size, firmware, guest)),
         };
         Self {
             blob: Some(image.blob.into()),

@@ -131,10 +131,13 @@ async fn what_could_not_boot_here_is_refused_with_what_to_do() {
     let refused = create(&site, "web", json!({"image": "store"})).await;
     let refused = refused.problem(422, "invalid");
     assert!(refused.to_string().contains("1 disk (store)"), "{refused}");
+    let spec = json!({"image": "store", "disk": "64MiB"});
+    let made = create(&site, "web", spec).await.good();
+    assert_eq!(made["status"]["disk"]["size"], "64MiB", "{made}");
 
     site.image("linux").await;
     let spec = json!({"image": "linux", "command_line": "{{ip.1}}"});
-    let refused = create(&site, "web", spec).await.problem(422, "invalid");
+    let refused = create(&site, "other", spec).await.problem(422, "invalid");
     assert!(
         refused.to_string().contains("the instance has no network"),
         "{refused}"

@@ -117,7 +117,7 @@ pub(super) async fn pinned(work: &mut Work, found: &instance::Instance) -> Resul
 /// Whether the instance has the devices that its image insists on.
 pub(super) fn check_devices(spec: &InstanceSpec, format: &ImageFormat) -> Result<()> {
     format
-        .check_devices(spec.networks.len(), 0)
+        .check_devices(spec.networks.len(), usize::from(spec.disk.is_some()))
         .map_err(|why| Error::invalid(format!("spec.{}", why.field()), why))
 }
 

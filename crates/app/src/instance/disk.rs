@@ -77,6 +77,7 @@ mod tests {
             layout: DiskLayout::Qcow2,
             size: Size::mib(2048),
             firmware,
+            guest: None,
         }
     }
 

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::Command;
 
 use proptest::prelude::*;
-use rhyzome_model::image::DiskFirmware;
+use rhyzome_model::image::{DiskFirmware, DiskGuest, Solo5Device};
 use rhyzome_model::instance::{
     BlobPin, Disk, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
 };
@@ -123,12 +123,69 @@ fn a_domain_follows_from_the_family_of_its_image() {
     }
 }
 
+/// With a network before and behind a block device.
+fn solo5_interleaved() -> ImageFormat {
+    use Solo5DeviceKind::{Block, Network};
+    let devices = [("service", Network), ("store", Block), ("private", Network)];
+    let device = |(name, kind): (&str, Solo5DeviceKind)| Solo5Device {
+        name: name.to_owned(),
+        kind,
+    };
+    ImageFormat::Solo5 {
+        networks: 2,
+        blocks: 1,
+        devices: devices.map(device).to_vec(),
+    }
+}
+
+fn with_disk(format: ImageFormat, networks: u128, firmware: Option<Firmware>) -> String {
+    let mut spec = spec(format, networks);
+    let size = Size::mib(64);
+    spec.disk = Some(Disk { size, firmware });
+    if firmware.is_some() {
+        spec.command_line.clear();
+    }
+    let mark = DomainMark {
+        component: "0a1b2c3d".to_owned(),
+        placement: PlacementId(Uuid::from_u128(7)),
+        generation: 3,
+        spec: spec_hash(&spec),
+    };
+    let files = Files {
+        disk: Some("/var/lib/rhyzome/libvirt/instances/1/disk.qcow2".into()),
+        ..files(false)
+    };
+    let domain = Domain::new(&spec, files, Accelerator::Qemu, mark).unwrap();
+    domain.to_xml()
+}
+
+#[test]
+fn solo5_finds_its_devices_in_slots_in_the_order_of_its_manifest() {
+    let xml = with_disk(solo5_interleaved(), 2, None);
+    insta::assert_snapshot!("solo5_interleaved", xml);
+    check_schema(&xml);
+}
+
+#[test]
+fn a_unikernel_on_a_disk_has_it_on_virtio_and_does_not_reset_in_it() {
+    let nanos = ImageFormat::Disk {
+        layout: DiskLayout::Raw,
+        size: Size::mib(64),
+        firmware: DiskFirmware::Bios,
+        guest: Some(DiskGuest::Nanos),
+    };
+    let xml = with_disk(nanos, 1, Some(Firmware::Bios));
+    insta::assert_snapshot!("nanos", xml);
+    check_schema(&xml);
+}
+
 #[test]
 fn a_domain_of_a_disk_boots_by_its_firmware_and_leaves_the_image_as_it_is() {
     let format = ImageFormat::Disk {
         layout: DiskLayout::Qcow2,
         size: Size::mib(2048),
         firmware: DiskFirmware::Both,
+        guest: None,
     };
     let folder = "/var/lib/rhyzome/libvirt/instances/1";
     let made = |firmware, ovmf: Option<Ovmf>| {

@@ -77,10 +77,11 @@ fn write_domain(out: &mut Out, domain: &Domain) -> io::Result<()> {
             empty(out, "clock", &[("offset", "utc")])?;
             // They end the domain, and the event says why; whether it starts again is decided here.
             text(out, "on_poweroff", "destroy")?;
-            let on_reboot = match domain.boot {
-                Boot::Kernel { .. } => "destroy",
-                // A system on a disk restarts itself when it was updated, and means it.
-                Boot::Bios | Boot::Uefi { .. } => "restart",
+            // A system on a disk restarts itself when it was updated, and means it.
+            let on_reboot = if domain.may_reset {
+                "restart"
+            } else {
+                "destroy"
             };
             text(out, "on_reboot", on_reboot)?;
             text(out, "on_crash", "destroy")?;
@@ -218,7 +219,7 @@ fn write_disk(out: &mut Out, disk: &DiskDevice, index: usize) -> io::Result<()> 
             if disk.read_only {
                 empty(out, "readonly", &[])?;
             }
-            Ok(())
+            write_slot(out, disk.slot)
         },
     )
 }
@@ -233,6 +234,22 @@ fn write_nic(out: &mut Out, nic: &Nic) -> io::Result<()> {
         empty(out, "model", &[("type", "virtio")])?;
         empty(out, "mtu", &[("size", &nic.mtu.to_string())])?;
         // A boot ROM would only cost time: the kernel is given.
-        empty(out, "rom", &[("enabled", "no")])
+        empty(out, "rom", &[("enabled", "no")])?;
+        write_slot(out, nic.slot)
     })
+}
+
+fn write_slot(out: &mut Out, slot: Option<u8>) -> io::Result<()> {
+    let Some(slot) = slot else {
+        return Ok(());
+    };
+    let slot = format!("{slot:#04x}");
+    let address = [
+        ("type", "pci"),
+        ("domain", "0x0000"),
+        ("bus", "0x00"),
+        ("slot", &slot),
+        ("function", "0x0"),
+    ];
+    empty(out, "address", &address)
 }

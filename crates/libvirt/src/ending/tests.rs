@@ -1,4 +1,6 @@
 use proptest::prelude::*;
+use rhyzome_model::Size;
+use rhyzome_model::image::{DiskFirmware, DiskGuest, DiskLayout};
 
 use super::Outcome::{Crashed, Rebooted, ShutDown};
 use super::*;
@@ -13,6 +15,15 @@ fn solo5() -> ImageFormat {
 
 fn unikraft() -> ImageFormat {
     ImageFormat::Unikraft { parameters: true }
+}
+
+fn disk(guest: Option<DiskGuest>) -> ImageFormat {
+    ImageFormat::Disk {
+        layout: DiskLayout::Raw,
+        size: Size::mib(64),
+        firmware: DiskFirmware::Bios,
+        guest,
+    }
 }
 
 fn owned(lines: &[&str]) -> Vec<String> {
@@ -164,6 +175,21 @@ fn a_unikernel_that_powers_off_after_a_crash_is_known_by_its_last_words() {
         (Crashed, "an assertion failed in OSv (p (main.cc: f: 7))"),
     );
     check(
+        &disk(Some(DiskGuest::Nanos)),
+        &[
+            "*** signal 11 received by tid 2, errno 0, code 1",
+            "    fault address 0x0",
+            "*** Thread context:",
+            "   core dump",
+        ],
+        (Crashed, "its program was ended by signal 11 (SIGSEGV)"),
+    );
+    check(
+        &disk(Some(DiskGuest::Nanos)),
+        &["assertion b failed at src/kernel/a.c:12 (IP 0x1) in f()"],
+        (Crashed, "an assertion failed in Nanos (b)"),
+    );
+    check(
         &ImageFormat::Pvh,
         &["thread 'main' panicked at src/main.rs:3:5:", "no"],
         (Crashed, "a panic of Rust at src/main.rs:3:5"),
@@ -292,7 +318,7 @@ proptest! {
     fn any_last_words_are_judged(
         lines in proptest::collection::vec("(Solo5: |trap: type=|solo5_exit\\(|\\)|Device '|panicked at |\\]|:|\\PC){0,6}", 0..5),
     ) {
-        for format in [solo5(), unikraft(), ImageFormat::Hermit, ImageFormat::Linux, ImageFormat::Osv, ImageFormat::Pvh] {
+        for format in [disk(None), disk(Some(DiskGuest::Nanos)), solo5(), unikraft(), ImageFormat::Hermit, ImageFormat::Linux, ImageFormat::Osv, ImageFormat::Pvh] {
             let _ = judge(&Signs::default(), &format, &lines);
             let _ = halted(&format, &lines);
         }

@@ -3,7 +3,7 @@
 //! The phrases are those of the projects' sources; of the last lines only, since a server may well live on
 //! after something that reads like a crash.
 
-use rhyzome_model::image::ImageFormat;
+use rhyzome_model::image::{DiskGuest, ImageFormat};
 
 /// How many of the last lines are looked at: a crash's registers and stack come behind its reason.
 const WINDOW: usize = 60;
@@ -24,8 +24,16 @@ pub fn last(format: &ImageFormat, lines: &[String]) -> Option<Said> {
         ImageFormat::Solo5 { .. } => solo5(lines),
         ImageFormat::Unikraft { .. } => unikraft(lines).map(Said::Crash),
         ImageFormat::Hermit => hermit(lines).map(Said::Crash),
-        ImageFormat::Osv => osv(lines).map(Said::Crash),
-        ImageFormat::Linux | ImageFormat::Disk { .. } => linux(lines).map(Said::Crash),
+        ImageFormat::Disk {
+            guest: Some(DiskGuest::Nanos),
+            ..
+        } => nanos(lines).map(Said::Crash),
+        ImageFormat::Osv
+        | ImageFormat::Disk {
+            guest: Some(DiskGuest::Osv),
+            ..
+        } => osv(lines).map(Said::Crash),
+        ImageFormat::Linux | ImageFormat::Disk { guest: None, .. } => linux(lines).map(Said::Crash),
         ImageFormat::Pvh | ImageFormat::Multiboot => {
             linux(lines).or_else(|| osv(lines)).map(Said::Crash)
         }
@@ -42,9 +50,13 @@ pub fn last(format: &ImageFormat, lines: &[String]) -> Option<Said> {
     }
 }
 
-/// Whether a guest of this kind resets the machine to reboot, and not only when it crashes.
+/// Whether a guest of this kind is a whole system: it resets the machine to reboot, and not only when it
+/// crashes, and outlives its programs.
 pub fn reboots(format: &ImageFormat) -> bool {
-    matches!(format, ImageFormat::Linux | ImageFormat::Disk { .. })
+    matches!(
+        format,
+        ImageFormat::Linux | ImageFormat::Disk { guest: None, .. }
+    )
 }
 
 /// Why a silent guest will never go on: its family halts the processor after these words.
@@ -60,10 +72,16 @@ pub fn halted(format: &ImageFormat, lines: &[String]) -> Option<String> {
             None => Some("the unikernel ended".to_owned()),
         },
         // With panic=0, its default, it stays; and nothing comes behind this line.
-        ImageFormat::Linux | ImageFormat::Pvh if last.contains("---[ end Kernel panic") => {
+        ImageFormat::Linux | ImageFormat::Pvh | ImageFormat::Disk { guest: None, .. }
+            if last.contains("---[ end Kernel panic") =>
+        {
             linux(lines)
         }
-        ImageFormat::Osv | ImageFormat::Pvh if last.trim() == "Halting." => osv(lines),
+        ImageFormat::Osv | ImageFormat::Pvh | ImageFormat::Disk { .. }
+            if last.trim() == "Halting." =>
+        {
+            osv(lines)
+        }
         _ => None,
     }
 }
@@ -140,6 +158,26 @@ fn hermit(lines: &[String]) -> Option<String> {
         "the unikernel ran into a fault of the processor ({})",
         plain(exception)
     ))
+}
+
+/// src/unix/signal.c, src/unix/unix.c, src/runtime/runtime.h. A program's status is not told.
+fn nanos(lines: &[String]) -> Option<String> {
+    if let Some(signal) = behind(lines, "*** signal ") {
+        let number = signal.split_whitespace().next().unwrap_or_default();
+        return Some(ended_by_signal(number));
+    }
+    let failed = lines.iter().rev().find_map(|line| {
+        let (_, behind) = line.split_once("assertion ")?;
+        behind.split_once(" failed at ").map(|(what, _)| what)
+    });
+    if let Some(what) = failed {
+        return Some(format!("an assertion failed in Nanos ({what})"));
+    }
+    let faults = ["no fault handler", "stack check failed"];
+    let faulted = lines
+        .iter()
+        .any(|line| faults.iter().any(|fault| line.contains(fault)));
+    faulted.then(|| "the kernel of Nanos ran into a fault".to_owned())
 }
 
 /// runtime.cc, core/mmu.cc, libc/signal.cc.

@@ -1,5 +1,5 @@
 //! Tiny guests: some twenty instructions in an ELF with a PVH note, which say something on the serial
-//! port and end in a way of their own; and one that boots as Unikraft does.
+//! port and end in a way of their own; and some that boot as a family of unikernels does.
 
 /// How a tiny guest ends.
 #[derive(Clone, Copy, Debug)]
@@ -157,5 +157,107 @@ fn look_for_card(address: u32) -> Vec<u8> {
     assert_eq!(address + out.len() as u32, texts);
     out.extend(none.as_bytes());
     out.extend(format!("{FOUND}\r\n\0").as_bytes());
+    out
+}
+
+/// A disk whose boot sector resets the machine.
+pub fn resets() -> Vec<u8> {
+    let mut out = vec![0; 1 << 20];
+    // mov al, 0xfe; out 0x64, al; stay: hlt; jmp stay
+    out[..7].copy_from_slice(&[0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd]);
+    out[510..512].copy_from_slice(&[0x55, 0xaa]);
+    out
+}
+
+/// An ELF as Solo5 makes it for virtio: a network, a block device and a network in its manifest. It says
+/// which devices of virtio it finds in the slots of bus 0, `n` or `b`, and that it exits.
+pub fn solo5() -> Vec<u8> {
+    const MULTIBOOT: u32 = 48;
+    let start = BASE + HEADERS + MULTIBOOT;
+    let code = name_devices(start);
+    let notes_at = HEADERS + MULTIBOOT + code.len() as u32;
+    let mut manifest = vec![0; 4];
+    manifest.extend([1_u32, 4].iter().flat_map(|word| word.to_le_bytes()));
+    for (name, kind) in [
+        ("", 1_u32 << 30),
+        ("service", 2),
+        ("store", 1),
+        ("private", 2),
+    ] {
+        let mut entry = vec![0; 104];
+        entry[..name.len()].copy_from_slice(name.as_bytes());
+        entry[68..72].copy_from_slice(&kind.to_le_bytes());
+        manifest.extend(entry);
+    }
+    let target = [3_u32, 1, 0, 0].map(u32::to_le_bytes).concat();
+    let mut notes = Vec::new();
+    for (kind, description) in [(0x3149_4241_u32, target), (0x3154_464d, manifest)] {
+        let words = [6, description.len() as u32, kind];
+        notes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        notes.extend(b"Solo5\0\0\0");
+        notes.extend(description);
+    }
+
+    let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+    out.resize(16, 0);
+    out.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for long in [u64::from(start), 64, 0] {
+        out.extend(long.to_le_bytes());
+    }
+    out.extend(0_u32.to_le_bytes());
+    for half in [64_u16, 56, 2, 64, 0, 0] {
+        out.extend(half.to_le_bytes());
+    }
+    out.extend(segment(1, 0, u64::from(notes_at)));
+    out.extend(segment(4, notes_at.into(), notes.len() as u64));
+    let (magic, flags) = (0x1bad_b002_u32, 0x1_0003_u32);
+    let checksum = 0_u32.wrapping_sub(magic + flags);
+    // Where the header is, and what is loaded from where on: the whole file, with nothing behind it.
+    let header = [
+        magic,
+        flags,
+        checksum,
+        BASE + HEADERS,
+        BASE,
+        0,
+        0,
+        start,
+        0,
+        0,
+        0,
+        0,
+    ];
+    out.extend(header.iter().flat_map(|word| word.to_le_bytes()));
+    out.extend(code);
+    out.extend(notes);
+    out
+}
+
+fn name_devices(address: u32) -> Vec<u8> {
+    // mov esp, 0x80000; xor ebx, ebx
+    let mut out = vec![0xbc, 0x00, 0x00, 0x08, 0x00, 0x31, 0xdb];
+    // next: mov eax, ebx; shl eax, 11; or eax, 0x80000000; mov dx, 0xcf8; out dx, eax
+    out.extend([0x89, 0xd8, 0xc1, 0xe0, 0x0b, 0x0d, 0x00, 0x00, 0x00, 0x80]);
+    out.extend([0x66, 0xba, 0xf8, 0x0c, 0xef]);
+    // mov dx, 0xcfc; in eax, dx; mov cl, 'n'; cmp eax, 0x10001af4; je say
+    out.extend([0x66, 0xba, 0xfc, 0x0c, 0xed, 0xb1, b'n']);
+    out.extend([0x3d, 0xf4, 0x1a, 0x00, 0x10, 0x74, 0x09]);
+    // mov cl, 'b'; cmp eax, 0x10011af4; jne skip
+    out.extend([0xb1, b'b', 0x3d, 0xf4, 0x1a, 0x01, 0x10, 0x75, 0x07]);
+    // say: mov dx, 0x3f8; mov al, cl; out dx, al; skip: inc ebx; cmp ebx, 32; jb next
+    out.extend([0x66, 0xba, 0xf8, 0x03, 0x88, 0xc8, 0xee]);
+    out.extend([0x43, 0x83, 0xfb, 0x20, 0x72, 0xcd]);
+    // mov esi, text; mov dx, 0x3f8; next: lodsb; test al, al; jz done; out dx, al; jmp next
+    let text = address + out.len() as u32 + 5 + 12 + 14;
+    out.push(0xbe);
+    out.extend(text.to_le_bytes());
+    out.extend([0x66, 0xba, 0xf8, 0x03]);
+    out.extend([0xac, 0x84, 0xc0, 0x74, 0x03, 0xee, 0xeb, 0xf8]);
+    // done: mov dx, 0x604; mov ax, 0x2000; out dx, ax; cli; stay: hlt; jmp stay
+    out.extend([0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef]);
+    out.extend([0xfa, 0xf4, 0xeb, 0xfd]);
+    assert_eq!(address + out.len() as u32, text);
+    out.extend(b"\r\nSolo5: solo5_exit(3) called\r\n\0");
+    out.resize(out.len().next_multiple_of(4), 0);
     out
 }

@@ -16,8 +16,8 @@ use rhyzome_hostnet::{Namespace, Port, Ports};
 use rhyzome_libvirt::{LibvirtDriver, Settings};
 use rhyzome_model::image::recognise::recognise;
 use rhyzome_model::instance::{
-    BlobPin, Guest, ImagePin, InstanceObserved, InstancePlacement, Interface, MetadataAccess,
-    Power, RestartPolicy,
+    BlobPin, Disk, Firmware, Guest, ImagePin, InstanceObserved, InstancePlacement, Interface,
+    MetadataAccess, Power, RestartPolicy,
 };
 use rhyzome_model::job::Action;
 use rhyzome_model::network::{SegmentPlacement, tap_name};
@@ -149,11 +149,9 @@ impl Blobs for Images {
             End::TripleFault,
             End::Halt,
         ];
-        let tiny = ends
-            .map(guest::build)
-            .into_iter()
-            .chain([guest::unikraft()]);
-        let mut all = tiny.chain(fs::read(&self.0));
+        let tiny = ends.map(guest::build).into_iter();
+        let families = [guest::unikraft(), guest::solo5(), guest::resets()];
+        let mut all = tiny.chain(families).chain(fs::read(&self.0));
         let bytes = all
             .find(|bytes| Digest::of(bytes) == blob.digest)
             .expect("an image of the test");
@@ -274,6 +272,33 @@ impl World {
     pub fn unikraft(&self) -> Placement {
         let image = guest::unikraft();
         self.placement("unikraft", 0xa2, &image, vec![Self::interface()])
+    }
+
+    /// An instance that boots as Solo5 does, with two networks and a disk.
+    pub fn solo5(&self) -> Placement {
+        let mut second = Self::interface();
+        second.mac = "52:54:00:12:34:57".parse().unwrap();
+        second.ipv4 = "10.77.0.3".parse().unwrap();
+        second.ipv6 = "fd77::3".parse().unwrap();
+        let interfaces = vec![Self::interface(), second];
+        let placement = self.placement("solo5", 0xa3, &guest::solo5(), interfaces);
+        Self::with_disk(placement, None)
+    }
+
+    /// An instance on a disk that does nothing but reset the machine.
+    pub fn resets(&self) -> Placement {
+        let placement = self.placement("resets", 0xa4, &guest::resets(), Vec::new());
+        Self::with_disk(placement, Some(Firmware::Bios))
+    }
+
+    fn with_disk(mut placement: Placement, firmware: Option<Firmware>) -> Placement {
+        let PlacementSpec::Instance(spec) = &mut placement.spec else {
+            panic!("an instance")
+        };
+        let size = Size::mib(1);
+        spec.disk = Some(Disk { size, firmware });
+        spec.restart = RestartPolicy::Never;
+        placement
     }
 
     pub fn tiny(&self, end: End, restart: RestartPolicy) -> Placement {

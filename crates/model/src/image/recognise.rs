@@ -11,6 +11,7 @@ mod container;
 mod disk;
 mod elf;
 mod fat;
+mod guest;
 mod kernel;
 mod multiboot;
 mod qcow2;

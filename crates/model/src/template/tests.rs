@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::image::{Solo5Device, Solo5DeviceKind};
+use crate::Size;
+use crate::image::{DiskFirmware, DiskGuest, DiskLayout, Solo5Device, Solo5DeviceKind};
 
 fn interface(number: u8) -> InterfaceValues {
     InterfaceValues {
@@ -192,6 +193,16 @@ fn what_cannot_be_filled_in_is_named() {
         Err(InvalidTemplate::NoSettings { family: "pvh" })
     );
     assert_eq!(check_for("{{network_settings}}", &ImageFormat::Osv), Ok(()));
+    let disk = ImageFormat::Disk {
+        layout: DiskLayout::Raw,
+        size: Size::mib(64),
+        firmware: DiskFirmware::Bios,
+        guest: Some(DiskGuest::Nanos),
+    };
+    assert_eq!(fill("", &values(&disk, 1)).as_deref(), Ok(""));
+    let nanos = InvalidTemplate::Disk { family: "nanos" };
+    assert_eq!(fill("x", &values(&disk, 1)), Err(nanos.clone()));
+    assert_eq!(check_for("x", &disk), Err(nanos));
     assert_eq!(check("a={{ip"), Err(InvalidTemplate::Open));
     assert_eq!(check("a\nb"), Err(InvalidTemplate::Control(1)));
     assert_eq!(

@@ -6,7 +6,9 @@ use proptest::option;
 use proptest::prelude::*;
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::console::{ConsoleFrom, ConsoleRequest};
-use rhyzome_model::image::{DiskFirmware, DiskLayout, ImageFormat, Solo5Device, Solo5DeviceKind};
+use rhyzome_model::image::{
+    DiskFirmware, DiskGuest, DiskLayout, ImageFormat, Solo5Device, Solo5DeviceKind,
+};
 use rhyzome_model::instance::{
     BlobPin, Disk, Firmware, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState,
     Interface, MetadataAccess, Power, RestartPolicy, SshIdentity,
@@ -230,10 +232,14 @@ fn disk_image() -> impl Strategy<Value = ImageFormat> {
         Just(DiskFirmware::Uefi),
         Just(DiskFirmware::Both)
     ];
-    (layout, size(), firmware).prop_map(|(layout, size, firmware)| ImageFormat::Disk {
-        layout,
-        size,
-        firmware,
+    let guest = option::of(prop_oneof![Just(DiskGuest::Nanos), Just(DiskGuest::Osv)]);
+    (layout, size(), firmware, guest).prop_map(|(layout, size, firmware, guest)| {
+        ImageFormat::Disk {
+            layout,
+            size,
+            firmware,
+            guest,
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 //! GPT by the UEFI specification (5.3), types of partitions by it and by the Discoverable Partitions
 //! Specification; the master boot record by the habit of forty years.
 
-use super::{ReadAt, Refused, Stop, array, fat, qcow2, u16_at, u32_at, u64_at, window};
+use super::{ReadAt, Refused, Stop, array, fat, guest, qcow2, u16_at, u32_at, u64_at, window};
 use crate::Size;
 use crate::image::{DiskFirmware, DiskLayout, ImageFormat};
 
@@ -46,6 +46,7 @@ pub fn in_qcow2<B: ReadAt + ?Sized>(bytes: &B) -> Result<ImageFormat, Stop> {
         layout: DiskLayout::Qcow2,
         size: Size::bytes(image.size()),
         firmware,
+        guest: guest::on(&image, &head)?,
     })
 }
 
@@ -59,6 +60,7 @@ pub fn raw<B: ReadAt + ?Sized>(bytes: &B, head: &[u8]) -> Result<Option<ImageFor
         layout: DiskLayout::Raw,
         size: Size::bytes(bytes.size()),
         firmware: boots(bytes, head)?,
+        guest: guest::on(bytes, head)?,
     }))
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::super::recognise;
 use super::*;
+use crate::image::DiskGuest;
 
 const SIZE: usize = 4 << 20;
 const START: usize = 2048 * 512;
@@ -103,6 +104,7 @@ fn check(bytes: &[u8], expect: Result<(DiskLayout, DiskFirmware), &str>) {
         layout,
         size,
         firmware,
+        guest: None,
     });
     assert_eq!(got, expect.map_err(str::to_owned));
 }
@@ -195,6 +197,53 @@ fn a_qcow2_image_that_is_not_whole_and_plain_is_refused_with_what_to_do() {
         let said = refused(at, &[0x7f; 8]).to_string();
         assert!(said.contains("is cut off"), "{at}: {said}");
     }
+}
+
+/// A disk with a program in its first sector and partitions, each of a type and from a sector on.
+fn mbr_disk(partitions: &[(u8, u32)]) -> Vec<u8> {
+    let mut disk = vec![0; SIZE];
+    disk[0] = 0xfa;
+    put(&mut disk, 0x1fe, &[0x55, 0xaa]);
+    for (index, (kind, first)) in partitions.iter().enumerate() {
+        let at = 0x1be + 16 * index;
+        disk[at] = 0x80;
+        disk[at + 4] = *kind;
+        put(&mut disk, at + 8, &first.to_le_bytes());
+    }
+    disk
+}
+
+fn guest_of(disk: &[u8]) -> Option<DiskGuest> {
+    match recognise(disk) {
+        Ok(ImageFormat::Disk { guest, .. }) => guest,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn unikernels_on_disks_are_told_by_what_their_builders_put_there() {
+    // A boot file system and a root, as mkfs of Nanos lays them out.
+    let mut nanos = mbr_disk(&[(0x83, 1024), (0x83, 4096)]);
+    assert_eq!(guest_of(&nanos), None);
+    put(&mut nanos, 1024 * 512, b"NVMTFS");
+    assert_eq!(guest_of(&nanos), Some(DiskGuest::Nanos));
+    assert_eq!(recognise(&nanos).unwrap().as_str(), "nanos");
+    // With a partition for UEFI before them, and only the root has the mark.
+    let mut nanos = mbr_disk(&[(0xef, 64), (0x83, 1024), (0x83, 4096)]);
+    put(&mut nanos, 4096 * 512, b"NVMTFS");
+    assert_eq!(guest_of(&nanos), Some(DiskGuest::Nanos));
+    // Not in a partition of another type, nor where no partition is.
+    let mut other = mbr_disk(&[(0x07, 1024)]);
+    put(&mut other, 1024 * 512, b"NVMTFS");
+    assert_eq!(guest_of(&other), None);
+
+    let mut osv = mbr_disk(&[]);
+    put(&mut osv, 0x12, &[0x10, 0, 0x40, 0]);
+    put(&mut osv, 0x1a, &128u64.to_le_bytes());
+    put(&mut osv, 512, b"/hello.so\0");
+    assert_eq!(guest_of(&osv), None);
+    put(&mut osv, 128 * 512, b"\x7fELF");
+    assert_eq!(guest_of(&osv), Some(DiskGuest::Osv));
 }
 
 proptest! {
