@@ -140,6 +140,7 @@ struct AttachQuery {
     /// Whether to write, too: one caller at a time does.
     #[serde(default)]
     #[param(default = "read", required = false)]
+    #[param(inline)]
     mode: AttachMode,
     /// How many of the last bytes to begin with: 1 to 1048576.
     #[serde(default)]

@@ -46,8 +46,8 @@ async fn head(actor: &Actor, digest: Digest) -> u16 {
 /// All files of the image host.
 fn files(core: &TestCore) -> Vec<PathBuf> {
     fn below(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in std::fs::read_dir(folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
             if path.is_dir() {
                 below(&path, found);
             } else {

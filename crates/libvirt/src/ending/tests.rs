@@ -148,6 +148,13 @@ fn a_unikernel_that_powers_off_after_a_crash_is_known_by_its_last_words() {
         &["solo5_exit(1)"],
         (ShutDown, "it shut itself down"),
     );
+}
+
+#[test]
+fn every_family_has_last_words_of_its_own() {
+    let check = |format: &ImageFormat, lines: &[&str], expect| {
+        check(&powered_off(), format, lines, expect);
+    };
     check(
         &unikraft(),
         &["[    0.1] CRIT: [libfoo] Assertion failure: x > 0"],
