@@ -8,6 +8,8 @@ mod canary;
 mod deletion;
 #[path = "end_to_end/forward.rs"]
 mod forward;
+#[path = "end_to_end/guide.rs"]
+mod guide;
 #[path = "end_to_end/hosts.rs"]
 mod hosts;
 #[path = "end_to_end/kills.rs"]
@@ -68,6 +70,11 @@ fn a_revoked_component_has_no_session_within_two_seconds() {
     World::run(async |world| {
         revocation::a_revoked_component_has_no_session_within_two_seconds(world).await;
     });
+}
+
+#[test]
+fn every_command_of_the_guide_does_what_it_says() {
+    guide::every_command_of_the_guide_does_what_it_says();
 }
 
 /// A core, and a host with both components.

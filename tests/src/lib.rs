@@ -13,8 +13,10 @@
 //! Left out on purpose: what is tried, which is the tests' own.
 
 pub mod frame;
+pub mod guide;
 pub mod host;
 pub mod hypervisor;
+pub mod machine;
 pub mod member;
 pub mod operator;
 pub mod page;
@@ -26,6 +28,7 @@ pub mod talk;
 pub mod wait;
 pub mod world;
 
+pub use machine::Machine;
 pub use member::Tunnelled;
 pub use operator::Operator;
 pub use place::Place;
