@@ -272,7 +272,7 @@ mod tests {
             check_one("libvirt", "rhyzome-store", None),
             [
                 "crates/libvirt/Cargo.toml: a new arrow: libvirt must not use store, but model, component, \
-              hostnet, settings alone; see ARCHITECTURE.md"
+              guest, hostnet, settings alone; see ARCHITECTURE.md"
             ]
         );
         assert_eq!(
