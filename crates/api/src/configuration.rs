@@ -3,6 +3,7 @@
 //! Every key can stand in the file (TOML or JSON), in the environment (`RHYZOME_API_HTTP_BIND`) and
 //! after `--set`. No default points at anybody's server, and none opens anything to the network.
 
+mod blobs;
 mod site;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use rhyzome_pki::file::{self, FileError};
 use rhyzome_settings::{Complaint, PathKind, Settings};
 use serde::{Deserialize, Serialize};
 
+pub use blobs::{Blobs, BlobsError};
 pub use site::Site;
 
 /// All that can be set.
@@ -37,6 +39,7 @@ pub struct Configuration {
     pub tls: Tls,
     pub authority: Authority,
     pub site: Site,
+    pub blobs: Blobs,
     pub log: Log,
 }
 
@@ -96,6 +99,7 @@ impl Default for Configuration {
             tls: Tls::default(),
             authority: Authority::default(),
             site: Site::default(),
+            blobs: Blobs::default(),
             log: Log::default(),
         }
     }
@@ -128,6 +132,8 @@ impl Settings for Configuration {
         ("authority.cert", PathKind::File),
         ("authority.key", PathKind::File),
         ("db_password_file", PathKind::File),
+        ("blobs.authority", PathKind::File),
+        ("blobs.secret_access_key_file", PathKind::File),
     ];
     // It may hold a password.
     const SECRETS: &'static [&'static str] = &["db"];
@@ -145,6 +151,7 @@ impl Settings for Configuration {
         self.check_exposure(&mut complaints);
         self.check_pairs(&mut complaints);
         self.check_urls(&mut complaints);
+        self.blobs.check(&mut complaints);
         self.site.check(&mut complaints);
         if let Err(error) = self
             .log

@@ -50,6 +50,8 @@ pub enum StartError {
     Folder { path: PathBuf, source: io::Error },
     #[error("another core is running on the state folder {}", path.display())]
     Locked { path: PathBuf },
+    #[error("cannot use the storage for images")]
+    Blobs(#[from] crate::configuration::BlobsError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("cannot make a TLS configuration")]
@@ -187,12 +189,17 @@ async fn open(
     let unusable = |source| StartError::Store { source };
     let store = Store::open(&url).await.map_err(unusable)?;
     let place = store.take_place(PLACE_WITHIN).await.map_err(unusable)?;
+    let folder = app::blob::Blobs::folder(settings.state_dir.join("blobs"));
+    let blobs = match settings.blobs.open()? {
+        Some(location) => folder.before(Arc::new(location)),
+        None => folder,
+    };
     let options = app::CoreOptions {
         store,
         authority,
         site: settings.site.settings(),
         environment: Arc::new(app::SystemEnvironment),
-        blobs: app::blob::Blobs::folder(settings.state_dir.join("blobs")),
+        blobs,
         grpc_url: settings.grpc_url(),
         certificate_validity: COMPONENT_VALIDITY,
         authorization: settings.authorization == Switch::On,
