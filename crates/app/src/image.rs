@@ -1,10 +1,11 @@
 //! Images: bytes are uploaded first, under their digest; then a name points at them.
 
 use rhyzome_model::id::ImageId;
-use rhyzome_model::image::{Blob, ImageFormat, ImageSpec};
+use rhyzome_model::image::{Blob, BlobVerification, ImageFormat, ImageSpec, ImageVerification};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_model::{Digest, Name, ProjectId, Size, template};
 use rhyzome_store::image::{self, BlobRow, NewImage};
+use tokio::sync::watch;
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
@@ -118,6 +119,63 @@ pub async fn list(
     let project = resolve::project(&mut conn, project).await?;
     let rows = image::list(&mut conn, project, &resolve::after(page)).await?;
     Ok(resolve::listed(rows, page, |row| row.meta.name.to_string()))
+}
+
+/// Begins to read an image's bytes at the image host, or joins a reading that is under way. The
+/// receivers end with the readings.
+pub async fn verify(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: &Name,
+) -> Result<Vec<watch::Receiver<u64>>> {
+    authorize(caller, Operation::ImageUpdate, Some(project))?;
+    let found = get(core, caller, project, name).await?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let begin = |digest| core.verifying.begin(core, (project, digest));
+    Ok(digests(&found).map(begin).collect())
+}
+
+/// What came of reading an image's bytes the last time, or how far it is.
+pub async fn verification(
+    core: &Core,
+    caller: &Caller,
+    project: &Name,
+    name: &Name,
+) -> Result<ImageVerification> {
+    let found = get(core, caller, project, name).await?;
+    let mut conn = core.store.read().await?;
+    let project = resolve::project(&mut conn, project).await?;
+    let mut blobs = Vec::new();
+    for digest in digests(&found) {
+        let places = rhyzome_store::blob::places(&mut conn, digest).await?;
+        let shown = image::blob(&mut conn, project, digest).await?;
+        let whole = places.iter().any(|place| place.damage.is_none());
+        let lost = || Some("its bytes are in no place that is known".to_owned());
+        blobs.push(BlobVerification {
+            digest,
+            size: shown.map_or(found.blob.size, |row| row.blob.size),
+            read: core.verifying.progress((project, digest)),
+            damage: match places.first() {
+                Some(first) if !whole => first.damage.clone(),
+                Some(_) => None,
+                None => lost(),
+            },
+            verified_at: places.iter().map(|place| place.verified_at).min(),
+        });
+    }
+    Ok(ImageVerification {
+        running: blobs.iter().any(|blob| blob.read.is_some()),
+        good: blobs.iter().all(|blob| blob.damage.is_none()),
+        blobs,
+    })
+}
+
+fn digests(image: &Image) -> impl Iterator<Item = Digest> + use<> {
+    [Some(image.spec.digest), image.spec.initrd]
+        .into_iter()
+        .flatten()
 }
 
 /// Deletes the name. The bytes go later, when nothing needs them any more.

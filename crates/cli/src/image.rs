@@ -1,6 +1,7 @@
 //! `rhyzome image …`
 
 mod import;
+mod verify;
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
@@ -26,6 +27,9 @@ Example:
     /// Show an image: its digest, size and format.
     #[command(after_help = "Example:\n  rhyzome image show hello")]
     Show(Named),
+    /// Read an image's bytes where they are kept, to see whether they are whole.
+    #[command(after_help = "Example:\n  rhyzome image verify hello")]
+    Verify(Named),
     /// Delete an image. Instances that were made of it keep running.
     #[command(after_help = "Example:\n  rhyzome image delete hello")]
     Delete(Named),
@@ -51,6 +55,7 @@ impl Command {
             Self::Show(Named { name }) => cx
                 .output
                 .thing(&cx.session()?.scope.image().get(&name).await?),
+            Self::Verify(Named { name }) => verify::verify(cx, &name).await,
             Self::Delete(Named { name }) => {
                 cx.session()?
                     .scope

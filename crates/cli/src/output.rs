@@ -128,6 +128,15 @@ impl Output {
         }
     }
 
+    /// Prints what came of something that is no thing with a name.
+    pub fn outcome<T: Serialize>(&self, outcome: &T, sentence: &str) -> Result<(), Failure> {
+        match self.mode {
+            Mode::Json => self.json(outcome),
+            Mode::Quiet => Ok(()),
+            Mode::People => self.line(sentence),
+        }
+    }
+
     /// Prints one JSON document.
     pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)

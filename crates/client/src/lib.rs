@@ -28,6 +28,7 @@ mod console;
 mod download;
 mod error;
 mod event;
+mod image;
 mod instance;
 mod job;
 mod network;
@@ -46,6 +47,7 @@ pub use console::{ConsoleEvent, ConsoleLog, ConsoleMessage, ConsoleMode, Console
 pub use download::{Download, download};
 pub use error::Error;
 pub use event::{Events, Follow, Heard};
+pub use image::Images;
 pub use instance::Instances;
 pub use job::Jobs;
 pub use network::Networks;
@@ -54,12 +56,6 @@ pub use project::Projects;
 pub use rhyzome_wire::Problem;
 pub use site::SiteInfo;
 
-/// Images of a project.
-pub type Images = Collection<
-    rhyzome_model::resource::ImageSummary,
-    rhyzome_model::resource::Image,
-    rhyzome_model::image::ImageSpec,
->;
 /// SSH keys of a project.
 pub type SshKeys = Collection<
     rhyzome_model::resource::SshKey,

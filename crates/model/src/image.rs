@@ -168,6 +168,32 @@ pub struct Upload {
     pub expires_at: Timestamp,
 }
 
+/// What came of reading an image's bytes at the image host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageVerification {
+    /// Whether they are being read just now.
+    pub running: bool,
+    /// Whether all that was found is as it should be.
+    pub good: bool,
+    /// The image's own, and its initial RAM disk's.
+    pub blobs: Vec<BlobVerification>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlobVerification {
+    pub digest: Digest,
+    pub size: Size,
+    /// How many bytes have been read by now, where they are being read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    /// What is wrong with them; they are not handed out then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
+    /// When they were read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Timestamp>,
+}
+
 /// The bytes of an image as the image host has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Blob {

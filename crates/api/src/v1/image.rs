@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use rhyzome_app as app;
 use rhyzome_model::Name;
-use rhyzome_model::image::ImageSpec;
+use rhyzome_model::image::{ImageSpec, ImageVerification};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_wire::Page;
 use rhyzome_wire::request::{Create, Update};
@@ -15,11 +15,13 @@ use crate::etag::{IfMatch, One};
 use crate::extract::{Json, NoQuery, Path, Query};
 use crate::page::{PageQuery, page};
 use crate::problem::Failure;
+use crate::wait::WaitQuery;
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update, delete))
+        .routes(routes!(verify, verification))
 }
 
 /// Lists a project's images, by name.
@@ -78,6 +80,47 @@ async fn update(
     let changed =
         app::image::update(cx.core(), &cx.caller, &project, &name, body.spec, seen).await?;
     Ok(One::ok(changed))
+}
+
+/// Reads an image's bytes to see whether they are whole. What is damaged is not handed out any more; uploading the same bytes again mends it.
+#[utoipa::path(post, path = "/v1/projects/{project}/images/{name}/verify", operation_id = "image_verify", tag = "images", params(WaitQuery),
+    responses(
+        (status = 200, body = ImageVerification, description = "All were read"),
+        (status = 202, body = ImageVerification, description = "They are being read")))]
+async fn verify(
+    cx: Context,
+    Path((project, name)): Path<(Name, Name)>,
+    Query(query): Query<WaitQuery>,
+) -> Result<(StatusCode, axum::Json<ImageVerification>), Failure> {
+    let readings = app::image::verify(cx.core(), &cx.caller, &project, &name).await?;
+    if let Some(wait) = query.wait {
+        let read = async {
+            for mut reading in readings {
+                while reading.changed().await.is_ok() {}
+            }
+        };
+        // Over or not: the answer says which.
+        let _ = tokio::time::timeout(wait.time(), read).await;
+    }
+    let found = app::image::verification(cx.core(), &cx.caller, &project, &name).await?;
+    let status = if found.running {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, axum::Json(found)))
+}
+
+/// Says what came of reading an image's bytes the last time, or how far that is.
+#[utoipa::path(get, path = "/v1/projects/{project}/images/{name}/verify", operation_id = "image_verification", tag = "images",
+    responses((status = 200, body = ImageVerification)))]
+async fn verification(
+    cx: Context,
+    Path((project, name)): Path<(Name, Name)>,
+    _none: NoQuery,
+) -> Result<axum::Json<ImageVerification>, Failure> {
+    let found = app::image::verification(cx.core(), &cx.caller, &project, &name).await?;
+    Ok(axum::Json(found))
 }
 
 /// Deletes an image. Instances keep its bytes.

@@ -275,14 +275,31 @@ async fn damaged_bytes_are_not_served_until_they_are_uploaded_again() {
     let admin = core.admin();
     let bytes = kernel();
     let digest = upload(&admin, &bytes).await;
+    let body = json!({"name": "hello", "spec": {"digest": digest}});
+    admin
+        .post(&format!("{DEFAULT}/images"))
+        .json(&body)
+        .await
+        .status(201);
     let path = format!("{DEFAULT}/blobs/{digest}");
     let file = files(&core).pop().expect("its file");
     let mut damaged = bytes.clone();
     damaged[7] ^= 1;
     std::fs::write(&file, damaged).unwrap();
-    let (progress, _) = tokio::sync::watch::channel(0);
-    let verified = rhyzome_app::blob::verify_all(core.core(), digest, &progress).await;
-    verified.expect("it is read");
+    let verify = format!("{DEFAULT}/images/hello/verify");
+    let found = admin.get(&verify).await.good();
+    assert_eq!(found["good"], true, "nobody has looked: {found}");
+    let found = admin
+        .post(&format!("{verify}?wait=30s"))
+        .await
+        .status(200)
+        .json();
+    assert_eq!(
+        (&found["good"], &found["running"]),
+        (&json!(false), &json!(false))
+    );
+    let damage = found["blobs"][0]["damage"].to_string();
+    assert!(damage.contains("digest"), "{found}");
     admin.get(&path).await.problem(404, "not_found");
     assert_eq!(
         head(&admin, digest).await,
@@ -292,4 +309,10 @@ async fn damaged_bytes_are_not_served_until_they_are_uploaded_again() {
     upload(&admin, &bytes).await;
     assert_eq!(admin.get(&path).await.status(200).bytes, bytes);
     assert_eq!(files(&core).len(), 1, "the damaged ones are gone");
+    let found = admin
+        .post(&format!("{verify}?wait=30s"))
+        .await
+        .status(200)
+        .json();
+    assert_eq!(found["good"], true, "{found}");
 }

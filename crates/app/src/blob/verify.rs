@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rhyzome_model::Digest;
+use rhyzome_model::{Digest, ProjectId};
 use rhyzome_store::blob::{self, Place};
 use tokio::sync::watch;
 
@@ -15,34 +15,37 @@ use crate::{Core, Result};
 /// A blob that nobody looked at for so long is read by housekeeping. Milliseconds.
 const UNSEEN: i64 = 30 * 24 * 3600 * 1000;
 
-/// The readings under way, by digest: bytes read so far.
+/// Whose reading: what one project has read is not seen by another that has the same.
+type Which = (ProjectId, Digest);
+
+/// The readings under way: bytes read so far.
 #[derive(Clone, Default)]
-pub struct Verifying(Arc<Mutex<HashMap<Digest, watch::Receiver<u64>>>>);
+pub struct Verifying(Arc<Mutex<HashMap<Which, watch::Receiver<u64>>>>);
 
 impl Verifying {
     /// Joins the reading of a blob that is under way, or begins one.
-    pub fn begin(&self, core: &Core, digest: Digest) -> watch::Receiver<u64> {
+    pub fn begin(&self, core: &Core, which: Which) -> watch::Receiver<u64> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = running.get(&digest) {
+        if let Some(progress) = running.get(&which) {
             return progress.clone();
         }
         let (sender, receiver) = watch::channel(0);
-        running.insert(digest, receiver.clone());
+        running.insert(which, receiver.clone());
         let (this, core) = (self.clone(), core.clone());
         tokio::spawn(async move {
-            if let Err(error) = verify_all(&core, digest, &sender).await {
-                tracing::warn!(%digest, %error, "a blob could not be verified");
+            if let Err(error) = verify_all(&core, which.1, &sender).await {
+                tracing::warn!(digest = %which.1, %error, "a blob could not be verified");
             }
             let mut running = this.0.lock().unwrap_or_else(PoisonError::into_inner);
-            running.remove(&digest);
+            running.remove(&which);
         });
         receiver
     }
 
     /// How far the reading of a blob is; none where none is under way.
-    pub fn progress(&self, digest: Digest) -> Option<u64> {
+    pub fn progress(&self, which: Which) -> Option<u64> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(&digest).map(|progress| *progress.borrow())
+        running.get(&which).map(|progress| *progress.borrow())
     }
 }
 
