@@ -14,6 +14,8 @@ mod guide;
 mod hosts;
 #[path = "end_to_end/kills.rs"]
 mod kills;
+#[path = "end_to_end/linux.rs"]
+mod linux;
 #[path = "end_to_end/metadata.rs"]
 mod metadata;
 #[path = "end_to_end/power.rs"]
@@ -56,6 +58,7 @@ fn two_projects_live_apart_on_one_host_until_they_are_deleted() {
             .await;
         power::a_crashed_instance_says_why(world, &tenants).await;
         power::a_crashed_instance_is_started_again_if_it_should_be(world, &tenants, &devices).await;
+        linux::a_kernel_with_a_ram_disk_takes_its_settings(world, &tenants, &devices).await;
         deletion::what_is_deleted_leaves_nothing(world, &operator, &tenants, &nothing).await;
     });
 }

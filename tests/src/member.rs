@@ -87,10 +87,22 @@ impl Tunnelled {
     /// # Errors
     /// Why it could not be asked, in a sentence.
     pub async fn ask(&self, address: impl Into<IpAddr>) -> Result<Page, String> {
+        Page::parse(&self.get(address, Page::PATH).await?)
+    }
+
+    /// What the instance at an address serves at a path, on port 80.
+    ///
+    /// # Errors
+    /// Why it could not be asked, in a sentence.
+    pub async fn get(
+        &self,
+        address: impl Into<IpAddr>,
+        path: &'static str,
+    ) -> Result<String, String> {
         let destination = SocketAddr::new(address.into(), 80);
         self.run(async move |tunnel| {
             let mut stream = connect(&tunnel, destination, PATIENCE).await?;
-            let asked = timeout(PATIENCE, page::ask(&mut stream)).await;
+            let asked = timeout(PATIENCE, page::get(&mut stream, path)).await;
             asked.map_err(|_| format!("{destination} took the request and says nothing"))?
         })
         .await

@@ -62,11 +62,21 @@ fn whole(answer: &[u8]) -> Result<Option<String>, String> {
     Ok((body.len() >= length).then(|| body[..length].to_owned()))
 }
 
+impl Page {
+    /// Where it is, as JSON.
+    pub const PATH: &'static str = "/json";
+
+    /// # Errors
+    /// What is wrong with the text, and the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))
+    }
+}
+
 /// What an instance says of itself.
 ///
 /// # Errors
 /// As [`get`].
 pub async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<Page, String> {
-    let text = get(stream, "/json").await?;
-    serde_json::from_str(&text).map_err(|error| format!("{text}: {error}"))
+    Page::parse(&get(stream, Page::PATH).await?)
 }

@@ -26,11 +26,21 @@ pub fn binary(name: &str) -> PathBuf {
 /// # Panics
 /// Where it was not built.
 pub fn hello() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/hello/hello.elf");
-    assert!(
-        path.exists(),
-        "{} is not there: run `unikernels/hello/build` before",
-        path.display()
-    );
+    built("hello/hello.elf", "unikernels/hello/build")
+}
+
+/// A file of the Linux without a distribution: `vmlinuz` or `initrd.img`.
+///
+/// # Panics
+/// Where it was not built.
+pub fn linux(file: &str) -> PathBuf {
+    built(&format!("linux/{file}"), "images/linux/build")
+}
+
+fn built(file: &str, by: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let path = target.join(file);
+    let shown = path.display();
+    assert!(path.exists(), "{shown} is not there: run `{by}` before");
     path
 }
