@@ -3,14 +3,16 @@
 //! * `cargo xtask tidy` holds the house's rules: see [`tidy`].
 //! * `cargo xtask drift` compares generated files with what the code makes now: see [`drift`].
 //!   `cargo xtask drift --write` brings them up to date.
+//! * `cargo xtask bench NAME [--json]` measures the programs: see [`bench`].
 
+mod bench;
 mod drift;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | drift [--write]";
+const USAGE: &str = "usage: cargo xtask tidy | drift [--write] | bench NAME [--json]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["drift"] => drift::check(&root()),
         ["drift", "--write"] => drift::write(&root()),
+        ["bench", ref rest @ ..] => bench::run(&root(), rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -85,6 +85,8 @@ const ARROWS: &[Row] = &[
             "client",
         ],
     ),
+    // Speaks with the core as people and as components do.
+    ("bench", &["model", "wire", "client", "component"]),
     ("xtask", &[]),
     // Runs the programs, and speaks with them as their users do.
     ("end-to-end", &["model", "client", "hostnet", "wireguard"]),
@@ -149,7 +151,7 @@ const FOREIGN: &[Foreign] = &[
 ];
 
 /// Programs may have an error without a type in their `main`, and nowhere else.
-const PROGRAMS: &[&str] = &["xtask", "api", "libvirt", "linux", "component"];
+const PROGRAMS: &[&str] = &["xtask", "bench", "api", "libvirt", "linux", "component"];
 
 /// Finds arrows that are not in the tables.
 pub fn check(metadata: &Metadata) -> Vec<Finding> {

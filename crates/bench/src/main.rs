@@ -1,0 +1,79 @@
+//! `cargo xtask bench NAME --json`: one object of figures, measured on the programs as they are built, over
+//! HTTP, gRPC and mutual TLS. Each sets up and takes away what it needs.
+//!
+//! Figures are facts about a machine and a moment: compare those of one run.
+
+mod control_plane;
+mod core;
+mod figures;
+mod fleet;
+mod footprint;
+mod machine;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+
+/// Measures Rhyzome.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", version)]
+struct Arguments {
+    /// What to measure.
+    name: Name,
+    /// One JSON object instead of lines for people.
+    #[arg(long)]
+    json: bool,
+    /// The core's database, where it has one: an empty one on PostgreSQL; otherwise SQLite.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// A smaller measurement, to see that it works: its figures mean little.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Name {
+    /// Creates, lists and jobs of a core with simulated hosts, small and large.
+    ControlPlane,
+    /// Memory, size and time to ready of each program.
+    Footprint,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().build().context("a runtime")?;
+    let measured = async {
+        tokio::select! {
+            measured = named(arguments) => measured,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        }
+    };
+    let mut figures = runtime.block_on(measured)?;
+    figures.insert("machine", machine::described());
+    if arguments.json {
+        println!("{}", figures.as_json());
+    } else {
+        print!("{}", figures.as_text());
+    }
+    Ok(())
+}
+
+async fn named(arguments: &Arguments) -> anyhow::Result<figures::Figures> {
+    match arguments.name {
+        Name::ControlPlane => {
+            control_plane::measure(arguments.database.as_deref(), arguments.quick).await
+        }
+        Name::Footprint => footprint::measure().await,
+    }
+}
