@@ -23,6 +23,7 @@ mod guard;
 mod peer;
 mod registry;
 mod session;
+pub mod step;
 
 pub use gateway::{
     BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,

@@ -30,6 +30,7 @@ mod placing;
 mod resolve;
 mod span;
 mod status;
+pub mod step;
 mod work;
 
 pub use authorize::{Caller, Operation, authenticate};

@@ -15,6 +15,7 @@ use rhyzome_store::placement::{self, Row, Set, Wanted};
 use rhyzome_store::wake::Wake;
 use uuid::Uuid;
 
+use crate::step::Step;
 use crate::{Core, Result, session};
 
 /// Changing a spec, enqueueing its jobs and telling of it are one of these.
@@ -53,6 +54,12 @@ impl Core {
     }
 }
 
+/// Reaches a step at which a test may hold this and end it; nothing else can go wrong there that the
+/// database does not make go wrong.
+fn hold(step: Step) {
+    let _held = rhyzome_fault::reach(step);
+}
+
 impl Work {
     pub fn core(&self) -> &Core {
         &self.core
@@ -67,7 +74,9 @@ impl Work {
         if let (Some((caller, key)), Some(about)) = (crate::idempotency::current(), &self.about) {
             idempotency::changed(&mut self.tx, &caller, &key, about).await?;
         }
+        hold(Step::Commit);
         self.tx.commit().await?;
+        hold(Step::Committed);
         for component in self.wake {
             self.core.wake(component);
         }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rhyzome_fault::{Action as Fault, Injected};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::console::{ConsoleFrom, ConsolePiece};
 use rhyzome_model::instance::BlobPin;
@@ -85,6 +86,25 @@ pub trait Driver: Send + Sync + 'static {
 pub struct Console {
     pub output: mpsc::Receiver<ConsolePiece>,
     pub input: mpsc::Sender<Vec<u8>>,
+}
+
+/// Reaches a step of a workflow.
+///
+/// # Errors
+/// What a test has made go wrong there.
+pub fn reach(step: impl rhyzome_fault::Step) -> Result<(), DriverError> {
+    rhyzome_fault::reach(step).map_err(DriverError::from)
+}
+
+impl From<Injected> for DriverError {
+    fn from(injected: Injected) -> Self {
+        match injected.action {
+            Fault::Permanent => Self::permanent(injected.to_string()),
+            Fault::Hold | Fault::Transient | Fault::Lose | Fault::Twice => {
+                Self::transient(injected.to_string())
+            }
+        }
+    }
 }
 
 /// Where a driver gets the bytes of images from.
@@ -182,6 +202,15 @@ impl Progress {
             name: name.into(),
             amount: None,
         });
+    }
+
+    /// Begins a step that is in a list of steps.
+    ///
+    /// # Errors
+    /// What a test has made go wrong there.
+    pub fn begin(&self, step: impl rhyzome_fault::Step) -> Result<(), DriverError> {
+        self.step(step.as_str());
+        reach(step)
     }
 
     /// Says how much of the step is done, in bytes.

@@ -19,6 +19,7 @@ pub mod reports;
 #[cfg(test)]
 mod samples;
 pub mod session;
+pub mod step;
 
 pub use component::{Component, Setup, StartError};
 pub use driver::{Blobs, Console, Driver, DriverError, Progress};

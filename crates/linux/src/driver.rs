@@ -86,7 +86,7 @@ impl LinuxDriver {
     }
 
     pub(crate) fn reach(&self, step: Step, progress: &Progress) -> Result<(), Error> {
-        progress.step(step.as_str());
+        progress.begin(step).map_err(Error::Injected)?;
         match &self.interrupt {
             Some(interrupt) if interrupt(step) => Err(Error::Interrupted(step.as_str())),
             _ => Ok(()),

@@ -9,6 +9,7 @@ use rhyzome_hostnet::lock::LockError;
 use rhyzome_hostnet::sysctl::SysctlError;
 use rhyzome_hostnet::{LinkError, NamespaceError, NftError, SegmentError, TunnelError};
 use rhyzome_model::NetworkId;
+use rhyzome_model::job::FailureKind;
 use rhyzome_wireguard::endpoint::{ControlError, SpawnError, StopError};
 use rhyzome_wireguard::key::KeyError;
 
@@ -76,6 +77,9 @@ pub enum Error {
     NotRemoved(String),
     #[error("the workflow was ended before {0}")]
     Interrupted(&'static str),
+    /// By a test.
+    #[error(transparent)]
+    Injected(DriverError),
     #[error("this component does not make any {0}")]
     Kind(rhyzome_model::placement::PlacementKind),
 }
@@ -86,6 +90,7 @@ impl Error {
             Self::Foreign(_) | Self::Key(..) | Self::Outside(_) => true,
             Self::Segment(e) => e.is_permanent(),
             Self::Tunnel(e) => e.is_permanent(),
+            Self::Injected(e) => e.kind == FailureKind::Permanent,
             _ => false,
         }
     }

@@ -3,30 +3,31 @@
 
 use std::sync::Arc;
 
-/// What is about to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    Record,
-    Namespace,
-    Rules,
-    Segment,
-    Port,
-    Addresses,
-    Egress,
-    Leases,
-    Tunnel,
-    Dnsmasq,
-    Endpoint,
-    Peers,
-    Verify,
-    Finish,
-    StopEndpoint,
-    StopDnsmasq,
-    DropEgress,
-    DropPort,
-    DropSegment,
-    DropNamespace,
-    DropRecord,
+rhyzome_fault::steps! {
+    /// What is about to be done.
+    pub enum Step {
+        Record = "recording what is asked",
+        Namespace = "making the router's namespace",
+        Rules = "writing the firewall",
+        Segment = "making the segment",
+        Port = "plugging the router into the segment",
+        Addresses = "giving the router its addresses",
+        Egress = "setting up the way out",
+        Leases = "writing the leases",
+        Tunnel = "setting the tunnel to another host",
+        Dnsmasq = "starting DHCP and DNS",
+        Endpoint = "starting the WireGuard endpoint",
+        Peers = "setting the peers",
+        Verify = "looking whether all is there",
+        Finish = "marking it as done",
+        StopEndpoint = "stopping the WireGuard endpoint",
+        StopDnsmasq = "stopping DHCP and DNS",
+        DropEgress = "closing the way out",
+        DropPort = "unplugging the router",
+        DropSegment = "letting go of the segment",
+        DropNamespace = "removing the router's namespace",
+        DropRecord = "removing the records",
+    }
 }
 
 impl Step {
@@ -56,32 +57,6 @@ impl Step {
         Self::DropNamespace,
         Self::DropRecord,
     ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Record => "recording what is asked",
-            Self::Namespace => "making the router's namespace",
-            Self::Rules => "writing the firewall",
-            Self::Segment => "making the segment",
-            Self::Port => "plugging the router into the segment",
-            Self::Addresses => "giving the router its addresses",
-            Self::Egress => "setting up the way out",
-            Self::Tunnel => "setting the tunnel to another host",
-            Self::Leases => "writing the leases",
-            Self::Dnsmasq => "starting DHCP and DNS",
-            Self::Endpoint => "starting the WireGuard endpoint",
-            Self::Peers => "setting the peers",
-            Self::Verify => "looking whether all is there",
-            Self::Finish => "marking it as done",
-            Self::StopEndpoint => "stopping the WireGuard endpoint",
-            Self::StopDnsmasq => "stopping DHCP and DNS",
-            Self::DropEgress => "closing the way out",
-            Self::DropPort => "unplugging the router",
-            Self::DropSegment => "letting go of the segment",
-            Self::DropNamespace => "removing the router's namespace",
-            Self::DropRecord => "removing the records",
-        }
-    }
 }
 
 /// Asked before each step; where it says true, the workflow ends there as if its process had been killed.

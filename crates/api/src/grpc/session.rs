@@ -19,6 +19,7 @@ use tonic::{Status, Streaming};
 
 use super::gateway::{GatewayError, Heartbeat, OutcomeTaken, Session, SessionStanding};
 use super::peer::{Peer, chain, sentence};
+use super::step::Step;
 use super::{Edge, guard};
 
 /// How many jobs a component has at once.
@@ -39,6 +40,11 @@ enum End {
     /// The component went away: nobody is left to say goodbye to.
     Gone,
     Goodbye(GoodbyeReason, String),
+}
+
+/// Reaches a step, behind which a test may have the connection lost.
+fn reach(step: Step) -> Result<(), End> {
+    rhyzome_fault::reach(step).map_err(|_injected| End::Gone)
 }
 
 pub(super) async fn run(
@@ -266,6 +272,7 @@ impl Talk<'_> {
             .await?;
         for job in jobs {
             self.outstanding.insert(job.id);
+            reach(Step::Send)?;
             self.say(FromCore::Job(Box::new(job))).await?;
         }
         Ok(())
@@ -349,6 +356,7 @@ impl Talk<'_> {
         match taken {
             OutcomeTaken::Recorded => {
                 self.outstanding.remove(&job);
+                reach(Step::Recorded)?;
                 self.say(FromCore::OutcomeRecorded { job, fence }).await?;
             }
             OutcomeTaken::Stale => {}

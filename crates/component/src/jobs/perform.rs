@@ -15,9 +15,10 @@ use rhyzome_proto::session::{JobOutcome, JobProgress};
 use super::chain;
 use super::repair::{Differences, differences};
 use crate::clock;
-use crate::driver::{Driver, DriverError, Progress};
+use crate::driver::{Driver, DriverError, Progress, reach};
 use crate::ledger::{Begun, Ledger, LedgerError, State};
 use crate::reports::Reports;
+use crate::step::JobStep;
 
 /// The most of a console that is answered with, in bytes.
 const LARGEST_LOG: u32 = 1 << 20;
@@ -130,6 +131,7 @@ impl Performer {
         placement: Placement,
         progress: &Progress,
     ) -> Result<Observed, DriverError> {
+        reach(JobStep::Accept)?;
         let accepted = placement.clone();
         self.write(move |ledger| ledger.accept(&accepted, clock::now()))
             .await?;
@@ -144,6 +146,7 @@ impl Performer {
         let observed = self.driver.ensure(&placement, progress).await?;
         let seen = observed.clone();
         let (id, generation) = (placement.id, placement.generation);
+        reach(JobStep::Done)?;
         self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now()))
             .await?;
         Ok(observed)
@@ -155,6 +158,7 @@ impl Performer {
         generation: u64,
         progress: &Progress,
     ) -> Result<(), DriverError> {
+        reach(JobStep::Remove)?;
         let going = target.clone();
         self.write(move |ledger| ledger.removing(&going, generation, clock::now()))
             .await?;
@@ -168,6 +172,7 @@ impl Performer {
     ) -> Result<(), DriverError> {
         self.driver.remove(target, progress).await?;
         let id = target.id;
+        reach(JobStep::Removed)?;
         self.write(move |ledger| ledger.removed(id, clock::now()))
             .await
     }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rhyzome_fault::Action as Fault;
 use rhyzome_model::JobId;
 use rhyzome_model::job::{FailureKind, Outcome};
 use rhyzome_model::placement::Found;
@@ -22,6 +23,7 @@ use crate::clock;
 use crate::consoles;
 use crate::driver::DriverError;
 use crate::link::LinkError;
+use crate::step::JobStep;
 
 /// How long a core may take for its welcome.
 const WELCOME_WITHIN: Duration = Duration::from_secs(20);
@@ -243,7 +245,7 @@ async fn listen(
                 }
             }
             Err(error) = &mut inventories => return Err(error),
-            () = context.reports.woken() => mouth.say_all(context.reports.take())?,
+            () = context.reports.woken() => tell(mouth, context.reports.take())?,
             _ = progress.tick() => mouth.say_all(context.reports.take_progress())?,
             _ = heartbeats.tick() => mouth.say(FromComponent::Heartbeat {
                 time: clock::now(),
@@ -256,7 +258,12 @@ async fn listen(
 /// Takes a message, and says how the session ends if it does.
 fn hear(context: &Context, mouth: &Mouth, message: Heard) -> Result<Option<End>, SessionError> {
     match message {
-        Heard::Message(FromCore::Job(job)) => context.jobs.put(*job),
+        Heard::Message(FromCore::Job(job)) => {
+            if made(JobStep::Take, Fault::Twice) {
+                context.jobs.put((*job).clone());
+            }
+            context.jobs.put(*job);
+        }
         Heard::Message(FromCore::OutcomeRecorded { job, fence }) => {
             context.jobs.recorded(job, fence);
         }
@@ -291,6 +298,23 @@ fn hear(context: &Context, mouth: &Mouth, message: Heard) -> Result<Option<End>,
         }
     }
     Ok(None)
+}
+
+/// Says what happened: how jobs went, and what changed by itself.
+fn tell(mouth: &Mouth, messages: Vec<FromComponent>) -> Result<(), SessionError> {
+    for message in messages {
+        let is_outcome = matches!(message, FromComponent::Outcome(_));
+        if is_outcome && made(JobStep::Tell, Fault::Lose) {
+            return Err(SessionError::Ended);
+        }
+        mouth.say(message)?;
+    }
+    Ok(())
+}
+
+/// Reaches a step, and says whether a test has made this go wrong there.
+fn made(step: JobStep, fault: Fault) -> bool {
+    rhyzome_fault::reach(step).is_err_and(|injected| injected.action == fault)
 }
 
 /// Says what is on the host: first of all, and again when something stays broken.
