@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-/// A program of the workspace, built beside this test.
+/// A program of the workspace, built beside this one.
 ///
 /// # Panics
 /// Where it was not built.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a process has a program");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests are in target/debug/deps");
+    let own = std::env::current_exe().expect("a process has a program");
+    let folder = own.parent().expect("a program is in a folder");
+    // Tests are one folder below.
+    let folder = match folder.file_name() {
+        Some(last) if last == "deps" => folder.parent().expect("it is in target/debug"),
+        _ => folder,
+    };
     let path = folder.join(name);
     assert!(
         path.exists(),

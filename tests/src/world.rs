@@ -60,6 +60,21 @@ pub struct World {
     pub core: Place,
     folder: TempDir,
     started: Instant,
+    fault: Option<Armed>,
+}
+
+/// The programs that a step can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Core,
+    Component(Kind),
+}
+
+/// What goes wrong in a program, from its next start on.
+struct Armed {
+    program: Program,
+    fault: String,
+    note: PathBuf,
 }
 
 impl World {
@@ -107,6 +122,7 @@ impl World {
             member: Place::new(format!("{name}m")),
             folder,
             started: Instant::now(),
+            fault: None,
         };
         for part in ["core", "host", "member"] {
             std::fs::create_dir(world.path(part)).expect("the folder is empty");
@@ -194,6 +210,35 @@ impl World {
         self.path("core").join("state")
     }
 
+    /// Lets something go wrong once in a program, from its next start on (see `rhyzome_fault`); returns
+    /// the file that says that it did.
+    pub fn arm(&mut self, program: Program, fault: String) -> PathBuf {
+        let note = self.path("fault");
+        for old in [note.clone(), rhyzome_fault::go(&note)] {
+            // There is one only where there was a fault before.
+            let _none = std::fs::remove_file(old);
+        }
+        let armed = note.clone();
+        self.fault = Some(Armed {
+            program,
+            fault,
+            note,
+        });
+        armed
+    }
+
+    /// From their next start on, nothing goes wrong any more.
+    pub fn disarm(&mut self) {
+        self.fault = None;
+    }
+
+    fn environment(&self, program: Program, command: &mut Command) {
+        if let Some(armed) = self.fault.as_ref().filter(|armed| armed.program == program) {
+            command.env(rhyzome_fault::FAULT, &armed.fault);
+            command.env(rhyzome_fault::NOTE, &armed.note);
+        }
+    }
+
     /// Starts the core.
     pub fn start_core(&mut self) {
         let file = self.path("core").join("api.toml");
@@ -207,6 +252,7 @@ impl World {
         std::fs::write(&file, text).expect("the folder is ours");
         let mut command = Command::new(programs::binary("rhyzome-api"));
         command.arg("--config").arg(file);
+        self.environment(Program::Core, &mut command);
         let log = self.path("core.log");
         self.core_process = Some(Running::start(&self.core, command, &log));
     }
@@ -269,6 +315,7 @@ impl World {
     pub fn start_component(&mut self, kind: Kind) {
         let mut command = self.component_command(kind);
         command.arg("run");
+        self.environment(Program::Component(kind), &mut command);
         let log = self.log(kind);
         let running = Running::start(&self.host, command, &log);
         self.components[kind as usize] = Some(running);

@@ -24,7 +24,8 @@ pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
-fn finish(command: &mut Command, what: &str) -> anyhow::Result<()> {
+/// Runs a command that has to succeed.
+pub fn finish(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let status = command
         .stdout(Stdio::null())
         .status()

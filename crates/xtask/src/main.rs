@@ -4,15 +4,18 @@
 //! * `cargo xtask drift` compares generated files with what the code makes now: see [`drift`].
 //!   `cargo xtask drift --write` brings them up to date.
 //! * `cargo xtask bench NAME [--json]` measures the programs: see [`bench`].
+//! * `cargo xtask faults` lets everything go wrong that can: see [`faults`].
 
 mod bench;
 mod drift;
+mod faults;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | drift [--write] | bench NAME [--json]";
+const USAGE: &str =
+    "usage: cargo xtask tidy | drift [--write] | bench NAME [--json] | faults [--part N/M]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +25,7 @@ fn main() -> ExitCode {
         ["drift"] => drift::check(&root()),
         ["drift", "--write"] => drift::write(&root()),
         ["bench", ref rest @ ..] => bench::run(&root(), rest),
+        ["faults", ref rest @ ..] => faults::run(&root(), rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -103,8 +103,23 @@ const ARROWS: &[Row] = &[
     // Speaks with the core as people and as components do.
     ("bench", &["model", "wire", "client", "component"]),
     ("xtask", &[]),
-    // Runs the programs, and speaks with them as their users do.
-    ("end-to-end", &["model", "client", "hostnet", "wireguard"]),
+    // Runs the programs, and speaks with them as their users do. Of the programs themselves it knows the
+    // lists of their steps, and nothing else.
+    (
+        "end-to-end",
+        &[
+            "model",
+            "client",
+            "hostnet",
+            "wireguard",
+            "fault",
+            "api",
+            "app",
+            "component",
+            "libvirt",
+            "linux",
+        ],
+    ),
 ];
 
 /// What tests may use besides.
@@ -166,7 +181,15 @@ const FOREIGN: &[Foreign] = &[
 ];
 
 /// Programs may have an error without a type in their `main`, and nowhere else.
-const PROGRAMS: &[&str] = &["xtask", "bench", "api", "libvirt", "linux", "component"];
+const PROGRAMS: &[&str] = &[
+    "xtask",
+    "bench",
+    "end-to-end",
+    "api",
+    "libvirt",
+    "linux",
+    "component",
+];
 
 /// Finds arrows that are not in the tables.
 pub fn check(metadata: &Metadata) -> Vec<Finding> {
