@@ -6,27 +6,37 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
-use rhyzome_model::resource::{Component, Image, Instance, Meta, Network, Peer, Project, SshKey};
+use rhyzome_model::resource::{
+    Component, Image, ImageTag, Instance, Network, Peer, Project, SshKey,
+};
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::problem::{Failure, Refused};
 
-/// What is shown whole, with a tag.
+/// What is shown whole, with a tag of its state.
 pub trait Whole: Serialize + Send {
-    fn meta(&self) -> &Meta;
+    /// Which resource it is, and its generation.
+    fn version(&self) -> (Uuid, u64);
 }
 
 macro_rules! whole {
     ($($resource:ty),*) => {$(
         impl Whole for $resource {
-            fn meta(&self) -> &Meta {
-                &self.meta
+            fn version(&self) -> (Uuid, u64) {
+                (self.meta.id, self.meta.generation)
             }
         }
     )*};
 }
 
 whole!(Component, Image, Instance, Network, Peer, Project, SshKey);
+
+impl Whole for ImageTag {
+    fn version(&self) -> (Uuid, u64) {
+        (self.id, self.generation)
+    }
+}
 
 /// A resource as an answer, with its `ETag`.
 #[derive(Debug)]
@@ -49,7 +59,7 @@ impl<T> One<T> {
 impl<T: Whole> IntoResponse for One<T> {
     fn into_response(self) -> Response {
         let Self(status, resource) = self;
-        let etag = tag(resource.meta());
+        let etag = tag(resource.version());
         let mut response = (status, axum::Json(resource)).into_response();
         if let Ok(value) = HeaderValue::from_str(&etag) {
             response.headers_mut().insert(ETAG, value);
@@ -60,13 +70,13 @@ impl<T: Whole> IntoResponse for One<T> {
 
 /// A resource's tag: its generation, and which resource it is, so that a tag of one that was deleted
 /// does not fit another of the same name.
-fn tag(meta: &Meta) -> String {
-    format!("\"{}-{}\"", meta.generation, which(meta))
+fn tag((id, generation): (Uuid, u64)) -> String {
+    format!("\"{generation}-{}\"", which(id))
 }
 
 /// The last bytes of the id: the first ones of a UUID of version 7 are the time.
-fn which(meta: &Meta) -> String {
-    meta.id.simple().to_string().split_off(20)
+fn which(id: Uuid) -> String {
+    id.simple().to_string().split_off(20)
 }
 
 /// `If-Match`: what the caller has seen; none where any state will do.
@@ -92,7 +102,7 @@ impl IfMatch {
             return Ok(None);
         };
         let present = present.await?;
-        if which(present.meta()) == seen.which {
+        if which(present.version().0) == seen.which {
             return Ok(Some(seen.generation));
         }
         let why = "the tag is of another resource, which had this name before";

@@ -5,6 +5,7 @@ pub mod component;
 pub mod console;
 pub mod event;
 pub mod image;
+pub mod image_tag;
 pub mod instance;
 pub mod job;
 pub mod network;
@@ -31,6 +32,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(blob::router())
         .merge(upload::router())
         .merge(image::router())
+        .merge(image_tag::router())
         .merge(instance::router())
         .merge(console::router())
         .merge(ssh_key::router())

@@ -87,6 +87,7 @@ impl TryFrom<String> for Wait {
 
 /// What takes time.
 pub trait Settles: Whole + Clone + Sync {
+    fn meta(&self) -> &Meta;
     fn phase(&self) -> Phase;
     fn observed_generation(&self) -> u64;
 
@@ -114,6 +115,10 @@ pub trait Settles: Whole + Clone + Sync {
 macro_rules! settles {
     ($($module:ident: $resource:ty, $told:expr;)*) => {$(
         impl Settles for $resource {
+            fn meta(&self) -> &Meta {
+                &self.meta
+            }
+
             fn phase(&self) -> Phase {
                 self.status.phase
             }

@@ -1,7 +1,9 @@
 //! Images: bytes are uploaded first, under their digest; then a name points at them.
 
 use rhyzome_model::id::ImageId;
-use rhyzome_model::image::{Blob, BlobVerification, ImageFormat, ImageSpec, ImageVerification};
+use rhyzome_model::image::{
+    Blob, BlobVerification, ImageFormat, ImageSpec, ImageVerification, TagFilter,
+};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_model::{Digest, Name, ProjectId, Size, template};
 use rhyzome_store::image::{self, BlobRow, NewImage};
@@ -10,6 +12,9 @@ use tokio::sync::watch;
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve};
+
+/// So many of an image's instances are named where it cannot be deleted because of them.
+const USERS_NAMED: i64 = 10;
 
 pub async fn blob(core: &Core, caller: &Caller, project: &Name, digest: Digest) -> Result<Blob> {
     authorize(caller, Operation::BlobRead, Some(project))?;
@@ -108,16 +113,18 @@ pub async fn get(core: &Core, caller: &Caller, project: &Name, name: &Name) -> R
     found.ok_or_else(|| Error::not_found("image", name))
 }
 
+/// Lists images, all or those that some tag points at.
 pub async fn list(
     core: &Core,
     caller: &Caller,
     project: &Name,
+    tagged: Option<&TagFilter>,
     page: &PageRequest,
 ) -> Result<Listed<ImageSummary>> {
     authorize(caller, Operation::ImageRead, Some(project))?;
     let mut conn = core.store.read().await?;
     let project = resolve::project(&mut conn, project).await?;
-    let rows = image::list(&mut conn, project, &resolve::after(page)).await?;
+    let rows = image::list(&mut conn, project, tagged, &resolve::after(page)).await?;
     Ok(resolve::listed(rows, page, |row| row.meta.name.to_string()))
 }
 
@@ -178,7 +185,7 @@ fn digests(image: &Image) -> impl Iterator<Item = Digest> + use<> {
         .flatten()
 }
 
-/// Deletes the name. The bytes go later, when nothing needs them any more.
+/// Deletes the name and the tags that point at it. The bytes go later, when nothing needs them any more.
 pub async fn delete(
     core: &Core,
     caller: &Caller,
@@ -191,14 +198,25 @@ pub async fn delete(
     let project_id = resolve::project(&mut work, project).await?;
     let found = existing(&mut work, project_id, name).await?;
     resolve::check_match(&found.meta, if_match)?;
-    if let Some(instance) = image::user(&mut work, project_id, name).await? {
-        let why = format!("the instance {instance} was made from the image {name}");
-        return Err(Error::new(Kind::InUse, why));
+    let (users, all) = image::users(&mut work, project_id, name, USERS_NAMED).await?;
+    if all > 0 {
+        return Err(Error::new(Kind::InUse, in_use(name, &users, all)));
     }
     let id = ImageId(found.meta.id);
     image::delete(&mut work, id).await?;
     tell(&mut work, (project_id, project), (id, name), "deleted").await?;
     work.commit().await
+}
+
+/// Why an image cannot be deleted, with those of its instances that are named.
+fn in_use(image: &Name, named: &[String], all: u64) -> String {
+    let names = named.join(", ");
+    let more = all.saturating_sub(named.len() as u64);
+    match (named, more) {
+        ([_], 0) => format!("the instance {names} was made from the image {image}"),
+        (_, 0) => format!("the instances {names} were made from the image {image}"),
+        _ => format!("the instances {names} and {more} more were made from the image {image}"),
+    }
 }
 
 async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<Image> {

@@ -59,10 +59,12 @@ pub async fn create(
         name: &name,
         spec: &spec,
         host,
+        image: &boots.name,
         digest: boots.image.digest,
         initrd: boots.image.initrd,
         format: &boots.format,
         command_line: &command_line,
+        image_command_line: &boots.image.command_line,
         placing: &placing,
         ssh_keys: &ssh_keys,
     };

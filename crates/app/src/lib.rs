@@ -14,6 +14,7 @@ pub mod gone;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod image;
+pub mod image_tag;
 pub mod instance;
 pub mod job;
 pub mod join;

@@ -82,6 +82,19 @@ names_of! {
     ssh_keys = |session| session.scope.ssh_key();
 }
 
+pub fn image_tags() -> Vec<CompletionCandidate> {
+    ask(async |session: Session<'_>| {
+        let tags = session.scope.image_tag().all().await?;
+        Ok(tags.into_iter().map(|tag| tag.tag.to_string()).collect())
+    })
+}
+
+pub fn images_and_tags() -> Vec<CompletionCandidate> {
+    let mut all = images();
+    all.extend(image_tags());
+    all
+}
+
 pub fn hypervisors() -> Vec<CompletionCandidate> {
     components_where(|kind| kind == ComponentKind::Libvirt)
 }

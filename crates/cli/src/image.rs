@@ -1,6 +1,7 @@
 //! `rhyzome image …`
 
 mod import;
+mod tag;
 mod verify;
 
 use clap::{Args, Subcommand};
@@ -19,24 +20,45 @@ pub enum Command {
     #[command(after_help = "\
 Example:
   rhyzome image import ./hello --command-line 'ip={{ip}}/{{prefix}} gw={{gateway}}'
-  rhyzome image import https://example.org/vmlinuz --name debian --initrd ./initrd.img")]
+  rhyzome image import https://example.org/vmlinuz --name debian --initrd ./initrd.img
+  rhyzome image import ./debian.qcow2 --name debian-20261101 --tag debian:12")]
     Import(import::Import),
     /// List the images.
-    #[command(after_help = "Example:\n  rhyzome image list")]
-    List,
-    /// Show an image: its digest, size and format.
-    #[command(after_help = "Example:\n  rhyzome image show hello")]
+    #[command(after_help = "\
+Example:
+  rhyzome image list
+  rhyzome image list --tag debian:12
+  rhyzome image list --tag debian")]
+    List(tag::List),
+    /// Show an image: its digest, size, format and tags.
+    #[command(after_help = "\
+Example:
+  rhyzome image show hello
+  rhyzome image show debian:12")]
     Show(Named),
+    /// Point tags at an image. Instances keep the image that they were made of.
+    #[command(after_help = "Example:\n  rhyzome image tag debian-20261101 debian:12 debian:stable")]
+    Tag(tag::Set),
+    /// Delete tags. The images that they point at stay.
+    #[command(after_help = "Example:\n  rhyzome image untag debian:stable")]
+    Untag(tag::Unset),
     /// Read an image's bytes where they are kept, to see whether they are whole.
     #[command(after_help = "Example:\n  rhyzome image verify hello")]
     Verify(Named),
-    /// Delete an image. Instances that were made of it keep running.
+    /// Delete an image and its tags, unless an instance was made of it.
     #[command(after_help = "Example:\n  rhyzome image delete hello")]
-    Delete(Named),
+    Delete(Delete),
 }
 
 #[derive(Debug, Args)]
 pub struct Named {
+    /// An image's name, or a tag that points at it.
+    #[arg(value_name = "IMAGE", add = ArgValueCandidates::new(complete::images_and_tags))]
+    image: tag::Named,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::images))]
     name: Name,
 }
@@ -45,18 +67,17 @@ impl Command {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
         match self {
             Self::Import(import) => import.run(cx).await,
-            Self::List => {
-                let images = cx.session()?.scope.image().all().await?;
-                cx.output.list(
-                    &images,
-                    "there are no images; `rhyzome image import` makes one",
-                )
-            }
-            Self::Show(Named { name }) => cx
+            Self::List(list) => list.run(cx).await,
+            Self::Show(Named { image }) => cx
                 .output
-                .thing(&cx.session()?.scope.image().get(&name).await?),
-            Self::Verify(Named { name }) => verify::verify(cx, &name).await,
-            Self::Delete(Named { name }) => {
+                .thing(&tag::find(&cx.session()?.scope, &image).await?),
+            Self::Tag(tag) => tag.run(cx).await,
+            Self::Untag(untag) => untag.run(cx).await,
+            Self::Verify(Named { image }) => {
+                let found = tag::find(&cx.session()?.scope, &image).await?;
+                verify::verify(cx, &found.meta.name).await
+            }
+            Self::Delete(Delete { name }) => {
                 cx.session()?
                     .scope
                     .image()
@@ -73,7 +94,7 @@ impl Command {
 }
 
 impl Row for ImageSummary {
-    const HEADER: &'static [&'static str] = &["NAME", "FORMAT", "SIZE", "DIGEST", "AGE"];
+    const HEADER: &'static [&'static str] = &["NAME", "FORMAT", "SIZE", "DIGEST", "TAGS", "AGE"];
 
     fn name(&self) -> String {
         self.meta.name.to_string()
@@ -85,6 +106,7 @@ impl Row for ImageSummary {
             Cell::new(self.format.as_str()),
             Cell::new(import::rough(self.size.as_bytes())),
             Cell::new(self.digest.short()),
+            Cell::maybe((!self.tags.is_empty()).then(|| tag::joined(&self.tags))),
             Cell::new(time::age(self.meta.created_at, now)),
         ]
     }
@@ -101,6 +123,10 @@ impl Thing for Image {
             .text("format", self.format.as_str())
             .text("size", import::rough(self.blob.size.as_bytes()))
             .text("digest", format!("sha256:{}", self.blob.digest))
+            .maybe(
+                "tags",
+                (!self.tags.is_empty()).then(|| tag::joined(&self.tags)),
+            )
             .maybe(
                 "initrd",
                 self.spec.initrd.map(|digest| format!("sha256:{digest}")),

@@ -8,8 +8,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rhyzome_model::Name;
 
 use crate::{
-    Blobs, Components, Error, Events, Images, Instances, Jobs, Networks, Peers, Projects, SiteInfo,
-    SshKeys, tls,
+    Blobs, Components, Error, Events, ImageTags, Images, Instances, Jobs, Networks, Peers,
+    Projects, SiteInfo, SshKeys, tls,
 };
 
 /// Where the core is and who asks.
@@ -130,6 +130,10 @@ impl Scope {
 
     pub fn image(&self) -> Images {
         Images::new(self.client.clone(), self.path("images"))
+    }
+
+    pub fn image_tag(&self) -> ImageTags {
+        ImageTags::new(self.client.clone(), self.path("image-tags"))
     }
 
     pub fn instance(&self) -> Instances {

@@ -53,6 +53,8 @@ ids! {
     ComponentId = "component id";
     /// A name for an image inside a project (the bytes are named by their digest).
     ImageId = "image id";
+    /// A tag that points at an image.
+    ImageTagId = "image tag id";
     /// A network.
     NetworkId = "network id";
     /// A lease: an interface's addresses in a network.

@@ -2,6 +2,9 @@
 
 pub mod devices;
 pub mod recognise;
+pub mod tag;
+
+pub use tag::{ImageTagSpec, Tag, TagFilter};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -15,7 +15,8 @@ use crate::{Digest, InstanceId, MacAddr, Name, NetworkId, Size, Timestamp, addre
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceSpec {
-    /// The image, by name or as `sha256:…`; pinned to its digest when the instance is created.
+    /// The image, by name, by tag as in `debian:12`, or as `sha256:…`; pinned to its digest when the
+    /// instance is created, wherever the name or tag points later.
     pub image: String,
     /// Virtual processors, 1 to 64. A change needs a restart.
     #[serde(default = "one")]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::component::{ComponentKind, ComponentSpec, HostFacts};
-use crate::image::{Blob, ImageFormat, ImageSpec};
+use crate::image::{Blob, ImageFormat, ImageSpec, Tag};
 use crate::instance::{Disk, InstanceObserved, InstanceSpec, InstanceState};
 use crate::job::{FailureKind, JobState};
 use crate::network::NetworkSpec;
@@ -85,6 +85,26 @@ pub struct Image {
     pub spec: ImageSpec,
     pub format: ImageFormat,
     pub blob: Blob,
+    /// The tags that point at it, in their order.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+}
+
+/// A tag: a name that points at an image, and may point at another one later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageTag {
+    #[schema(value_type = String, format = "uuid")]
+    pub id: Uuid,
+    pub project: Name,
+    pub tag: Tag,
+    /// Raised each time that it is moved.
+    pub generation: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// The image that it points at.
+    pub image: Name,
+    /// What that image's bytes are at present.
+    pub digest: Digest,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -321,6 +341,9 @@ pub struct ImageSummary {
     pub digest: Digest,
     pub size: Size,
     pub format: ImageFormat,
+    /// The tags that point at it, in their order.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -1,7 +1,7 @@
 //! Images and the blobs that they name.
 
 use rhyzome_model::id::ImageId;
-use rhyzome_model::image::{Blob, ImageFormat, ImageSpec};
+use rhyzome_model::image::{Blob, ImageFormat, ImageSpec, TagFilter};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_model::{Digest, Name, ProjectId, Size, Timestamp};
 use sqlx::query;
@@ -9,7 +9,7 @@ use sqlx::query;
 use crate::column::{Columns, to_json};
 use crate::project::meta;
 use crate::statement::Statement;
-use crate::{After, Conn, Result, Tx};
+use crate::{After, Conn, Result, Tx, image_tag};
 
 /// A blob, with what its bytes were recognised as, or why they were not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub async fn blob(conn: &mut Conn, project: ProjectId, digest: Digest) -> Result
     .await
 }
 
+/// Without its tags.
 fn read(c: &Columns<'_>) -> Result<Image> {
     let spec: ImageSpec = c.json("spec")?;
     let blob = Blob {
@@ -91,6 +92,7 @@ fn read(c: &Columns<'_>) -> Result<Image> {
         spec,
         format: c.json("format")?,
         blob,
+        tags: Vec::new(),
     })
 }
 
@@ -103,6 +105,7 @@ fn summary(c: &Columns<'_>) -> Result<ImageSummary> {
         digest: blob.digest,
         size: blob.size,
         format,
+        tags: Vec::new(),
     })
 }
 
@@ -147,32 +150,69 @@ const SELECT_ONE: &str = "SELECT i.*, p.name AS project FROM images i \
      JOIN projects p ON p.id = i.project_id WHERE i.project_id = $1 AND i.name = $2";
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Image>> {
-    query(SELECT_ONE)
+    let found = query(SELECT_ONE)
         .bind(project.to_string())
         .bind(name.as_str())
         .row(conn, "read an image", read)
-        .await
+        .await?;
+    let Some(mut image) = found else {
+        return Ok(None);
+    };
+    image.tags = image_tag::of_image(conn, image.meta.id).await?;
+    Ok(Some(image))
 }
 
-pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<ImageSummary>> {
-    query(
+/// Images behind a name; of those, where tags are asked for, the ones that such tags point at.
+pub async fn list(
+    conn: &mut Conn,
+    project: ProjectId,
+    tagged: Option<&TagFilter>,
+    after: &After,
+) -> Result<Vec<ImageSummary>> {
+    let mut images = query(
         "SELECT i.*, p.name AS project FROM images i JOIN projects p ON p.id = i.project_id \
-         WHERE i.project_id = $1 AND i.name > $2 ORDER BY i.name LIMIT $3",
+         WHERE i.project_id = $1 AND i.name > $2 AND ($4 = '' OR EXISTS (SELECT 1 FROM image_tags t \
+         WHERE t.image_id = i.id AND (t.tag = $4 OR t.family = $4))) ORDER BY i.name LIMIT $3",
     )
     .bind(project.to_string())
     .bind(after.name.as_str())
     .bind(after.limit)
+    .bind(image_tag::filter(tagged))
     .rows(conn, "list images", summary)
-    .await
+    .await?;
+    let (Some(first), Some(last)) = (images.first(), images.last()) else {
+        return Ok(images);
+    };
+    let names = (&first.meta.name, &last.meta.name);
+    let mut tags = image_tag::of_page(conn, project, names).await?;
+    for image in &mut images {
+        image.tags = tags.remove(&image.meta.id).unwrap_or_default();
+    }
+    Ok(images)
 }
 
-/// The name of an instance of a project that has an image's name in its spec.
-pub async fn user(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<String>> {
-    query("SELECT name FROM instances WHERE project_id = $1 AND image = $2 ORDER BY name LIMIT 1")
+/// The instances of a project that were made of an image: the names of the first ones, and how many
+/// there are.
+pub async fn users(
+    conn: &mut Conn,
+    project: ProjectId,
+    name: &Name,
+    limit: i64,
+) -> Result<(Vec<String>, u64)> {
+    let names = query(
+        "SELECT name FROM instances WHERE project_id = $1 AND image = $2 ORDER BY name LIMIT $3",
+    )
+    .bind(project.to_string())
+    .bind(name.as_str())
+    .bind(limit)
+    .rows(conn, "look for an image's instances", |c| c.string("name"))
+    .await?;
+    let all = query("SELECT COUNT(*) AS n FROM instances WHERE project_id = $1 AND image = $2")
         .bind(project.to_string())
         .bind(name.as_str())
-        .row(conn, "look for an image's instances", |c| c.string("name"))
-        .await
+        .number(conn, "count an image's instances")
+        .await?;
+    Ok((names, u64::try_from(all).unwrap_or_default()))
 }
 
 pub async fn delete(tx: &mut Tx, id: ImageId) -> Result<()> {

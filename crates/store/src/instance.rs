@@ -28,6 +28,10 @@ pub struct Instance {
     pub initrd: Option<Digest>,
     pub format: ImageFormat,
     pub command_line: String,
+    /// The default of its image as it was when the instance was made; none where that is not known.
+    pub image_command_line: Option<String>,
+    /// What the image was called then; its digest where it was asked for by that.
+    pub image: String,
     pub placing: Vec<HostVerdict>,
     pub ssh_keys: Vec<PinnedKey>,
     pub deleting: bool,
@@ -41,10 +45,14 @@ pub struct NewInstance<'a> {
     pub name: &'a Name,
     pub spec: &'a InstanceSpec,
     pub host: ComponentId,
+    /// The name of the image, or its digest where it was asked for by that.
+    pub image: &'a str,
     pub digest: Digest,
     pub initrd: Option<Digest>,
     pub format: &'a ImageFormat,
     pub command_line: &'a str,
+    /// The image's own.
+    pub image_command_line: &'a str,
     pub placing: &'a [HostVerdict],
     pub ssh_keys: &'a [PinnedKey],
 }
@@ -87,6 +95,8 @@ fn read(c: &Columns<'_>) -> Result<Instance> {
         initrd: c.maybe_text("initrd")?,
         format: c.json("format")?,
         command_line: c.string("command_line")?,
+        image_command_line: c.maybe_string("image_command_line")?,
+        image: c.string("image")?,
         placing: c.json("placing")?,
         deleting: c.flag("deleting")?,
         first_ipv4: c.maybe_text("first_ipv4")?,
@@ -101,15 +111,15 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     query(
         "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
          format, command_line, cpus, memory, \"placing\", affinity, anti_affinity, ssh_keys, deleting, created_at, \
-         updated_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, \
-         $17, $17)",
+         updated_at, image_command_line) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         $15, $16, 0, $17, $17, $18)",
     )
     .bind(instance.id.to_string())
     .bind(instance.project.to_string())
     .bind(instance.name.as_str())
     .bind(spec_column(instance.spec)?)
     .bind(instance.host.to_string())
-    .bind(instance.spec.image.as_str())
+    .bind(instance.image)
     .bind(instance.digest.to_string())
     .bind(instance.initrd.map(|digest| digest.to_string()))
     .bind(to_json(instance.format)?)
@@ -121,6 +131,7 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     .bind(instance.spec.anti_affinity.as_ref().map_or("", Name::as_str))
     .bind(to_json(&instance.ssh_keys)?)
     .bind(now.as_millis())
+    .bind(instance.image_command_line)
     .run(tx, "insert an instance")
     .await?;
     write_user_data(tx, instance.id, instance.spec).await

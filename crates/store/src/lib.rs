@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod event;
 pub mod idempotency;
 pub mod image;
+pub mod image_tag;
 pub mod instance;
 pub mod job;
 pub mod lease;

@@ -46,6 +46,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "gone",
         sql: include_str!("../migrations/0061_gone.sql"),
     },
+    Migration {
+        version: 70,
+        name: "image tags",
+        sql: include_str!("../migrations/0070_image_tags.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

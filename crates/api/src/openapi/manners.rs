@@ -66,7 +66,7 @@ const INTERNAL: (&str, &str, &str) = (
 );
 
 /// Placeholders in paths, and what they stand for.
-const PLACEHOLDERS: [(&str, &str); 4] = [
+const PLACEHOLDERS: [(&str, &str); 5] = [
     (
         "project",
         "The project's name; `default` exists from the start.",
@@ -76,13 +76,15 @@ const PLACEHOLDERS: [(&str, &str); 4] = [
         "digest",
         "The bytes' SHA-256, as 64 hexadecimal digits in lower case.",
     ),
+    ("tag", "The tag, as in `debian:12`."),
     ("id", "The job's id."),
 ];
 
 /// What is answered with an ETag.
-const TAGGED: [&str; 7] = [
+const TAGGED: [&str; 8] = [
     "Component",
     "Image",
+    "ImageTag",
     "Instance",
     "Network",
     "Peer",
@@ -112,6 +114,7 @@ pub fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
         (Method::HEAD, &mut item.head),
         (Method::POST, &mut item.post),
         (Method::PUT, &mut item.put),
+        (Method::PATCH, &mut item.patch),
         (Method::DELETE, &mut item.delete),
     ]
     .into_iter()
@@ -277,7 +280,8 @@ fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
     let id = operation.operation_id.clone();
     let is_upload = id.as_deref() == Some("blob_upload");
     let writes = *method != Method::GET && *method != Method::HEAD;
-    let has_json = operation.request_body.is_some() && !is_upload;
+    let takes_bytes = is_upload || id.as_deref() == Some("upload_append");
+    let has_json = operation.request_body.is_some() && !takes_bytes;
     for (name, status, _) in PROBLEMS.into_iter().chain([INTERNAL]) {
         let applies = match status {
             "400" | "408" | "413" | "415" => has_json,

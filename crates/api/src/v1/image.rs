@@ -3,19 +3,39 @@
 use axum::http::StatusCode;
 use rhyzome_app as app;
 use rhyzome_model::Name;
-use rhyzome_model::image::{ImageSpec, ImageVerification};
+use rhyzome_model::image::{ImageSpec, ImageVerification, TagFilter};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_wire::Page;
 use rhyzome_wire::request::{Create, Update};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::context::{Api, Context};
 use crate::etag::{IfMatch, One};
 use crate::extract::{Json, NoQuery, Path, Query};
-use crate::page::{PageQuery, page};
+use crate::page::{Limit, PageQuery, page};
 use crate::problem::Failure;
 use crate::wait::WaitQuery;
+
+/// Which images.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ImageQuery {
+    /// How many rows at most: 1 to 1000.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 1, maximum = 1000, default = 100, required = false)]
+    limit: Limit,
+    /// Where the page begins: the `next` of the page before it.
+    #[serde(default)]
+    after: Option<String>,
+    /// Only those that this tag points at, or any tag of this family: `debian:12`, or `debian`.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    tag: Option<TagFilter>,
+}
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -24,17 +44,18 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(verify, verification))
 }
 
-/// Lists a project's images, by name.
-#[utoipa::path(get, path = "/v1/projects/{project}/images", operation_id = "image_list", tag = "images", params(PageQuery),
+/// Lists a project's images, by name: all, or those that tags point at.
+#[utoipa::path(get, path = "/v1/projects/{project}/images", operation_id = "image_list", tag = "images", params(ImageQuery),
     responses((status = 200, body = Page<ImageSummary>)))]
 async fn list(
     cx: Context,
     Path(project): Path<Name>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<ImageQuery>,
 ) -> Result<axum::Json<Page<ImageSummary>>, Failure> {
-    Ok(page(
-        app::image::list(cx.core(), &cx.caller, &project, &query.request()).await?,
-    ))
+    let ImageQuery { limit, after, tag } = query;
+    let request = PageQuery { limit, after }.request();
+    let listed = app::image::list(cx.core(), &cx.caller, &project, tag.as_ref(), &request).await?;
+    Ok(page(listed))
 }
 
 /// Creates an image: names bytes that were uploaded before. Their format is found by looking at them; what cannot boot is refused.
@@ -123,7 +144,7 @@ async fn verification(
     Ok(axum::Json(found))
 }
 
-/// Deletes an image. Instances keep its bytes.
+/// Deletes an image, and the tags that point at it. One that instances were made from is not deleted; the answer names them.
 #[utoipa::path(delete, path = "/v1/projects/{project}/images/{name}", operation_id = "image_delete", tag = "images",
     responses((status = 204, description = "It is gone")))]
 async fn delete(

@@ -7,6 +7,7 @@ mod definition;
 mod edge;
 mod events;
 mod idempotency;
+mod image_tags;
 mod images;
 mod instances;
 mod life;

@@ -35,6 +35,7 @@ async fn operations(core: &TestCore) -> Vec<Operation> {
 fn filled(path: &str) -> String {
     path.replace("{project}", "default")
         .replace("{name}", "web")
+        .replace("{tag}", "debian:12")
         .replace("{digest}", &"0".repeat(64))
         .replace("{id}", "01a2031f-00ff-7281-b29f-513ab7a0dc4a")
 }
@@ -103,7 +104,7 @@ async fn every_operation_refuses_a_parameter_that_it_does_not_know() {
 #[tokio::test]
 async fn what_is_not_there_is_not_found_by_every_operation() {
     let core = TestCore::start().await;
-    let missing = ["/v1/projects/nobody", "/web", "/01a2031f"];
+    let missing = ["/v1/projects/nobody", "/web", "/debian:12", "/01a2031f"];
     for operation in operations(&core).await {
         let path = operation
             .path

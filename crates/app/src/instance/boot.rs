@@ -1,19 +1,21 @@
 //! What an instance boots from: its image, pinned to a digest, and the kernel's command line.
 
 use rhyzome_model::address::{router_ipv4, router_ipv6};
-use rhyzome_model::image::{ImageFormat, ImageSpec};
+use rhyzome_model::image::{ImageFormat, ImageSpec, Tag};
 use rhyzome_model::instance::{BlobPin, InstanceSpec};
 use rhyzome_model::template::{self, InterfaceValues, Values};
 use rhyzome_model::{Digest, Name, ProjectId};
 use rhyzome_store::lease::Lease;
 use rhyzome_store::network::Network;
-use rhyzome_store::{image, instance};
+use rhyzome_store::{image, image_tag, instance};
 
 use crate::work::Work;
 use crate::{Core, Error, Result, placing};
 
-/// What an instance boots from, found by the name or digest in its spec.
+/// What an instance boots from, found by the name, tag or digest in its spec.
 pub(super) struct Boots {
+    /// The image's name, or as its digest was given.
+    pub(super) name: String,
     pub(super) image: ImageSpec,
     pub(super) format: ImageFormat,
     pub(super) initrd: Option<BlobPin>,
@@ -24,17 +26,17 @@ pub(super) async fn find(
     project: ProjectId,
     spec: &InstanceSpec,
 ) -> Result<Boots> {
-    let (image, format) = match spec.image.strip_prefix("sha256:") {
-        Some(digest) => by_digest(work, project, digest).await?,
+    let (name, image, format) = match spec.image.strip_prefix("sha256:") {
+        Some(digest) => {
+            let (image, format) = by_digest(work, project, digest).await?;
+            (spec.image.clone(), image, format)
+        }
         None => {
-            let name: Name = spec
-                .image
-                .parse()
-                .map_err(|why| Error::invalid("spec.image", why))?;
+            let name = named(work, project, &spec.image).await?;
             let found = image::get(work, project, &name).await?;
             let why = || Error::invalid("spec.image", format!("there is no image {name}"));
             let found = found.ok_or_else(why)?;
-            (found.spec, found.format)
+            (name.to_string(), found.spec, found.format)
         }
     };
     let initrd = match image.initrd {
@@ -42,10 +44,26 @@ pub(super) async fn find(
         None => None,
     };
     Ok(Boots {
+        name,
         image,
         format,
         initrd,
     })
+}
+
+/// The name of an image that is asked for by its name or by a tag.
+async fn named(work: &mut Work, project: ProjectId, text: &str) -> Result<Name> {
+    if !text.contains(':') {
+        return text
+            .parse()
+            .map_err(|why| Error::invalid("spec.image", why));
+    }
+    let tag: Tag = text
+        .parse()
+        .map_err(|why| Error::invalid("spec.image", why))?;
+    let found = image_tag::get(work, project, &tag).await?;
+    let why = || Error::invalid("spec.image", format!("no image has the tag {tag}"));
+    Ok(found.ok_or_else(why)?.image)
 }
 
 async fn by_digest(
@@ -97,21 +115,29 @@ pub(super) async fn initrd_pin(
     })
 }
 
-/// The image that an instance was made from, as it is named now: its command line is the default.
+/// The image that an instance was made from, as it was then: its command line is the default.
 pub(super) async fn pinned(work: &mut Work, found: &instance::Instance) -> Result<ImageSpec> {
-    let named = match found.spec.image.parse::<Name>() {
-        Ok(name) => image::get(work, found.project, &name).await?,
-        Err(_) => None,
+    let command_line = match &found.image_command_line {
+        Some(line) => line.clone(),
+        None => present_line(work, found).await?,
     };
-    let command_line = named
-        .filter(|image| image.spec.digest == found.digest)
-        .map(|image| image.spec.command_line)
-        .unwrap_or_default();
     Ok(ImageSpec {
         digest: found.digest,
         initrd: found.initrd,
         command_line,
     })
+}
+
+/// The command line of an image that may have been changed since the instance was made.
+async fn present_line(work: &mut Work, found: &instance::Instance) -> Result<String> {
+    let named = match found.image.parse::<Name>() {
+        Ok(name) => image::get(work, found.project, &name).await?,
+        Err(_) => None,
+    };
+    let same = named.filter(|image| image.spec.digest == found.digest);
+    Ok(same
+        .map(|image| image.spec.command_line)
+        .unwrap_or_default())
 }
 
 /// Whether the instance has the devices that its image insists on.

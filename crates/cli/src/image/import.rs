@@ -3,14 +3,19 @@
 mod source;
 mod upload;
 
-use clap::{Args, ValueHint};
-use rhyzome_model::image::ImageSpec;
-use rhyzome_model::{Digest, Name};
 use std::path::Path;
 
+use clap::{Args, ValueHint};
+use clap_complete::ArgValueCandidates;
+use rhyzome_client::{Error, Images};
+use rhyzome_model::image::{ImageSpec, Tag};
+use rhyzome_model::resource::Image;
+use rhyzome_model::{Digest, Name};
+
+use super::tag;
 use crate::failure::Failure;
 use crate::session::{Cx, Session};
-use crate::{naming, wait};
+use crate::{complete, naming, wait};
 
 use source::{Bytes, Kind};
 
@@ -28,6 +33,9 @@ pub struct Import {
     /// Point the name at these bytes if it is there already. Instances keep those that they were made of.
     #[arg(long)]
     replace: bool,
+    /// A tag to point at it, like debian:12; moved if it points at another image. May be given several times.
+    #[arg(long = "tag", value_name = "TAG", add = ArgValueCandidates::new(complete::image_tags))]
+    tags: Vec<Tag>,
     /// The command line of instances that give none. `{{network_settings}}` stands for the network's
     /// settings as the image's family wants them; `{{ip}} {{prefix}} {{gateway}} {{dns}} {{mac}}
     /// {{hostname}}` and their like are filled in.
@@ -60,21 +68,41 @@ impl Import {
             initrd,
             command_line: self.command_line,
         };
-        let images = session.scope.image();
+        let scope = &session.scope;
         let look = || format!("`rhyzome image show {name}` says whether it is there");
         let named = async {
-            match images.create(&name, spec.clone(), None).await {
-                Err(e) if self.replace && e.code() == Some("name_taken") => {
-                    images.edit(&name, |_| spec.clone(), None).await
-                }
-                named => named,
+            let image = name_it(&scope.image(), &name, &spec, self.replace).await?;
+            if self.tags.is_empty() {
+                return Ok(image);
             }
+            tag::set(scope, &name, &self.tags).await
         };
         let image = wait::asked(named, look).await?;
         let (format, short) = (image.format.as_str(), image.blob.digest.short());
         let size = rough(image.blob.size.as_bytes());
         cx.output
             .done(&image, &format!("image {name}: {format}, {size}, {short}"))
+    }
+}
+
+/// Gives the bytes their name. That they have it already is fine: an import that was cut off is run again.
+async fn name_it(
+    images: &Images,
+    name: &Name,
+    spec: &ImageSpec,
+    replace: bool,
+) -> Result<Image, Error> {
+    let taken = match images.create(name, spec.clone(), None).await {
+        Err(error) if error.code() == Some("name_taken") => error,
+        named => return named,
+    };
+    let there = images.get(name).await?;
+    if there.spec == *spec {
+        Ok(there)
+    } else if replace {
+        images.edit(name, |_| spec.clone(), None).await
+    } else {
+        Err(taken)
     }
 }
 

@@ -18,8 +18,8 @@ use crate::{complete, wait};
 pub struct Create {
     #[arg(value_name = "NAME")]
     name: Name,
-    /// The image, by name or as sha256:DIGEST.
-    #[arg(long, value_name = "IMAGE", add = ArgValueCandidates::new(complete::images))]
+    /// The image, by name, by tag like debian:12, or as sha256:DIGEST. It stays the same when the tag moves.
+    #[arg(long, value_name = "IMAGE", add = ArgValueCandidates::new(complete::images_and_tags))]
     image: String,
     /// A network to have an interface in. May be given several times.
     #[arg(long = "network", value_name = "NETWORK", add = ArgValueCandidates::new(complete::networks))]
