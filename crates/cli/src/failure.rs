@@ -27,6 +27,9 @@ pub enum Failure {
     /// The command line is wrong in a way that only its meaning shows.
     #[error("{0}")]
     Usage(String),
+    /// Bytes are not the ones that they shall be.
+    #[error("{0}")]
+    Bytes(String),
     #[error("{kind} {name} failed: {reason}")]
     Failed {
         kind: &'static str,

@@ -1,5 +1,6 @@
 //! `rhyzome image …`
 
+mod export;
 mod import;
 mod tag;
 mod verify;
@@ -42,6 +43,12 @@ Example:
     /// Delete tags. The images that they point at stay.
     #[command(after_help = "Example:\n  rhyzome image untag debian:stable")]
     Untag(tag::Unset),
+    /// Write an image's bytes into a file, and go on where an earlier export was cut off.
+    #[command(after_help = "\
+Example:
+  rhyzome image export hello --output hello.elf
+  rhyzome image export debian:12 --output - | sha256sum")]
+    Export(export::Export),
     /// Read an image's bytes where they are kept, to see whether they are whole.
     #[command(after_help = "Example:\n  rhyzome image verify hello")]
     Verify(Named),
@@ -73,6 +80,7 @@ impl Command {
                 .thing(&tag::find(&cx.session()?.scope, &image).await?),
             Self::Tag(tag) => tag.run(cx).await,
             Self::Untag(untag) => untag.run(cx).await,
+            Self::Export(export) => export.run(cx).await,
             Self::Verify(Named { image }) => {
                 let found = tag::find(&cx.session()?.scope, &image).await?;
                 verify::verify(cx, &found.meta.name).await

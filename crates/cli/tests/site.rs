@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test may fail it")]
 
+#[path = "site/images.rs"]
+mod images;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -42,6 +42,15 @@ impl Blobs {
         found(call.send().await).map(|found| found.is_some())
     }
 
+    /// How many bytes a blob has.
+    pub async fn size(&self, digest: &Digest) -> Result<u64, Error> {
+        let call = self.client.call(Method::HEAD, &self.at(digest));
+        let answer = call.send().await?;
+        let length = answer.headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        Ok(length.unwrap_or_default())
+    }
+
     /// How far an upload is; none where there is none.
     pub async fn upload_get(&self, digest: &Digest) -> Result<Option<Upload>, Error> {
         match found(self.client.get(&self.upload_at(digest)).send().await)? {

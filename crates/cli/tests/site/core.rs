@@ -1,0 +1,171 @@
+//! A core in a process of its own that can be killed, behind a proxy, and `rhyzome` for it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::proxy::Proxy;
+use crate::{own_port, wait_for};
+
+pub struct Core {
+    pub folder: TempDir,
+    pub proxy: Proxy,
+    http: SocketAddr,
+    child: Child,
+}
+
+impl Core {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let http = SocketAddr::from(([127, 0, 0, 1], own_port()));
+        let child = spawn(folder.path(), http);
+        let this = Self {
+            proxy: Proxy::to(http),
+            folder,
+            http,
+            child,
+        };
+        this.wait();
+        this
+    }
+
+    fn wait(&self) {
+        let token = self.state().join("admin.token");
+        wait_for("the core listens", || {
+            token.exists() && std::net::TcpStream::connect(self.http).is_ok()
+        });
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("core")
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn again(&mut self) {
+        self.child = spawn(self.folder.path(), self.http);
+        self.wait();
+    }
+
+    /// `rhyzome` with arguments, by way of the proxy.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rhyzome"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("RHYZOME_URL", format!("http://{}", self.proxy.address))
+            .env("RHYZOME_TOKEN_FILE", self.state().join("admin.token"))
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Where it listens itself.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Told {
+        Told::of(&self.command(arguments).output().unwrap())
+    }
+
+    /// The files that its image host has.
+    pub fn blobs(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.state().join("blobs")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => found.push(entry.path()),
+                }
+            }
+        }
+        found
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub struct Told {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Told {
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
+    pub fn of_child(child: Child) -> Self {
+        Self::of(&child.wait_with_output().unwrap())
+    }
+
+    #[track_caller]
+    pub fn good(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// Ended with a code, and said something.
+    #[track_caller]
+    pub fn refused(self, code: i32, part: &str) -> Self {
+        assert!(
+            self.code == Some(code) && self.stderr.contains(part),
+            "{self:?}"
+        );
+        self
+    }
+}
+
+fn spawn(folder: &Path, http: SocketAddr) -> Child {
+    let program = Path::new(env!("CARGO_BIN_EXE_rhyzome")).with_file_name("rhyzome-api");
+    let settings = [
+        format!("state_dir={}", folder.join("core").display()),
+        format!("http_bind={http}"),
+        "grpc_bind=127.0.0.1:0".to_owned(),
+        "tls.mode=off".to_owned(),
+    ];
+    let mut options = fs::File::options();
+    let options = options.create(true).append(true);
+    let log = options.open(folder.join("core.log")).unwrap();
+    Command::new(program)
+        .args(settings.iter().flat_map(|setting| ["--set", setting]))
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("the core's program is there: cargo build --workspace --bins")
+}
