@@ -25,6 +25,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// The folder for what has to be kept: peers' private keys.
     pub data: PathBuf,
+    /// The folder for what may be thrown away: downloads that were cut off.
+    pub cache: PathBuf,
 }
 
 /// A core, and the project to work in.
@@ -33,6 +35,7 @@ pub struct Session<'a> {
     pub project: Name,
     pub scope: Scope,
     pub output: &'a Output,
+    pub paths: &'a Paths,
 }
 
 impl Cx {
@@ -78,6 +81,7 @@ impl Cx {
             project: target.project,
             scope,
             output: &self.output,
+            paths: &self.paths,
         })
     }
 }
@@ -98,7 +102,12 @@ impl Paths {
             None => folder("XDG_CONFIG_HOME", ".config").join("rhyzome/config.toml"),
         };
         let data = folder("XDG_DATA_HOME", ".local/share").join("rhyzome");
-        Self { config, data }
+        let cache = folder("XDG_CACHE_HOME", ".cache").join("rhyzome");
+        Self {
+            config,
+            data,
+            cache,
+        }
     }
 }
 

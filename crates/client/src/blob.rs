@@ -116,7 +116,7 @@ impl Blobs {
         let path = self.at(digest);
         let call = self.client.get(&path);
         let call = call.header(RANGE, &format!("bytes={offset}-"));
-        Ok(Download::of(path, call.stream().await?))
+        Ok(Download::of(path, call.stream().await?, offset))
     }
 
     fn at(&self, digest: &Digest) -> String {

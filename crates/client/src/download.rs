@@ -16,70 +16,89 @@ const REDIRECTS: usize = 5;
 pub struct Download {
     url: String,
     response: reqwest::Response,
+    /// The place of its first byte in the whole.
+    offset: u64,
 }
 
 /// Begins to download an `http` or `https` URL, following redirects.
 pub async fn download(url: &str) -> Result<Download, Error> {
-    let response = open(url)?.get(url).send().await;
-    let response = response.map_err(|e| Error::Download {
+    let response = ask(open(url)?.get(url), url).await?;
+    Ok(Download::of(url.to_owned(), response, 0))
+}
+
+/// Goes on with a download from an offset, if what is there is still what `seen` names: the
+/// [`Download::validator`] of the one before. Otherwise it begins anew, which its offset says.
+pub async fn download_from(url: &str, offset: u64, seen: &str) -> Result<Download, Error> {
+    let request = open(url)?
+        .get(url)
+        .header(RANGE, format!("bytes={offset}-"))
+        .header(IF_RANGE, seen);
+    let response = match ask(request, url).await {
+        // Shorter by now; a server that minds If-Range has sent the whole instead.
+        Err(Error::DownloadStatus { status: 416, .. }) => return download(url).await,
+        answered => answered?,
+    };
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(Download::of(url.to_owned(), response, 0));
+    }
+    let wanted = format!("bytes {offset}-");
+    let range = response.headers().get(CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    if range.is_some_and(|range| range.starts_with(&wanted)) {
+        Ok(Download::of(url.to_owned(), response, offset))
+    } else {
+        download(url).await
+    }
+}
+
+async fn ask(request: reqwest::RequestBuilder, url: &str) -> Result<reqwest::Response, Error> {
+    let response = request.send().await.map_err(|e| Error::Download {
         url: url.to_owned(),
         source: e.without_url(),
     })?;
-    if !response.status().is_success() {
-        return Err(Error::DownloadStatus {
-            url: url.to_owned(),
-            status: response.status().as_u16(),
-        });
+    if response.status().is_success() {
+        return Ok(response);
     }
-    Ok(Download {
+    Err(Error::DownloadStatus {
         url: url.to_owned(),
-        response,
+        status: response.status().as_u16(),
     })
 }
 
 impl Download {
-    pub(crate) fn of(url: String, response: reqwest::Response) -> Self {
-        Self { url, response }
+    pub(crate) fn of(url: String, response: reqwest::Response, offset: u64) -> Self {
+        Self {
+            url,
+            response,
+            offset,
+        }
     }
 
-    /// How many bytes there are, if the server says so.
+    /// How many bytes the whole has, if the server says so.
     pub fn size(&self) -> Option<u64> {
-        self.response.content_length()
+        Some(self.offset + self.response.content_length()?)
+    }
+
+    /// The place of its first byte in the whole.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What says that bytes are still the same ones: a strong entity tag, or when they were changed.
+    pub fn validator(&self) -> Option<String> {
+        let headers = self.response.headers();
+        // A weak tag does not say that the bytes are the same.
+        let strong = headers
+            .get(ETAG)
+            .filter(|tag| !tag.as_bytes().starts_with(b"W/"));
+        let seen = strong.or_else(|| headers.get(LAST_MODIFIED))?;
+        seen.to_str().ok().map(str::to_owned)
     }
 
     /// The next bytes; none at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let piece = self.response.chunk().await;
         piece.map_err(|e| self.failed(e))
-    }
-
-    /// Goes on from an offset after the connection broke. False where the server cannot, or has other
-    /// bytes there by now: it has to begin anew then.
-    pub async fn resume(&mut self, offset: u64) -> Result<bool, Error> {
-        let headers = self.response.headers();
-        // A weak tag does not say that the bytes are the same.
-        let strong = headers
-            .get(ETAG)
-            .filter(|tag| !tag.as_bytes().starts_with(b"W/"));
-        let Some(seen) = strong.or_else(|| headers.get(LAST_MODIFIED)).cloned() else {
-            return Ok(false);
-        };
-        let request = open(&self.url)?
-            .get(&self.url)
-            .header(RANGE, format!("bytes={offset}-"))
-            .header(IF_RANGE, seen);
-        let response = request.send().await.map_err(|e| self.failed(e))?;
-        let wanted = format!("bytes {offset}-");
-        let begins = response
-            .headers()
-            .get(CONTENT_RANGE)
-            .and_then(|range| range.to_str().ok())
-            .is_some_and(|range| range.starts_with(&wanted));
-        let goes_on = response.status() == StatusCode::PARTIAL_CONTENT && begins;
-        if goes_on {
-            self.response = response;
-        }
-        Ok(goes_on)
     }
 
     fn failed(&self, source: reqwest::Error) -> Error {

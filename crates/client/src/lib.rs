@@ -45,7 +45,7 @@ pub use client::{Client, ClientOptions, Scope};
 pub use collection::{Collection, Deleted, Tagged};
 pub use component::Components;
 pub use console::{ConsoleEvent, ConsoleLog, ConsoleMessage, ConsoleMode, ConsoleSocket};
-pub use download::{Download, download};
+pub use download::{Download, download, download_from};
 pub use error::Error;
 pub use event::{Events, Follow, Heard};
 pub use image::Images;

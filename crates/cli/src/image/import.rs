@@ -120,11 +120,12 @@ async fn put(
         return Ok(pin);
     }
     let bytes = wait::asked(Bytes::of(session, source, kind), || {
-        "nothing was kept; run it again".to_owned()
+        "run it again; a download goes on where it ended, if its server can do that".to_owned()
     })
     .await?;
     let digest = bytes.digest;
     if let Some(pin) = pin.filter(|pin| *pin != digest) {
+        bytes.forget();
         return Err(Failure::Usage(format!(
             "{source} has the digest {digest}, not the {pin} of --sha256: it was not imported"
         )));
@@ -132,8 +133,9 @@ async fn put(
     if pin.is_none() && session.scope.blob().exists(&digest).await? {
         note_known(session, source, digest);
     } else {
-        upload::upload(session, source, bytes).await?;
+        upload::upload(session, source, &bytes).await?;
     }
+    bytes.forget();
     Ok(digest)
 }
 

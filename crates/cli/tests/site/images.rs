@@ -2,7 +2,9 @@
 
 mod core;
 mod export;
+mod import;
 mod proxy;
+mod web;
 
 const MIB: u64 = 1 << 20;
 

@@ -1,12 +1,14 @@
 //! Where the bytes of an image come from: a file, or a URL that is downloaded and hashed first.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod download;
+
+use std::path::Path;
+use std::time::SystemTime;
 
 use rhyzome_model::Digest;
 use sha2::Digest as _;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -14,8 +16,6 @@ use crate::session::Session;
 
 /// How many bytes are read at once.
 const PIECE: usize = 256 << 10;
-/// So many broken connections in a row that brought nothing, and the download has failed.
-const FRUITLESS: u32 = 5;
 
 /// What the bytes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,32 @@ pub(super) struct Bytes {
     pub(super) file: File,
     pub(super) size: u64,
     pub(super) digest: Digest,
+    from: Origin,
+}
+
+enum Origin {
+    /// When the file was changed last, as far as its file system says.
+    File(Option<SystemTime>),
+    Download(download::Kept),
 }
 
 impl Bytes {
+    /// Whether the file is the one that was hashed, as far as its size and its time say.
+    pub(super) async fn is_same(&self) -> bool {
+        let Origin::File(seen) = &self.from else {
+            return true;
+        };
+        let now = self.file.metadata().await;
+        now.is_ok_and(|now| now.len() == self.size && now.modified().ok() == *seen)
+    }
+
+    /// Lets go of what was downloaded.
+    pub(super) fn forget(&self) {
+        if let Origin::Download(kept) = &self.from {
+            kept.forget();
+        }
+    }
+
     pub(super) async fn of(
         session: &Session<'_>,
         source: &str,
@@ -40,7 +63,7 @@ impl Bytes {
     ) -> Result<Self, Failure> {
         match source.strip_prefix("file://") {
             Some(path) => read(session, Path::new(path), kind).await,
-            None if is_url(source) => download(session, source, kind).await,
+            None if is_url(source) => download::download(session, source, kind).await,
             None => read(session, Path::new(source), kind).await,
         }
     }
@@ -75,51 +98,7 @@ async fn read(session: &Session<'_>, path: &Path, kind: Kind) -> Result<Bytes, F
         progress.at(hashing.size);
     }
     file.rewind().await.map_err(failed)?;
-    Ok(hashing.finish(file))
-}
-
-/// Downloads into a file without a name, which is gone with this process however that ends. A broken
-/// connection is gone on with, where the server can do that.
-async fn download(session: &Session<'_>, url: &str, kind: Kind) -> Result<Bytes, Failure> {
-    let failed = |source| Failure::Write {
-        path: PathBuf::from("a temporary file"),
-        source,
-    };
-    let mut from = rhyzome_client::download(url).await?;
-    let mut file = File::from_std(tempfile::tempfile().map_err(failed)?);
-    let progress = Progress::bytes(session.output, from.size());
-    progress.say(&format!("downloading {url}"));
-    let mut hashing = Hashing::new(url.to_owned(), kind);
-    let mut fruitless = 0;
-    loop {
-        match from.next().await {
-            Ok(None) => break,
-            Ok(Some(piece)) => {
-                fruitless = 0;
-                hashing.update(&piece)?;
-                file.write_all(&piece).await.map_err(failed)?;
-                progress.at(hashing.size);
-            }
-            Err(broken) => loop {
-                fruitless += 1;
-                if fruitless > FRUITLESS {
-                    return Err(broken.into());
-                }
-                progress.say(&format!(
-                    "downloading {url}: the connection broke, going on"
-                ));
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                match from.resume(hashing.size).await {
-                    Ok(true) => break,
-                    Ok(false) => return Err(broken.into()),
-                    Err(_) => {}
-                }
-            },
-        }
-    }
-    file.flush().await.map_err(failed)?;
-    file.rewind().await.map_err(failed)?;
-    Ok(hashing.finish(file))
+    Ok(hashing.finish(file, Origin::File(metadata.modified().ok())))
 }
 
 /// Bytes on their way past.
@@ -157,9 +136,10 @@ impl Hashing {
         Ok(())
     }
 
-    fn finish(self, file: File) -> Bytes {
+    fn finish(self, file: File, from: Origin) -> Bytes {
         Bytes {
             file,
+            from,
             size: self.size,
             digest: Digest::from_bytes(self.hash.finalize().into()),
         }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhyzome_client::{Blobs, Error, Sent};
+use rhyzome_model::Digest;
 use tokio::fs::File;
-use tokio::io::AsyncSeekExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::sleep;
 
 use super::rough;
@@ -27,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn upload(
     session: &Session<'_>,
     source: &str,
-    bytes: Bytes,
+    bytes: &Bytes,
 ) -> Result<(), Failure> {
     let progress = Arc::new(Progress::bytes(session.output, Some(bytes.size)));
     progress.say(&format!("uploading {source}"));
@@ -40,9 +41,10 @@ pub(super) async fn upload(
 async fn send(
     blobs: &Blobs,
     source: &str,
-    Bytes { file, size, digest }: Bytes,
+    bytes: &Bytes,
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
+    let (digest, size) = (bytes.digest, bytes.size);
     let (mut fruitless, mut furthest) = (0, 0);
     loop {
         let there = blobs.upload_get(&digest).await?;
@@ -67,17 +69,26 @@ async fn send(
                 rough(offset)
             ));
         }
-        let failed = match once(blobs, &file, (digest, offset, size), progress).await {
+        if !bytes.is_same().await {
+            return Err(changed(blobs, source, &digest).await);
+        }
+        let failed = match once(blobs, &bytes.file, (digest, offset, size), progress).await {
             Ok(Sent::Wholly(_)) => return Ok(()),
-            Ok(Sent::Partly(_)) => None,
-            Err(Failure::Client(error)) if may_go_on(&error) => Some(error),
+            Ok(Sent::Partly(there)) => Failure::Bytes(format!(
+                "the core has {} of the {size} bytes of {source}, and takes no more",
+                there.offset
+            )),
+            Err(Failure::Client(error)) if may_go_on(&error) => error.into(),
+            Err(Failure::Client(error)) if is_another(&error) => {
+                return Err(changed(blobs, source, &digest).await);
+            }
             Err(failure) => return Err(failure),
         };
         fruitless += 1;
-        match failed {
-            Some(error) if fruitless >= FRUITLESS => return Err(error.into()),
-            _ => sleep(PAUSE * fruitless.min(5)).await,
+        if fruitless >= FRUITLESS {
+            return Err(failed);
         }
+        sleep(PAUSE * fruitless.min(5)).await;
         // Its answer got lost, or somebody else was quicker.
         if blobs.exists(&digest).await? {
             return Ok(());
@@ -92,10 +103,25 @@ fn may_go_on(error: &Error) -> bool {
     error.is_unreachable() || error.code().is_some_and(|code| codes.contains(&code))
 }
 
+/// Whether what arrived is not what was hashed here.
+fn is_another(error: &Error) -> bool {
+    let field = error.problem().and_then(|problem| problem.field.as_deref());
+    error.code() == Some("invalid") && field == Some("digest")
+}
+
+async fn changed(blobs: &Blobs, source: &str, digest: &Digest) -> Failure {
+    // What is left goes by itself after a day.
+    let _ = blobs.upload_delete(digest).await;
+    Failure::Bytes(format!(
+        "{source} was changed while it was being imported: nothing was kept of it; run it again when nobody \
+         writes to it"
+    ))
+}
+
 async fn once(
     blobs: &Blobs,
     file: &File,
-    (digest, offset, size): (rhyzome_model::Digest, u64, u64),
+    (digest, offset, size): (Digest, u64, u64),
     progress: &Arc<Progress>,
 ) -> Result<Sent, Failure> {
     let failed = |source| Failure::Read {
@@ -104,6 +130,8 @@ async fn once(
     };
     let mut rest = file.try_clone().await.map_err(failed)?;
     rest.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
+    // No more than was hashed, also where more was written to the file meanwhile.
+    let rest = rest.take(size - offset);
     let progress = Arc::clone(progress);
     let told = move |sent| progress.at(sent);
     Ok(blobs
