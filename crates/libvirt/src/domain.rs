@@ -292,6 +292,13 @@ pub fn base(format: &ImageFormat, image: &Path) -> Option<Base> {
     }
 }
 
+/// Whether an instance has a disk to read about itself from: a whole system has, which may run
+/// cloud-init. A kernel's guest, and a unikernel on a disk, reads no such thing.
+pub fn has_seed(spec: &InstancePlacement) -> bool {
+    let boots = spec.disk.is_some_and(|disk| disk.firmware.is_some());
+    boots && matches!(spec.image.format, ImageFormat::Disk { guest: None, .. })
+}
+
 /// The domain's name: for people, and unique on the host.
 pub fn name(spec: &InstancePlacement) -> String {
     format!(

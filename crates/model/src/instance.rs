@@ -74,12 +74,13 @@ pub struct InstanceSpec {
     pub anti_affinity: Option<Name>,
     /// What the guest's cloud-init is to do: `#cloud-config`, a script, MIME multi-part, `#include`, or a
     /// JSON object; at most 64 KiB. The metadata service has a change at once, the seed disk at the
-    /// next start.
+    /// next start: an instance of a disk image says then that it needs a restart. What cloud-init does
+    /// once for an instance it does not do again.
     #[serde(default)]
     pub user_data: Option<UserData>,
     /// The project's SSH keys that the guest is told of, by name; by default all that the project has
     /// when the instance is created. Later changes of the project's keys do not reach the instance
-    /// until its own are set again.
+    /// until its own are set again. They are told as the user data is.
     #[serde(default)]
     pub ssh_keys: Option<Vec<Name>>,
     /// Whether the metadata service at 169.254.169.254 answers the guest, and whom.

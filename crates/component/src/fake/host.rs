@@ -108,7 +108,11 @@ fn needs_restart(spec: &InstancePlacement, was: &Placement) -> bool {
     match &was.spec {
         PlacementSpec::Instance(was) => {
             let firmware = |spec: &InstancePlacement| spec.disk.and_then(|disk| disk.firmware);
-            (was.cpus, was.memory, &was.command_line, firmware(was))
+            // A system that boots by firmware has a seed disk, which it reads when it starts.
+            let seed = firmware(spec).is_some()
+                && (&was.guest.ssh_keys, &was.guest.user_data)
+                    != (&spec.guest.ssh_keys, &spec.guest.user_data);
+            seed || (was.cpus, was.memory, &was.command_line, firmware(was))
                 != (spec.cpus, spec.memory, &spec.command_line, firmware(spec))
         }
         _ => false,

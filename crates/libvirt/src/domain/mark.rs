@@ -2,8 +2,11 @@
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use rhyzome_guest::documents;
 use rhyzome_model::instance::InstancePlacement;
 use rhyzome_model::{Digest, PlacementId};
+
+use super::has_seed;
 
 /// The XML namespace of the mark's element.
 pub const NAMESPACE: &str = "urn:rhyzome:libvirt:1";
@@ -21,6 +24,9 @@ pub struct DomainMark {
 }
 
 /// A hash over what cannot be changed while a guest runs: where it differs, a restart is needed.
+///
+/// What a seed disk says counts as far as cloud-init reads it at each start: its network configuration is
+/// read at the first one alone, so a restart would not bring it.
 pub fn spec_hash(spec: &InstancePlacement) -> Digest {
     let mut fixed = serde_json::json!({
         "cpus": spec.cpus,
@@ -35,6 +41,16 @@ pub fn spec_hash(spec: &InstancePlacement) -> Digest {
     // A kernel's hash stays what it was before there was firmware: its guest needs no restart.
     if let Some(firmware) = spec.disk.and_then(|disk| disk.firmware) {
         fixed["firmware"] = firmware.as_str().into();
+    }
+    if has_seed(spec) {
+        let told = [
+            documents::meta_data(spec),
+            documents::user_data(spec).to_owned(),
+        ];
+        fixed["seed"] = told
+            .map(|text| Digest::of(text.as_bytes()).to_string())
+            .to_vec()
+            .into();
     }
     Digest::of(fixed.to_string().as_bytes())
 }

@@ -6,6 +6,7 @@ use rhyzome_model::image::{DiskFirmware, DiskGuest, Solo5Device};
 use rhyzome_model::instance::{
     BlobPin, Disk, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
 };
+use rhyzome_model::user_data::UserData;
 use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId};
 
 use super::*;
@@ -166,15 +167,19 @@ fn solo5_finds_its_devices_in_slots_in_the_order_of_its_manifest() {
     check_schema(&xml);
 }
 
-#[test]
-fn a_unikernel_on_a_disk_has_it_on_virtio_and_does_not_reset_in_it() {
-    let nanos = ImageFormat::Disk {
+/// A raw image that boots by BIOS.
+fn disk(guest: Option<DiskGuest>) -> ImageFormat {
+    ImageFormat::Disk {
         layout: DiskLayout::Raw,
         size: Size::mib(64),
         firmware: DiskFirmware::Bios,
-        guest: Some(DiskGuest::Nanos),
-    };
-    let xml = with_disk(nanos, 1, Some(Firmware::Bios));
+        guest,
+    }
+}
+
+#[test]
+fn a_unikernel_on_a_disk_has_it_on_virtio_and_does_not_reset_in_it() {
+    let xml = with_disk(disk(Some(DiskGuest::Nanos)), 1, Some(Firmware::Bios));
     insta::assert_snapshot!("nanos", xml);
     check_schema(&xml);
 }
@@ -256,6 +261,34 @@ fn only_what_needs_a_restart_changes_the_hash_of_a_spec() {
     assert_eq!(spec_hash(&old), spec_hash(&new));
     new.cpus = 3;
     assert_ne!(spec_hash(&old), spec_hash(&new));
+}
+
+#[test]
+fn what_a_seed_disk_says_at_each_start_needs_a_restart_where_there_is_one() {
+    let told = |format: ImageFormat, firmware, change: fn(&mut InstancePlacement)| {
+        let mut old = spec(format, 1);
+        let size = Size::mib(64);
+        old.disk = Some(Disk { size, firmware });
+        let mut new = old.clone();
+        change(&mut new);
+        spec_hash(&old) != spec_hash(&new)
+    };
+    let key: fn(&mut InstancePlacement) = |spec| spec.guest.ssh_keys.push("ssh-rsa AA".to_owned());
+    let user_data: fn(&mut InstancePlacement) =
+        |spec| spec.guest.user_data = Some(UserData::new("#cloud-config\n"));
+    let name: fn(&mut InstancePlacement) = |spec| spec.guest.fqdn = "other.test".to_owned();
+    // These are in the network configuration, or in no seed at all.
+    let elsewhere: fn(&mut InstancePlacement) = |spec| {
+        spec.guest.metadata = MetadataAccess::Off;
+        spec.interfaces[0].egress = true;
+    };
+    let nanos = disk(Some(DiskGuest::Nanos));
+    for change in [key, user_data, name] {
+        assert!(told(disk(None), Some(Firmware::Bios), change));
+        assert!(!told(nanos.clone(), Some(Firmware::Bios), change));
+        assert!(!told(ImageFormat::Linux, None, change));
+    }
+    assert!(!told(disk(None), Some(Firmware::Bios), elsewhere));
 }
 
 proptest! {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::Port;
-use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::InstancePlacement;
 use rhyzome_model::network::tap_name;
 
@@ -108,10 +107,9 @@ impl Instances {
         let base = domain::base(&spec.image.format, image);
         let had = record.started.is_some();
         let disk = disk::ensure(&slot.folder, wanted.size, base.as_ref(), had).await?;
-        let is_system = matches!(spec.image.format, ImageFormat::Disk { guest: None, .. });
-        let seed = match wanted.firmware.filter(|_| is_system) {
-            Some(_) => Some(disk::write_seed(&slot.folder, &rhyzome_guest::seed(spec))?),
-            None => None,
+        let seed = match domain::has_seed(spec) {
+            true => Some(disk::write_seed(&slot.folder, &rhyzome_guest::seed(spec))?),
+            false => None,
         };
         Ok((Some(disk), seed))
     }
