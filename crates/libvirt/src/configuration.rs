@@ -30,6 +30,9 @@ pub struct Configuration {
     pub memory: Option<Size>,
     /// How much images that no instance uses may take before the oldest are removed.
     pub image_cache: Size,
+    /// The storage pool of `uri`'s that instances' disks are made in, by its name; by default they are
+    /// files in the state directory.
+    pub storage_pool: Option<String>,
     /// Where the tunnels of networks that span hosts end: an address of this host that the others reach.
     /// By default the one by which it reaches the core.
     pub tunnel_address: Option<IpAddr>,
@@ -46,6 +49,7 @@ impl Default for Configuration {
             cpus: None,
             memory: None,
             image_cache: defaults.image_cache,
+            storage_pool: None,
             tunnel_address: None,
         }
     }
@@ -61,6 +65,7 @@ impl Configuration {
             cpus: self.cpus,
             memory: self.memory,
             image_cache: self.image_cache,
+            pool: self.storage_pool.clone(),
             tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
         }
     }
@@ -101,6 +106,17 @@ impl rhyzome_settings::Settings for Configuration {
         }
         if let Some(why) = self.tunnel_address.and_then(underlay::unsuitable) {
             complain("tunnel_address", why);
+        }
+        if self.storage_pool.is_some() && self.uri.is_none() {
+            let reason = "an embedded libvirt has no storage pools: set uri to qemu:///system, or leave this out";
+            complain("storage_pool", reason.to_owned());
+        }
+        if self
+            .storage_pool
+            .as_ref()
+            .is_some_and(|name| name.trim().is_empty() || name.contains('\0'))
+        {
+            complain("storage_pool", "it is no name".to_owned());
         }
         if self.cpus == Some(0) {
             complain("cpus", "no instance could be placed here with 0".to_owned());
@@ -143,6 +159,11 @@ mod tests {
             &["component.state_dir"],
         );
         check(|c| c.cpus = Some(0), &["cpus"]);
+        let pool = Some("vg0".to_owned());
+        check(|c| c.storage_pool = pool.clone(), &["storage_pool"]);
+        let system = Some("qemu:///system".to_owned());
+        let both = |c: &mut Configuration| (c.uri, c.storage_pool) = (system, pool.clone());
+        check(both, &[]);
         let loopback = Some(IpAddr::from([127, 0, 0, 1]));
         check(|c| c.tunnel_address = loopback, &["tunnel_address"]);
     }

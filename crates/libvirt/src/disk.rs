@@ -1,23 +1,33 @@
-//! Instances' disks: a qcow2 file each, in the instance's folder, above the image that is cached and
-//! shared by all.
+//! Instances' disks: where they are kept, made from the image that is cached and shared by all, and
+//! grown.
 //!
-//! Made aside and renamed, so it is there whole or not at all. What is there is never made again: it has
-//! the only copy of what the guest wrote. It grows and never shrinks. QEMU's own `qemu-img` makes it and
-//! lets it grow, as it knows its format best.
+//! What is there is never made again: it has the only copy of what the guest wrote. It grows and never
+//! shrinks. A disk stays where it was made, whatever the settings say later: they are about new ones.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+mod device;
+mod folder;
+mod note;
+mod pool;
+mod program;
+mod qcow2;
+pub mod seed;
+
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use rhyzome_component::DriverError;
-use rhyzome_model::Size;
+use async_trait::async_trait;
+use rhyzome_component::{DriverError, Progress};
+use rhyzome_hostnet::Mark;
 use rhyzome_model::image::DiskLayout;
+use rhyzome_model::{InstanceId, Size};
+use tokio::sync::Mutex;
 
+use crate::hypervisor::{Hypervisor, HypervisorError};
 use crate::instances::from_disk;
+use folder::Folder;
+use note::{Note, State};
+use pool::Pool;
 
-const QCOW2: &[u8] = b"QFI\xfb";
+pub use pool::KINDS;
 
 /// An image that a disk begins as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,185 +36,207 @@ pub struct Base {
     pub layout: DiskLayout,
 }
 
-/// Where an instance's disk is, in the instance's folder.
-pub fn path(folder: &Path) -> PathBuf {
-    folder.join("disk.qcow2")
+/// An instance's disk, as it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    pub path: PathBuf,
+    pub kind: Kind,
+    pub size: Size,
 }
 
-/// Makes a disk where there is none yet, and lets it grow to its size; not while a guest has it.
-/// `had` says whether the instance was started before, and so had one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A qcow2 file above the image, which has to stay.
+    Overlay,
+    /// A block device, to which the image was copied.
+    Device,
+}
+
+/// Who has a disk open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    Nobody,
+    /// QEMU, which is told of the new size afterwards, and sees to the files that it has open.
+    Guest,
+}
+
+/// Where one instance's disk is, or would be.
 ///
-/// # Errors
-/// *permanent* where a disk with a guest's data is gone.
-pub async fn ensure(
-    folder: &Path,
-    size: Size,
-    base: Option<&Base>,
-    had: bool,
-) -> Result<PathBuf, DriverError> {
-    let path = path(folder);
-    if path.exists() {
-        let failed = |error| from_disk("the instance's disk could not be read", error);
-        if self::size(&path).map_err(failed)? < size {
-            let bytes = size.as_bytes().to_string();
-            qemu_img(&["resize", "-q", "-f", "qcow2", text(&path)?, &bytes]).await?;
+/// Whatever a kill leaves of [`make`](Place::make) is not found by [`find`](Place::find), and goes with
+/// the next try or with [`remove`](Place::remove).
+#[async_trait]
+trait Place: Send + Sync {
+    async fn find(&self) -> Result<Option<Volume>, DriverError>;
+
+    /// Makes a disk of at least a size, which begins as the base and goes on with zeros.
+    async fn make(
+        &self,
+        size: Size,
+        base: Option<&Base>,
+        progress: &Progress,
+    ) -> Result<(), DriverError>;
+
+    /// Makes room for a disk to be of a size, with zeros behind what it had. Without anybody who has it
+    /// open, it is of that size then.
+    async fn grow(&self, size: Size, by: Use) -> Result<(), DriverError>;
+
+    /// Fine where there is nothing.
+    async fn remove(&self) -> Result<(), DriverError>;
+}
+
+/// The disks of a component.
+pub struct Disks {
+    hypervisor: Hypervisor,
+    mark: Mark,
+    /// The storage pool for new ones; without one they are in the instances' folders.
+    pool: Option<String>,
+    busy: Mutex<()>,
+}
+
+impl Disks {
+    pub fn new(hypervisor: Hypervisor, mark: Mark, pool: Option<String>) -> Self {
+        Self {
+            hypervisor,
+            mark,
+            pool,
+            busy: Mutex::default(),
         }
-        return Ok(path);
     }
-    if had {
-        let text = format!(
-            "the instance's disk {} is gone: bring it back, or delete the instance",
-            path.display()
-        );
-        return Err(DriverError::permanent(text));
-    }
-    make(folder, &path, size, base).await?;
-    Ok(path)
-}
 
-async fn make(
-    folder: &Path,
-    path: &Path,
-    size: Size,
-    base: Option<&Base>,
-) -> Result<(), DriverError> {
-    let failed = |error| from_disk("the instance's disk could not be made", error);
-    let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let bytes = size.as_bytes().to_string();
-    let mut arguments = vec!["create", "-q", "-f", "qcow2"];
-    if let Some(base) = base {
-        arguments.extend(["-F", base.layout.as_str(), "-b", text(&base.path)?]);
-    }
-    arguments.extend([text(&new)?, &bytes]);
-    qemu_img(&arguments).await?;
-    // libvirt gives it to QEMU's user for as long as the guest runs.
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    File::open(&new)
-        .and_then(|file| file.sync_all())
-        .map_err(failed)?;
-    fs::rename(&new, path).map_err(failed)?;
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)
-}
-
-/// How large the disk in a qcow2 file is: bytes 24 to 31 of its header (QEMU's docs/interop/qcow2.txt).
-pub fn size(path: &Path) -> io::Result<Size> {
-    let mut header = [0; 32];
-    File::open(path)?.read_exact(&mut header)?;
-    let (magic, rest) = header.split_at(4);
-    if magic != QCOW2 {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is no qcow2 file",
-        ));
-    }
-    let bytes = rest
-        .last_chunk()
-        .copied()
-        .map(u64::from_be_bytes)
-        .unwrap_or_default();
-    Ok(Size::bytes(bytes))
-}
-
-/// Writes the disk that a guest reads about itself from, anew at each start. It may have secrets.
-pub fn write_seed(folder: &Path, bytes: &[u8]) -> Result<PathBuf, DriverError> {
-    let path = folder.join("seed.iso");
-    let new = path.with_extension("new");
-    let write = || {
-        let _ = fs::remove_file(&new);
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        io::Write::write_all(&mut file, bytes)?;
-        fs::rename(&new, &path)
-    };
-    write().map_err(|error| from_disk("the instance's seed disk could not be written", error))?;
-    Ok(path)
-}
-
-fn text(path: &Path) -> Result<&str, DriverError> {
-    path.to_str()
-        .ok_or_else(|| DriverError::permanent(format!("the path {path:?} is no text")))
-}
-
-async fn qemu_img(arguments: &[&str]) -> Result<(), DriverError> {
-    let output = tokio::process::Command::new("qemu-img")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                DriverError::transient("qemu-img is not installed: install the package qemu-utils")
+    /// Where the disk of an instance is, or would be made now.
+    async fn place<'a>(
+        &'a self,
+        id: InstanceId,
+        folder: &'a Path,
+    ) -> Result<Box<dyn Place + 'a>, DriverError> {
+        let note = read_note(folder)?;
+        let pool = match (note, &self.pool) {
+            // Where nothing is there yet, the settings count.
+            (Some(note), Some(now)) if note.state == State::Making && note.pool != *now => {
+                let old = self.pool(note.pool, id, folder).await?;
+                old.remove().await?;
+                Some(now.clone())
             }
-            _ => from_disk("qemu-img could not be run", error),
-        })?;
-    if output.status.success() {
-        return Ok(());
+            (Some(note), _) => Some(note.pool),
+            (None, _) if Folder::path(folder).exists() => None,
+            (None, now) => now.clone(),
+        };
+        Ok(match pool {
+            Some(name) => Box::new(self.pool(name, id, folder).await?),
+            None => Box::new(Folder(folder.to_owned())),
+        })
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(DriverError::transient(format!(
-        "`qemu-img {}` failed: {}",
-        arguments.first().unwrap_or(&""),
-        said.trim()
-    )))
+
+    async fn pool<'a>(
+        &'a self,
+        name: String,
+        id: InstanceId,
+        folder: &'a Path,
+    ) -> Result<Pool<'a>, DriverError> {
+        let about = (self.mark, id, folder);
+        Pool::open(&self.hypervisor, &self.busy, name, about).await
+    }
+
+    /// Makes a disk where there is none yet, and lets it grow to its size; not while a guest has it.
+    /// `had` says whether the instance was started before, and so had one.
+    ///
+    /// # Errors
+    /// *permanent* where a disk with a guest's data is gone.
+    pub async fn ensure(
+        &self,
+        (id, folder): (InstanceId, &Path),
+        (size, base): (Size, Option<&Base>),
+        had: bool,
+        progress: &Progress,
+    ) -> Result<Volume, DriverError> {
+        let place = self.place(id, folder).await?;
+        match place.find().await? {
+            Some(volume) if volume.size >= size => return Ok(volume),
+            Some(_) => place.grow(size, Use::Nobody).await?,
+            None if had => {
+                let text = "the instance's disk is gone: bring it back, or delete the instance";
+                return Err(DriverError::permanent(text));
+            }
+            None => place.make(size, base, progress).await?,
+        }
+        let made = place.find().await?;
+        made.ok_or_else(|| DriverError::transient("the instance's disk was not made"))
+    }
+
+    /// Makes room for the disk of a running guest to grow, before QEMU is told.
+    pub async fn make_room(
+        &self,
+        id: InstanceId,
+        folder: &Path,
+        size: Size,
+    ) -> Result<(), DriverError> {
+        let place = self.place(id, folder).await?;
+        place.grow(size, Use::Guest).await
+    }
+
+    /// Removes what there is of an instance's disk, whether or not anything was written down.
+    pub async fn remove(&self, id: InstanceId, folder: &Path) -> Result<(), DriverError> {
+        self.place(id, folder).await?.remove().await
+    }
+
+    /// Removes an instance's disk that is written down to be in a pool.
+    pub async fn remove_noted(&self, id: InstanceId, folder: &Path) -> Result<(), DriverError> {
+        match read_note(folder)? {
+            Some(note) => self.pool(note.pool, id, folder).await?.remove().await,
+            None => Ok(()),
+        }
+    }
+
+    /// What stands in the way of new disks, or how they are kept, in a few words.
+    ///
+    /// # Errors
+    /// libvirt's own.
+    pub async fn look(&self) -> Result<Result<String, String>, HypervisorError> {
+        let Some(name) = &self.pool else {
+            return Ok(Ok("files, in the component's state directory".to_owned()));
+        };
+        let seen = self.hypervisor.pool(name.clone()).await?;
+        Ok(match (pool::objection(name, seen.as_ref()), seen) {
+            (None, Some(seen)) => Ok(format!(
+                "the pool {name} ({}), {} of {} free",
+                seen.kind,
+                whole(seen.available),
+                whole(seen.capacity)
+            )),
+            (why, _) => Err(why.unwrap_or_else(|| pool::missing(name))),
+        })
+    }
+
+    /// Volumes of this component's in its pool that are no known instance's.
+    ///
+    /// # Errors
+    /// libvirt's own.
+    pub async fn leftovers(&self, known: &[InstanceId]) -> Result<Vec<String>, HypervisorError> {
+        let Some(name) = &self.pool else {
+            return Ok(Vec::new());
+        };
+        let _one = self.busy.lock().await;
+        let mut volumes = self.hypervisor.volumes(name.clone()).await?;
+        volumes.retain(|volume| {
+            pool::instance_of(self.mark, volume).is_some_and(|id| !known.contains(&id))
+        });
+        Ok(volumes)
+    }
+}
+
+/// In whole MiB, which are shown with a large unit.
+fn whole(size: Size) -> Size {
+    Size::mib(size.as_bytes() >> 20)
+}
+
+fn read_note(folder: &Path) -> Result<Option<Note>, DriverError> {
+    Note::read(folder).map_err(|error| {
+        from_disk(
+            "the note about the instance's disk could not be read",
+            error,
+        )
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A raw image of 1 MiB.
-    fn base(folder: &Path) -> Base {
-        let path = folder.join("base");
-        fs::write(&path, vec![7; 1 << 20]).unwrap();
-        Base {
-            path,
-            layout: DiskLayout::Raw,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_disk_is_made_once_grows_and_never_shrinks_and_its_base_stays_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let base = base(folder.path());
-        let before = fs::read(&base.path).unwrap();
-        // What a kill left.
-        fs::write(folder.path().join("disk.new"), b"half").unwrap();
-        for (asked, had, expect) in [(2, false, 2), (2, true, 2), (8, true, 8), (4, true, 8)] {
-            let made = ensure(folder.path(), Size::mib(asked), Some(&base), had).await;
-            assert_eq!(size(&made.unwrap()).unwrap(), Size::mib(expect));
-        }
-        let mode = fs::metadata(path(folder.path())).unwrap().permissions();
-        assert_eq!(mode.mode() & 0o777, 0o600);
-        assert_eq!(fs::read(&base.path).unwrap(), before);
-        assert!(!folder.path().join("disk.new").exists());
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_is_gone_is_not_made_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let base = base(folder.path());
-        let error = ensure(folder.path(), Size::mib(2), Some(&base), true).await;
-        assert!(error.unwrap_err().message.contains("is gone"));
-        assert!(!path(folder.path()).exists());
-    }
-
-    #[test]
-    fn what_is_no_disk_has_no_size() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("disk.qcow2");
-        for bytes in [&b"QFI\xfb"[..], &[0; 64]] {
-            fs::write(&path, bytes).unwrap();
-            assert!(size(&path).is_err());
-        }
-    }
-}
+mod tests;

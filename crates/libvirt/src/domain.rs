@@ -15,14 +15,14 @@ mod xml;
 use std::path::{Path, PathBuf};
 
 use rhyzome_model::image::devices::WrongDevices;
-use rhyzome_model::image::{DiskLayout, ImageFormat, Solo5DeviceKind};
+use rhyzome_model::image::{ImageFormat, Solo5DeviceKind};
 use rhyzome_model::instance::{Firmware, InstancePlacement};
 use rhyzome_model::network::{bridge_name, tap_name};
 use rhyzome_model::{MacAddr, Size};
 use uuid::Uuid;
 
 use crate::accelerator::Accelerator;
-use crate::disk::Base;
+use crate::disk::{Base, Kind, Volume};
 use crate::uefi::Ovmf;
 
 pub use mark::{DomainMark, NAMESPACE, spec_hash};
@@ -74,11 +74,20 @@ pub enum Boot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskDevice {
     pub path: PathBuf,
-    pub layout: DiskLayout,
-    pub base: Option<Base>,
-    pub read_only: bool,
+    pub content: Content,
     /// As a network card's.
     pub slot: Option<u8>,
+}
+
+/// What a disk is on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A qcow2 file, above an image or above nothing.
+    Overlay { base: Option<Base> },
+    /// A block device.
+    Device,
+    /// A file that is only read.
+    Seed,
 }
 
 /// The first slot of PCI bus 0 on `pc` that nothing else takes: the chipset is in 0 and 1, and 2 is for a
@@ -133,7 +142,7 @@ pub struct Files {
     pub image: PathBuf,
     pub initrd: Option<PathBuf>,
     pub console: PathBuf,
-    pub disk: Option<PathBuf>,
+    pub disk: Option<Volume>,
     /// What the guest reads about itself from.
     pub seed: Option<PathBuf>,
     pub ovmf: Option<Ovmf>,
@@ -179,7 +188,7 @@ impl Domain {
             Some(&files.image),
             files.initrd.as_ref(),
             Some(&files.console),
-            files.disk.as_ref(),
+            files.disk.as_ref().map(|disk| &disk.path),
             files.seed.as_ref(),
         ]
         .into_iter()
@@ -264,18 +273,17 @@ fn place(order: &[Solo5DeviceKind], nics: &mut [Nic], disks: &mut [DiskDevice]) 
 /// Its own disk first, then what it reads about itself from.
 fn disks(spec: &InstancePlacement, files: &Files) -> Vec<DiskDevice> {
     let base = base(&spec.image.format, &files.image);
-    let own = files.disk.iter().map(|path| DiskDevice {
-        path: path.clone(),
-        layout: DiskLayout::Qcow2,
-        base: base.clone(),
-        read_only: false,
+    let own = files.disk.iter().map(|volume| DiskDevice {
+        path: volume.path.clone(),
+        content: match volume.kind {
+            Kind::Overlay => Content::Overlay { base: base.clone() },
+            Kind::Device => Content::Device,
+        },
         slot: None,
     });
     let seed = files.seed.iter().map(|path| DiskDevice {
         path: path.clone(),
-        layout: DiskLayout::Raw,
-        base: None,
-        read_only: true,
+        content: Content::Seed,
         slot: None,
     });
     own.chain(seed).collect()

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rhyzome_component::DriverError;
 use rhyzome_hostnet::{
     Holder, PortError, Ports, Role, SegmentError, ServiceError, Services, TunnelError, Tunnels,
     segment,
@@ -14,6 +15,7 @@ use rhyzome_hostnet::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::disk::Disks;
 use crate::embed;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::instances::now;
@@ -37,6 +39,8 @@ pub enum DownError {
     StillThere(usize),
     #[error("the process {0} of this state directory's QEMU cannot be ended")]
     Process(i32, #[source] nix::Error),
+    #[error("a disk could not be removed: {}", .0.chain())]
+    Disk(DriverError),
     #[error("the port rules could not be removed")]
     Ports(#[source] PortError),
     #[error("the metadata service could not be removed")]
@@ -65,6 +69,9 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
             .await
             .map_err(|error| DownError::Open(crate::host::hint(&error)))?;
         stop_all(settings, &hypervisor).await?;
+        if purge {
+            remove_disks(settings, hypervisor).await?;
+        }
     }
     if settings.libvirt == Libvirt::Embedded {
         end_leftovers(&settings.embed_root())?;
@@ -101,6 +108,25 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         }
     }
     embed::clear_run(&settings.state);
+    Ok(())
+}
+
+/// Removes the disks that are not in the instances' folders, of those that have one. A volume that no folder
+/// knows is left alone: two hosts may share a pool.
+async fn remove_disks(settings: &Settings, hypervisor: Hypervisor) -> Result<(), DownError> {
+    let disks = Disks::new(hypervisor, settings.mark(), settings.pool.clone());
+    let Ok(entries) = fs::read_dir(settings.instances()) else {
+        return Ok(());
+    };
+    for folder in entries.flatten().map(|entry| entry.path()) {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        if let Some(id) = name.and_then(|name| name.parse().ok()) {
+            disks
+                .remove_noted(id, &folder)
+                .await
+                .map_err(DownError::Disk)?;
+        }
+    }
     Ok(())
 }
 

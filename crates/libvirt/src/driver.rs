@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::cache::Cache;
+use crate::disk::Disks;
 use crate::host;
 use crate::hypervisor::Hypervisor;
 use crate::instances::{self, Instances, Slot, from_disk, from_libvirt, ports_of};
@@ -68,9 +69,11 @@ impl LibvirtDriver {
             .map_err(|error| from_disk("the folder of images could not be opened", error))?;
         let mark = settings.mark();
         let (changes, changed) = unbounded_channel();
+        let disks = Disks::new(hypervisor.clone(), mark, settings.pool.clone());
         let instances = Arc::new(Instances {
             hypervisor,
             cache,
+            disks,
             ports: Ports::of(mark),
             accelerator,
             ovmf: Ovmf::find(),
@@ -108,6 +111,32 @@ impl LibvirtDriver {
         for slot in self.instances.all() {
             drop(slot.work().await);
         }
+    }
+
+    /// How disks are kept, or why none can be made, and what is left of instances that are not here: it is
+    /// told of and not removed, since it may be the only copy of something.
+    async fn disks(&self) -> String {
+        let disks = &self.instances.disks;
+        let known: Vec<InstanceId> = self.instances.all().iter().map(|slot| slot.id).collect();
+        let looked = async {
+            let mut said = match disks.look().await? {
+                Ok(said) => said,
+                Err(why) => return Ok(Err(why)),
+            };
+            let left = disks.leftovers(&known).await?;
+            if !left.is_empty() {
+                let names = left.join(", ");
+                said = format!("{said}; of instances that are not here: {names}");
+            }
+            Ok(Ok(said))
+        };
+        let why = match looked.await {
+            Ok(Ok(said)) => return said,
+            Ok(Err(why)) => why,
+            Err(error) => host::hint(&error),
+        };
+        tracing::warn!(why, "instances' disks cannot be made");
+        format!("none can be made: {why}")
     }
 
     async fn tunnels(&self) -> Tunnels {
@@ -229,7 +258,7 @@ impl Driver for LibvirtDriver {
             &self.settings,
             &instances.hypervisor,
             &instances.accelerator,
-            &self.underlay.look().await,
+            (&self.underlay.look().await, self.disks().await),
         )
         .await
         .map_err(from_libvirt)

@@ -40,7 +40,7 @@ pub async fn facts(
     settings: &Settings,
     hypervisor: &Hypervisor,
     choice: &Choice,
-    tunnel: &underlay::Found,
+    (tunnel, disks): (&underlay::Found, String),
 ) -> Result<HostFacts, HypervisorError> {
     let versions = hypervisor.versions().await?;
     let mut firmware = vec![Firmware::Bios];
@@ -50,6 +50,7 @@ pub async fn facts(
             choice.accelerator.as_str().to_owned(),
         ),
         ("accelerator_reason".to_owned(), choice.why.clone()),
+        ("disks".to_owned(), disks),
         ("libvirt".to_owned(), versions.libvirt),
         ("qemu".to_owned(), versions.qemu),
         ("tunnel".to_owned(), tunnel.said.clone()),

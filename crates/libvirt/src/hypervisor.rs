@@ -5,6 +5,7 @@
 //! next call. Nothing here decides anything: it says what libvirt says.
 
 pub mod event;
+pub mod storage;
 mod threads;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -157,6 +158,16 @@ impl Hypervisor {
                 true => domain.undefine(),
                 false => Ok(()),
             })
+        })
+        .await
+    }
+
+    /// How large the first disk of a running domain is for its guest; none where it runs no more.
+    pub async fn disk_size(&self, uuid: Uuid) -> Result<Option<Size>, HypervisorError> {
+        self.call("looking at the disk", move |connection| {
+            let domain = Domain::lookup_by_uuid(connection, uuid);
+            let info = unless_gone(domain.and_then(|domain| domain.get_block_info("vda", 0)))?;
+            Ok(info.map(|info| Size::bytes(info.capacity)))
         })
         .await
     }

@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::accelerator::Choice;
 use crate::cache::Cache;
 use crate::console::{Recorder, Watch, identity};
+use crate::disk::Disks;
 use crate::ending::Signs;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::record::Record;
@@ -42,6 +43,7 @@ pub use supervise::supervise;
 pub struct Instances {
     pub hypervisor: Hypervisor,
     pub cache: Cache,
+    pub disks: Disks,
     pub ports: Ports,
     pub accelerator: Choice,
     /// The firmware for UEFI, where this host has it.

@@ -23,6 +23,9 @@ pub struct Settings {
     pub memory: Option<Size>,
     /// How much unused images may take before the oldest are removed.
     pub image_cache: Size,
+    /// The storage pool of libvirt's that new disks are made in; otherwise they are files in `state`.
+    /// An embedded libvirt has none.
+    pub pool: Option<String>,
     /// Where tunnels to other hosts end.
     pub tunnel: End,
 }
@@ -46,6 +49,7 @@ impl Settings {
             cpus: None,
             memory: None,
             image_cache: Size::bytes(10 << 30),
+            pool: None,
             tunnel: End::Nowhere,
         }
     }

@@ -5,8 +5,17 @@
 #[path = "embed/contract.rs"]
 mod contract;
 #[cfg(test)]
+#[path = "embed/disk_guest.rs"]
+mod disk_guest;
+#[cfg(test)]
+#[path = "embed/disks.rs"]
+mod disks;
+#[cfg(test)]
 #[path = "embed/guest.rs"]
 mod guest;
+#[cfg(test)]
+#[path = "embed/system.rs"]
+mod system;
 #[cfg(test)]
 #[path = "embed/world.rs"]
 mod world;

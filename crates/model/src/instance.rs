@@ -41,8 +41,9 @@ pub struct InstanceSpec {
     /// `{{ip.1}}` and its like of the second. A change needs a restart.
     #[serde(default)]
     pub command_line: Option<String>,
-    /// The size of its disk, in whole MiB up to 16 TiB: that of the image by default, or larger; grows
-    /// later and never shrinks. An instance of a kernel has a disk only if one is asked for: an empty one.
+    /// The size of its disk, in whole MiB up to 16 TiB: that of the image by default, or larger. It grows
+    /// later, at once where the guest runs, which enlarges its own partitions and file systems, and otherwise at
+    /// the next start; it never shrinks. An instance of a kernel has a disk only if one is asked for: an empty one.
     #[serde(default)]
     pub disk: Option<Size>,
     /// The firmware that boots its disk; by default one that the image has a boot loader for. A change

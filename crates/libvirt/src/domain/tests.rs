@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::Command;
 
 use proptest::prelude::*;
-use rhyzome_model::image::{DiskFirmware, DiskGuest, Solo5Device};
+use rhyzome_model::image::{DiskFirmware, DiskGuest, DiskLayout, Solo5Device};
 use rhyzome_model::instance::{
     BlobPin, Disk, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
 };
@@ -139,6 +139,14 @@ fn solo5_interleaved() -> ImageFormat {
     }
 }
 
+fn overlay(folder: &str) -> Volume {
+    Volume {
+        path: format!("{folder}/disk.qcow2").into(),
+        kind: Kind::Overlay,
+        size: Size::mib(64),
+    }
+}
+
 fn with_disk(format: ImageFormat, networks: u128, firmware: Option<Firmware>) -> String {
     let mut spec = spec(format, networks);
     let size = Size::mib(64);
@@ -153,7 +161,7 @@ fn with_disk(format: ImageFormat, networks: u128, firmware: Option<Firmware>) ->
         spec: spec_hash(&spec),
     };
     let files = Files {
-        disk: Some("/var/lib/rhyzome/libvirt/instances/1/disk.qcow2".into()),
+        disk: Some(overlay("/var/lib/rhyzome/libvirt/instances/1")),
         ..files(false)
     };
     let domain = Domain::new(&spec, files, Accelerator::Qemu, mark).unwrap();
@@ -185,6 +193,34 @@ fn a_unikernel_on_a_disk_has_it_on_virtio_and_does_not_reset_in_it() {
 }
 
 #[test]
+fn a_disk_that_is_a_device_is_above_nothing() {
+    let mut spec = spec(disk(None), 0);
+    spec.command_line.clear();
+    spec.disk = Some(Disk {
+        size: Size::mib(64),
+        firmware: Some(Firmware::Bios),
+    });
+    let mark = DomainMark {
+        component: "0a1b2c3d".to_owned(),
+        placement: PlacementId(Uuid::from_u128(7)),
+        generation: 3,
+        spec: spec_hash(&spec),
+    };
+    let files = Files {
+        disk: Some(Volume {
+            path: "/dev/vg0/rhyzome-0a1b2c3d-1".into(),
+            kind: Kind::Device,
+            size: Size::mib(64),
+        }),
+        ..files(false)
+    };
+    let domain = Domain::new(&spec, files, Accelerator::Qemu, mark).unwrap();
+    let xml = domain.to_xml();
+    insta::assert_snapshot!("disk_device", xml);
+    check_schema(&xml);
+}
+
+#[test]
 fn a_domain_of_a_disk_boots_by_its_firmware_and_leaves_the_image_as_it_is() {
     let format = ImageFormat::Disk {
         layout: DiskLayout::Qcow2,
@@ -201,7 +237,7 @@ fn a_domain_of_a_disk_boots_by_its_firmware_and_leaves_the_image_as_it_is() {
             firmware: Some(firmware),
         });
         let files = Files {
-            disk: Some(format!("{folder}/disk.qcow2").into()),
+            disk: Some(overlay(folder)),
             seed: Some(format!("{folder}/seed.iso").into()),
             ovmf,
             ..files(false)

@@ -6,8 +6,9 @@ use std::path::Path;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use super::{Boot, DiskDevice, Domain, Machine, NAMESPACE, Nic};
+use super::{Boot, Content, DiskDevice, Domain, Machine, NAMESPACE, Nic};
 use crate::accelerator::Accelerator;
+use crate::disk::Base;
 
 type Out = Writer<Vec<u8>>;
 
@@ -187,41 +188,49 @@ fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
 }
 
 /// What a guest flushes is on the host's disk then (writeback), and the cached base is in memory once for
-/// all guests, which a cache mode that goes around the host's memory would not have. The base is left as it
-/// is: no QEMU owns what others boot too.
+/// all guests, which a cache mode that goes around the host's memory would not have; a device of its own
+/// needs no second copy there (none). The base is left as it is: no QEMU owns what others boot too.
 fn write_disk(out: &mut Out, disk: &DiskDevice, index: usize) -> io::Result<()> {
     let target = format!("vd{}", char::from(b'a' + index as u8));
-    parent(
-        out,
-        "disk",
-        &[("type", "file"), ("device", "disk")],
-        |out| {
-            let driver = [("name", "qemu"), ("type", disk.layout.as_str())];
-            if disk.read_only {
-                empty(out, "driver", &driver)?;
-            } else {
-                let more = [("cache", "writeback"), ("discard", "unmap")];
-                let all: Vec<_> = driver.into_iter().chain(more).collect();
-                empty(out, "driver", &all)?;
+    let (kind, at) = match disk.content {
+        Content::Overlay { .. } | Content::Seed => ("file", "file"),
+        Content::Device => ("block", "dev"),
+    };
+    let driver: &[_] = match disk.content {
+        Content::Overlay { .. } => &[
+            ("type", "qcow2"),
+            ("cache", "writeback"),
+            ("discard", "unmap"),
+        ],
+        Content::Device => &[("type", "raw"), ("cache", "none"), ("discard", "unmap")],
+        Content::Seed => &[("type", "raw")],
+    };
+    let driver = [&[("name", "qemu")], driver].concat();
+    parent(out, "disk", &[("type", kind), ("device", "disk")], |out| {
+        empty(out, "driver", &driver)?;
+        empty(out, "source", &[(at, path(&disk.path))])?;
+        match &disk.content {
+            Content::Overlay { base: Some(base) } => write_base(out, base)?,
+            Content::Overlay { base: None } | Content::Device | Content::Seed => {
+                empty(out, "backingStore", &[])?;
             }
-            empty(out, "source", &[("file", path(&disk.path))])?;
-            match &disk.base {
-                Some(base) => parent(out, "backingStore", &[("type", "file")], |out| {
-                    empty(out, "format", &[("type", base.layout.as_str())])?;
-                    parent(out, "source", &[("file", path(&base.path))], |out| {
-                        empty(out, "seclabel", &[("model", "dac"), ("relabel", "no")])
-                    })?;
-                    empty(out, "backingStore", &[])
-                })?,
-                None => empty(out, "backingStore", &[])?,
-            }
-            empty(out, "target", &[("dev", &target), ("bus", "virtio")])?;
-            if disk.read_only {
-                empty(out, "readonly", &[])?;
-            }
-            write_slot(out, disk.slot)
-        },
-    )
+        }
+        empty(out, "target", &[("dev", &target), ("bus", "virtio")])?;
+        if disk.content == Content::Seed {
+            empty(out, "readonly", &[])?;
+        }
+        write_slot(out, disk.slot)
+    })
+}
+
+fn write_base(out: &mut Out, base: &Base) -> io::Result<()> {
+    parent(out, "backingStore", &[("type", "file")], |out| {
+        empty(out, "format", &[("type", base.layout.as_str())])?;
+        parent(out, "source", &[("file", path(&base.path))], |out| {
+            empty(out, "seclabel", &[("model", "dac"), ("relabel", "no")])
+        })?;
+        empty(out, "backingStore", &[])
+    })
 }
 
 /// libvirt makes the tap, puts it on the bridge and gives it to QEMU; it goes when the guest goes. The

@@ -35,6 +35,11 @@ impl Instances {
         }
         progress.step("removing port rules");
         self.remove_ports(id).await?;
+        let record = slot.record();
+        if record.is_none_or(|record| record.wanted.disk.is_some()) {
+            progress.step("removing the disk");
+            self.disks.remove(id, &slot.folder).await?;
+        }
         lock(&slot.recorder).take();
         let log = self.logs.as_ref().zip(slot.record());
         if let Some((logs, record)) = log {

@@ -7,12 +7,13 @@ use rhyzome_hostnet::Port;
 use rhyzome_model::instance::InstancePlacement;
 use rhyzome_model::network::tap_name;
 
-use super::{Instances, Slot, from_disk, from_libvirt, lock, now};
+use super::{Instances, Slot, from_libvirt, lock, now};
+use crate::console;
+use crate::disk::{Volume, seed};
 use crate::domain::{self, Domain, DomainMark, Files, spec_hash};
 use crate::ending::Signs;
 use crate::hypervisor::HypervisorError;
 use crate::record::{Phase, Record, Started};
-use crate::{console, disk};
 
 /// The ports that an instance's interfaces are.
 pub fn ports_of(spec: &InstancePlacement) -> Vec<Port> {
@@ -98,7 +99,7 @@ impl Instances {
         record: &Record,
         image: &Path,
         progress: &Progress,
-    ) -> Result<(Option<PathBuf>, Option<PathBuf>), DriverError> {
+    ) -> Result<(Option<Volume>, Option<PathBuf>), DriverError> {
         let spec = &record.wanted;
         let Some(wanted) = spec.disk else {
             return Ok((None, None));
@@ -106,9 +107,17 @@ impl Instances {
         progress.step("preparing the disk");
         let base = domain::base(&spec.image.format, image);
         let had = record.started.is_some();
-        let disk = disk::ensure(&slot.folder, wanted.size, base.as_ref(), had).await?;
+        let disk = self
+            .disks
+            .ensure(
+                (slot.id, &slot.folder),
+                (wanted.size, base.as_ref()),
+                had,
+                progress,
+            )
+            .await?;
         let seed = match domain::has_seed(spec) {
-            true => Some(disk::write_seed(&slot.folder, &rhyzome_guest::seed(spec))?),
+            true => Some(seed::write(&slot.folder, &rhyzome_guest::seed(spec))?),
             false => None,
         };
         Ok((Some(disk), seed))
@@ -119,15 +128,19 @@ impl Instances {
         let Some(wanted) = record.wanted.disk else {
             return Ok(());
         };
-        let size = disk::size(&disk::path(&slot.folder))
-            .map_err(|error| from_disk("the instance's disk could not be read", error))?;
-        if size < wanted.size {
-            self.hypervisor
-                .grow(slot.uuid(), wanted.size)
-                .await
-                .map_err(from_libvirt)?;
+        let size = self.hypervisor.disk_size(slot.uuid()).await;
+        // It may have ended meanwhile: then its disk grows when it is started.
+        let has = size.map_err(from_libvirt)?.unwrap_or(wanted.size);
+        if has >= wanted.size {
+            return Ok(());
         }
-        Ok(())
+        self.disks
+            .make_room(slot.id, &slot.folder, wanted.size)
+            .await?;
+        self.hypervisor
+            .grow(slot.uuid(), wanted.size)
+            .await
+            .map_err(from_libvirt)
     }
 
     pub(super) fn mark(&self, record: &Record) -> DomainMark {

@@ -93,12 +93,17 @@ fn code(how: End) -> Vec<u8> {
 /// What the guest of [`unikraft`] says when there is a network card of legacy virtio on PCI bus 0.
 pub const FOUND: &str = "a legacy network card is on bus 0";
 
-/// An ELF for i386 with a multiboot header and a section of Unikraft's. It looks for its network card where
-/// Unikraft does, says whether it is there, and powers off.
+/// A guest that looks for its network card where Unikraft does, says whether it is there, and powers off.
 pub fn unikraft() -> Vec<u8> {
+    as_unikraft(look_for_card)
+}
+
+/// An ELF for i386 with a multiboot header and a section of Unikraft's, whose code is made for the address
+/// where it will be.
+pub fn as_unikraft(code: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
     const HEADERS: u32 = 52 + 32;
     const MULTIBOOT: u32 = 12;
-    let code = look_for_card(BASE + HEADERS + MULTIBOOT);
+    let code = code(BASE + HEADERS + MULTIBOOT);
     let names = b"\0.shstrtab\0.uk_bootinfo\0";
     let names_at = HEADERS + MULTIBOOT + code.len() as u32;
     let sections_at = names_at + names.len() as u32;

@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::{Namespace, Port, Ports};
-use rhyzome_libvirt::{LibvirtDriver, Settings};
+use rhyzome_libvirt::{Libvirt, LibvirtDriver, Settings};
 use rhyzome_model::image::recognise::recognise;
 use rhyzome_model::instance::{
     BlobPin, Disk, Firmware, Guest, ImagePin, InstanceObserved, InstancePlacement, Interface,
@@ -26,6 +26,7 @@ use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId, Size};
 use uuid::Uuid;
 
 use crate::guest::{self, End};
+use crate::{disk_guest, system};
 
 /// The state directory of the test whose child this process is.
 const STATE: &str = "RHYZOME_TEST_STATE";
@@ -40,8 +41,17 @@ pub struct World {
 
 /// Runs a test in a process of its own, and takes its host down afterwards.
 pub fn isolated<F: Future<Output = ()>>(test: &'static str, body: fn(World) -> F) {
+    isolated_on(Libvirt::Embedded, test, body);
+}
+
+/// As [`isolated`], on a libvirtd that runs for the test alone, with a storage pool.
+pub fn isolated_on_system<F: Future<Output = ()>>(test: &'static str, body: fn(World) -> F) {
+    isolated_on(Libvirt::Uri(system::URI.to_owned()), test, body);
+}
+
+fn isolated_on<F: Future<Output = ()>>(libvirt: Libvirt, test: &'static str, body: fn(World) -> F) {
     if let Ok(state) = std::env::var(STATE) {
-        return inside(test, Path::new(&state), body);
+        return inside(libvirt, test, Path::new(&state), body);
     }
     let folder = tempfile::Builder::new().prefix("rzl").tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -74,12 +84,24 @@ fn again(test: &str, state: &Path) -> Command {
     command
 }
 
-fn inside<F: Future<Output = ()>>(test: &'static str, state: &Path, body: fn(World) -> F) {
-    // The second process of a test is in the first one's namespace already.
-    if std::env::var_os(SECOND).is_none() {
+fn inside<F: Future<Output = ()>>(
+    libvirt: Libvirt,
+    test: &'static str,
+    state: &Path,
+    body: fn(World) -> F,
+) {
+    // The second process of a test is in the first one's namespaces already.
+    let is_first = std::env::var_os(SECOND).is_none();
+    if is_first {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
     }
-    let settings = Settings::new(state);
+    let on_system = libvirt != Libvirt::Embedded;
+    let settings = Settings {
+        pool: on_system.then(|| system::POOL.to_owned()),
+        libvirt,
+        ..Settings::new(state)
+    };
+    let _down = (is_first && on_system).then(|| system::Daemons::start(&settings));
     let hello = state.with_file_name("hello.elf");
     let world = World {
         settings,
@@ -151,7 +173,12 @@ impl Blobs for Images {
         ];
         let tiny = ends.map(guest::build).into_iter();
         let families = [guest::unikraft(), guest::solo5(), guest::resets()];
-        let mut all = tiny.chain(families).chain(fs::read(&self.0));
+        let disks = [
+            disk_guest::bios(),
+            disk_guest::uefi(),
+            disk_guest::watches(),
+        ];
+        let mut all = tiny.chain(families).chain(disks).chain(fs::read(&self.0));
         let bytes = all
             .find(|bytes| Digest::of(bytes) == blob.digest)
             .expect("an image of the test");
@@ -202,7 +229,7 @@ impl World {
         );
     }
 
-    fn placement(
+    pub fn placement(
         &self,
         name: &str,
         number: u128,
@@ -282,22 +309,24 @@ impl World {
         second.ipv6 = "fd77::3".parse().unwrap();
         let interfaces = vec![Self::interface(), second];
         let placement = self.placement("solo5", 0xa3, &guest::solo5(), interfaces);
-        Self::with_disk(placement, None)
+        Self::with_disk(placement, 1, None)
     }
 
     /// An instance on a disk that does nothing but reset the machine.
     pub fn resets(&self) -> Placement {
         let placement = self.placement("resets", 0xa4, &guest::resets(), Vec::new());
-        Self::with_disk(placement, Some(Firmware::Bios))
+        Self::with_disk(placement, 1, Some(Firmware::Bios))
     }
 
-    fn with_disk(mut placement: Placement, firmware: Option<Firmware>) -> Placement {
+    pub fn with_disk(mut placement: Placement, mib: u64, firmware: Option<Firmware>) -> Placement {
         let PlacementSpec::Instance(spec) = &mut placement.spec else {
             panic!("an instance")
         };
-        let size = Size::mib(1);
+        let size = Size::mib(mib);
         spec.disk = Some(Disk { size, firmware });
         spec.restart = RestartPolicy::Never;
+        // None of these knows what a power button is.
+        spec.stop_timeout = 0;
         placement
     }
 
@@ -354,6 +383,19 @@ impl World {
             String::from_utf8_lossy(&said).contains(text).then_some(())
         })
         .await;
+    }
+
+    /// An instance's folder.
+    pub fn folder(&self, placement: &Placement) -> PathBuf {
+        let id = placement.spec.resource().to_string();
+        self.settings.instances().join(id)
+    }
+
+    /// The only file in a folder.
+    pub fn only(&self, folder: &Path) -> PathBuf {
+        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        entries.remove(0).path()
     }
 
     pub fn tap(&self, placement: &Placement) -> String {

@@ -1,0 +1,239 @@
+//! Instances on disks.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use rhyzome_component::Progress;
+use rhyzome_component::driver::Driver;
+use rhyzome_model::Size;
+use rhyzome_model::instance::{Firmware, InstanceState, Power};
+use rhyzome_model::job::FailureKind;
+use rhyzome_model::placement::Placement;
+
+use crate::disk_guest::{self, BIOS_SAYS, UEFI_SAYS};
+use crate::system::{self, volumes};
+use crate::world::{World, isolated, isolated_on_system};
+
+impl World {
+    /// An instance on a disk of so many MiB, which says how large that is.
+    pub fn bios(&self, mib: u64) -> Placement {
+        let placement = self.placement("bios", 0xa5, &disk_guest::bios(), Vec::new());
+        Self::with_disk(placement, mib, Some(Firmware::Bios))
+    }
+
+    /// An instance on a disk that boots by UEFI.
+    pub fn uefi(&self) -> Placement {
+        let placement = self.placement("uefi", 0xa6, &disk_guest::uefi(), Vec::new());
+        Self::with_disk(placement, 2, Some(Firmware::Uefi))
+    }
+
+    /// An instance that says how large its disk is, whenever that changes.
+    pub fn watches(&self, mib: u64) -> Placement {
+        let placement = self.placement("watches", 0xa7, &disk_guest::watches(), Vec::new());
+        Self::with_disk(placement, mib, None)
+    }
+}
+
+#[test]
+fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
+    isolated_on_system(
+        "disks::a_disk_in_a_storage_pool_boots_as_an_unprivileged_user",
+        |world| async move {
+            let driver = world.open().await;
+            let facts = driver.facts().await.unwrap();
+            assert!(facts.details["disks"].starts_with("the pool disks (dir), "));
+            let mut placement = world.bios(1);
+            let started = world.ensure(&driver, &placement).await;
+            assert_eq!(started.state, InstanceState::Running, "{started:?}");
+            let says = |mib: u64| format!("{BIOS_SAYS}{mib}");
+            world.console_says(&driver, &placement, &says(1)).await;
+
+            let qemu = nix::unistd::User::from_name("libvirt-qemu").unwrap();
+            let qemu = qemu.unwrap().uid.as_raw();
+            let [process] = world.processes()[..] else {
+                panic!("one guest")
+            };
+            let owner = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
+            assert_eq!(owner(format!("/proc/{process}").as_ref()), qemu);
+            let [volume] = &volumes(&world.settings)[..] else {
+                panic!("one volume")
+            };
+            assert_eq!(owner(volume), qemu);
+            // The image is everybody's, and nobody's to change.
+            let image = world.only(&world.settings.blobs());
+            assert_eq!(owner(&image), 0);
+            let mode = fs::metadata(&image).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o644);
+            let in_folder = world.folder(&placement).join("disk.qcow2");
+            assert!(!in_folder.exists());
+
+            // It grows while the guest has it, and the guest of the next start sees it.
+            world.change(&mut placement, |spec| {
+                spec.disk.as_mut().unwrap().size = Size::mib(3);
+            });
+            world.ensure(&driver, &placement).await;
+            assert_eq!(world.processes(), [process]);
+            let seen =
+                system::virsh(&["domblkinfo", &placement.spec.resource().to_string(), "vda"]);
+            assert!(seen.contains("Capacity:       3145728"), "{seen}");
+            world.change(&mut placement, |spec| spec.power = Power::Stopped);
+            world.ensure(&driver, &placement).await;
+            // And while nobody has it.
+            world.change(&mut placement, |spec| {
+                spec.disk.as_mut().unwrap().size = Size::mib(5);
+                spec.power = Power::Running;
+            });
+            world.ensure(&driver, &placement).await;
+            world.console_says(&driver, &placement, &says(5)).await;
+
+            // Found again by its name, whatever else is lost.
+            drop(driver);
+            world.kill_guests();
+            world.lose_records();
+            fs::remove_file(world.folder(&placement).join("disk.json")).unwrap();
+            let driver = world.open().await;
+            let before = fs::metadata(volume).unwrap().ino();
+            world.change(&mut placement, |_| {});
+            world.ensure(&driver, &placement).await;
+            assert_eq!(fs::metadata(volume).unwrap().ino(), before);
+
+            let target = placement.reference();
+            for _ in 0..2 {
+                driver.remove(&target, &Progress::new().0).await.unwrap();
+            }
+            assert!(volumes(&world.settings).is_empty() && world.processes().is_empty());
+        },
+    );
+}
+
+#[test]
+fn a_disk_in_a_volume_group_is_a_copy_with_nothing_of_others_in_it() {
+    isolated_on_system(
+        "disks::a_disk_in_a_volume_group_is_a_copy_with_nothing_of_others_in_it",
+        |mut world| async move {
+            world.settings.pool = Some(system::LVM.to_owned());
+            let driver = world.open().await;
+            let facts = driver.facts().await.unwrap();
+            let said = &facts.details["disks"];
+            assert_eq!(said, "the pool volumes (logical), 512MiB of 1GiB free");
+            // One that a kill left half-made, on which there is what others left.
+            let mut placement = world.bios(3);
+            let mark = world.settings.mark();
+            let volume = format!("rhyzome-{mark}-{}", placement.spec.resource());
+            system::virsh(&["vol-create-as", system::LVM, &volume, "4MiB"]);
+            let folder = world.folder(&placement);
+            fs::create_dir_all(&folder).unwrap();
+            let note = r#"{"pool":"volumes","state":"making"}"#;
+            fs::write(folder.join("disk.json"), note).unwrap();
+
+            world.ensure(&driver, &placement).await;
+            // Extents have 4 MiB.
+            let says = format!("{BIOS_SAYS}4");
+            world.console_says(&driver, &placement, &says).await;
+            let device = system::virsh(&["vol-path", &volume, "--pool", system::LVM]);
+            let device = device.trim();
+            let holds = |mib: usize| {
+                let mut expect = disk_guest::bios();
+                expect.resize(mib << 20, 0);
+                assert!(fs::read(device).unwrap() == expect, "not {mib} MiB of it");
+            };
+            holds(4);
+            let source = format!("<source dev='{device}'");
+            let xml = system::virsh(&["dumpxml", &placement.spec.resource().to_string()]);
+            assert!(
+                xml.contains("<disk type='block'") && xml.contains(&source),
+                "{xml}"
+            );
+
+            for (power, mib) in [(Power::Stopped, 4), (Power::Running, 7)] {
+                world.change(&mut placement, |spec| {
+                    spec.power = power;
+                    spec.disk.as_mut().unwrap().size = Size::mib(mib);
+                });
+                world.ensure(&driver, &placement).await;
+            }
+            world
+                .console_says(&driver, &placement, &format!("{BIOS_SAYS}8"))
+                .await;
+            holds(8);
+            let target = placement.reference();
+            driver.remove(&target, &Progress::new().0).await.unwrap();
+            let left = system::virsh(&["vol-list", system::LVM]);
+            assert_eq!(left.trim(), "");
+        },
+    );
+}
+
+#[test]
+fn a_pool_that_is_not_there_is_said_to_be_missing() {
+    isolated_on_system(
+        "disks::a_pool_that_is_not_there_is_said_to_be_missing",
+        |mut world| async move {
+            world.settings.pool = Some("nowhere".to_owned());
+            let driver = world.open().await;
+            let missing = "libvirt has no storage pool nowhere: define it";
+            let said = &driver.facts().await.unwrap().details["disks"];
+            assert!(
+                said.starts_with(&format!("none can be made: {missing}")),
+                "{said}"
+            );
+            let ensured = driver.ensure(&world.bios(1), &Progress::new().0).await;
+            let error = ensured.unwrap_err();
+            assert_eq!(error.kind, FailureKind::Transient);
+            assert!(error.message.starts_with(missing), "{error}");
+        },
+    );
+}
+
+#[test]
+fn a_guest_sees_its_disk_grow_while_it_runs() {
+    async fn grows(world: &World) {
+        let driver = world.open().await;
+        let mut placement = world.watches(4);
+        world.ensure(&driver, &placement).await;
+        world.console_says(&driver, &placement, "4").await;
+        let process = world.processes();
+        world.change(&mut placement, |spec| {
+            spec.disk.as_mut().unwrap().size = Size::mib(8);
+        });
+        let grown = world.ensure(&driver, &placement).await;
+        assert!(!grown.needs_restart, "{grown:?}");
+        world.console_says(&driver, &placement, "8").await;
+        assert_eq!(world.processes(), process);
+        let target = placement.reference();
+        driver.remove(&target, &Progress::new().0).await.unwrap();
+    }
+    isolated_on_system(
+        "disks::a_guest_sees_its_disk_grow_while_it_runs",
+        |mut world| async move {
+            for pool in [None, Some(system::POOL), Some(system::LVM)] {
+                world.settings.pool = pool.map(str::to_owned);
+                grows(&world).await;
+            }
+        },
+    );
+}
+
+#[test]
+fn a_disk_boots_by_uefi_and_its_variables_are_kept_and_go_with_it() {
+    isolated(
+        "disks::a_disk_boots_by_uefi_and_its_variables_are_kept_and_go_with_it",
+        |world| async move {
+            let driver = world.open().await;
+            let mut placement = world.uefi();
+            world.ensure(&driver, &placement).await;
+            world.console_says(&driver, &placement, UEFI_SAYS[0]).await;
+            let variables = world.folder(&placement).join("variables.fd");
+            assert!(variables.exists());
+            for power in [Power::Stopped, Power::Running] {
+                world.change(&mut placement, |spec| spec.power = power);
+                world.ensure(&driver, &placement).await;
+                assert!(variables.exists());
+            }
+            world.console_says(&driver, &placement, UEFI_SAYS[1]).await;
+            let target = placement.reference();
+            driver.remove(&target, &Progress::new().0).await.unwrap();
+            assert!(!world.folder(&placement).exists());
+        },
+    );
+}

@@ -1,0 +1,205 @@
+//! A libvirtd for one test, as Debian has it on a host: QEMU runs as a user without rights. What it has in
+//! `/etc`, `/run` and `/var` is in a mount namespace of the test's.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use rhyzome_libvirt::{Settings, down};
+
+pub const URI: &str = "qemu:///system";
+/// A pool of files.
+pub const POOL: &str = "disks";
+/// A pool of logical volumes.
+pub const LVM: &str = "volumes";
+const TOOLS: [&str; 9] = [
+    "vgchange", "vgscan", "vgs", "lvs", "lvcreate", "lvextend", "lvremove", "lvchange", "pvs",
+];
+
+/// What libvirtd has its own folders in, besides `/etc/libvirt`.
+const OWN: [&str; 4] = ["/run", "/var/lib", "/var/log", "/var/cache"];
+
+/// libvirtd and virtlogd, with the guests that are left, until this is dropped.
+pub struct Daemons {
+    settings: Settings,
+    running: Vec<Child>,
+    _group: Group,
+}
+
+impl Daemons {
+    pub fn start(settings: &Settings) -> Self {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        // Its own as a whole: on the host nothing is made to be mounted over.
+        for folder in OWN {
+            let (kind, open) = (Some("tmpfs"), Some("mode=755"));
+            mount(kind, folder, kind, MsFlags::empty(), open).unwrap();
+        }
+        let own = folder_of(settings).join("etc");
+        fs::create_dir_all(&own).unwrap();
+        mount(Some(&own), "/etc/libvirt", none, MsFlags::MS_BIND, none).unwrap();
+        hide_kvm(settings);
+        let running = ["virtlogd", "libvirtd"].map(daemon).into();
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !Path::new("/run/libvirt/libvirt-sock").exists() {
+            assert!(Instant::now() < limit, "libvirtd does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pool = pool(settings);
+        fs::create_dir_all(&pool).unwrap();
+        fs::set_permissions(&pool, fs::Permissions::from_mode(0o711)).unwrap();
+        virsh(&[
+            "pool-define-as",
+            POOL,
+            "dir",
+            "--target",
+            pool.to_str().unwrap(),
+        ]);
+        let group = Group::make(settings);
+        let (name, target) = (&group.name, group.devices());
+        let target = target.to_str().unwrap();
+        let source = ["--source-name", name, "--target", target];
+        virsh(&[&["pool-define-as", LVM, "logical"], &source[..]].concat());
+        let settings = settings.clone();
+        Self {
+            settings,
+            running,
+            _group: group,
+        }
+    }
+}
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        let (failed, settings) = (std::thread::panicking(), self.settings.clone());
+        let downed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(down::down(&settings, true)).unwrap();
+        });
+        let downed = downed.join();
+        for daemon in self.running.iter_mut().rev() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+        if !failed {
+            downed.unwrap();
+            assert_eq!(volumes(&self.settings), Vec::<PathBuf>::new());
+        }
+    }
+}
+
+/// A volume group without LVM, which this kernel may not have: tools of its own in the place of LVM's make
+/// loop devices.
+struct Group {
+    name: String,
+    files: PathBuf,
+}
+
+impl Group {
+    fn make(settings: &Settings) -> Self {
+        let host = folder_of(settings);
+        let name = settings.state.parent().unwrap().file_name().unwrap();
+        let group = Self {
+            name: name.to_str().unwrap().to_owned(),
+            files: host.join("volumes"),
+        };
+        let tools = host.join("tools");
+        for folder in [&group.files, &group.devices(), &tools] {
+            fs::create_dir(folder).unwrap();
+        }
+        let script = include_str!("fake-lvm")
+            .replace("@VG@", &group.name)
+            .replace("@FILES@", group.files.to_str().unwrap());
+        for tool in TOOLS {
+            let path = tools.join(tool);
+            fs::write(&path, &script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let layers = format!("lowerdir={}:/usr/sbin", tools.display());
+        let kind = Some("overlay");
+        mount(
+            kind,
+            "/usr/sbin",
+            kind,
+            MsFlags::empty(),
+            Some(layers.as_str()),
+        )
+        .unwrap();
+        group
+    }
+
+    fn devices(&self) -> PathBuf {
+        Path::new("/dev").join(&self.name)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let left = fs::read_dir(&self.files).unwrap().flatten();
+        let left: Vec<_> = left.map(|file| file.path()).collect();
+        for file in &left {
+            let device = self.devices().join(file.file_name().unwrap());
+            let detach = ["--detach", device.to_str().unwrap()];
+            let _ = Command::new("losetup").args(detach).status();
+        }
+        fs::remove_dir_all(self.devices()).unwrap();
+        if !std::thread::panicking() {
+            assert_eq!(left, Vec::<PathBuf>::new(), "volumes are left");
+        }
+    }
+}
+
+/// Where the device is for root alone, libvirtd takes what it found out with root's rights for outdated at
+/// each look, and takes ten seconds to find it out again. On a host, guests may open it.
+fn hide_kvm(settings: &Settings) {
+    if !Path::new("/dev/kvm").exists() {
+        return;
+    }
+    let empty = folder_of(settings).join("no-kvm");
+    fs::write(&empty, "").unwrap();
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o000)).unwrap();
+    let none = None::<&str>;
+    mount(Some(&empty), "/dev/kvm", none, MsFlags::MS_BIND, none).unwrap();
+    // Guests' own mount namespaces cannot take along a file in the place of a device.
+    fs::write("/etc/libvirt/qemu.conf", "namespaces = []\n").unwrap();
+}
+
+/// Ends with the thread that started it.
+fn daemon(name: &str) -> Child {
+    Command::new("setpriv")
+        .args(["--pdeathsig", "SIGKILL", name])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+pub fn virsh(arguments: &[&str]) -> String {
+    let output = Command::new("virsh")
+        .args(["-q", "-c", URI])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn folder_of(settings: &Settings) -> PathBuf {
+    settings.state.with_file_name("host")
+}
+
+/// Where the pool is.
+pub fn pool(settings: &Settings) -> PathBuf {
+    settings.state.with_file_name("pool")
+}
+
+/// The files in the pool.
+pub fn volumes(settings: &Settings) -> Vec<PathBuf> {
+    let entries = fs::read_dir(pool(settings)).unwrap().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
