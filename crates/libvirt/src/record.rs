@@ -142,16 +142,25 @@ impl Record {
 
     /// Replaces the record as a whole: a reader or a crash sees the old one or the new one.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        let new = folder.join("record.new");
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(new, folder.join("record.json"))
+        replace(&folder.join("record.json"), &serde_json::to_vec(self)?)
+    }
+}
+
+/// Replaces a file, which only its owner may read, as a whole; it is on the disk then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 

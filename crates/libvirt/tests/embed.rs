@@ -14,6 +14,9 @@ mod disks;
 #[path = "embed/guest.rs"]
 mod guest;
 #[cfg(test)]
+#[path = "embed/kills.rs"]
+mod kills;
+#[cfg(test)]
 #[path = "embed/system.rs"]
 mod system;
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What is written down about an instance's disk that is in a storage pool: which one, and whether the
 //! disk is whole. It is in the instance's folder, and goes with it.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rhyzome_model::Size;
 use serde::{Deserialize, Serialize};
+
+use crate::record::replace;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -47,20 +48,10 @@ impl Note {
 
     /// Replaces the note as a whole, and returns when it is on the disk.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        let new = folder.join("disk.json.new");
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(new, path(folder))?;
-        File::open(folder)?.sync_all()
+        replace(&path(folder), &serde_json::to_vec(self)?)
     }
 }
 
-fn path(folder: &Path) -> std::path::PathBuf {
-    folder.join("disk.json")
+fn path(folder: &Path) -> PathBuf {
+    folder.join("in-pool.json")
 }

@@ -78,13 +78,16 @@ fn domain(
     initrd: bool,
     accelerator: Accelerator,
 ) -> Result<Domain, InvalidDomain> {
-    let mark = DomainMark {
+    Domain::new(spec, files(initrd), accelerator, mark(spec))
+}
+
+fn mark(spec: &InstancePlacement) -> DomainMark {
+    DomainMark {
         component: "0a1b2c3d".to_owned(),
         placement: PlacementId(Uuid::from_u128(7)),
         generation: 3,
         spec: spec_hash(spec),
-    };
-    Domain::new(spec, files(initrd), accelerator, mark)
+    }
 }
 
 /// By libvirt's own schema.
@@ -154,12 +157,7 @@ fn with_disk(format: ImageFormat, networks: u128, firmware: Option<Firmware>) ->
     if firmware.is_some() {
         spec.command_line.clear();
     }
-    let mark = DomainMark {
-        component: "0a1b2c3d".to_owned(),
-        placement: PlacementId(Uuid::from_u128(7)),
-        generation: 3,
-        spec: spec_hash(&spec),
-    };
+    let mark = mark(&spec);
     let files = Files {
         disk: Some(overlay("/var/lib/rhyzome/libvirt/instances/1")),
         ..files(false)
@@ -200,12 +198,7 @@ fn a_disk_that_is_a_device_is_above_nothing() {
         size: Size::mib(64),
         firmware: Some(Firmware::Bios),
     });
-    let mark = DomainMark {
-        component: "0a1b2c3d".to_owned(),
-        placement: PlacementId(Uuid::from_u128(7)),
-        generation: 3,
-        spec: spec_hash(&spec),
-    };
+    let mark = mark(&spec);
     let files = Files {
         disk: Some(Volume {
             path: "/dev/vg0/rhyzome-0a1b2c3d-1".into(),
@@ -242,12 +235,7 @@ fn a_domain_of_a_disk_boots_by_its_firmware_and_leaves_the_image_as_it_is() {
             ovmf,
             ..files(false)
         };
-        let mark = DomainMark {
-            component: "0a1b2c3d".to_owned(),
-            placement: PlacementId(Uuid::from_u128(7)),
-            generation: 3,
-            spec: spec_hash(&spec),
-        };
+        let mark = mark(&spec);
         Domain::new(&spec, files, Accelerator::Qemu, mark)
     };
     let ovmf = Ovmf {

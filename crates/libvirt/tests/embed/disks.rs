@@ -2,19 +2,44 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use rhyzome_component::Progress;
 use rhyzome_component::driver::Driver;
 use rhyzome_model::Size;
 use rhyzome_model::instance::{Firmware, InstanceState, Power};
 use rhyzome_model::job::FailureKind;
-use rhyzome_model::placement::Placement;
+use rhyzome_model::placement::{Placement, PlacementSpec};
 
 use crate::disk_guest::{self, BIOS_SAYS, UEFI_SAYS};
 use crate::system::{self, volumes};
 use crate::world::{World, isolated, isolated_on_system};
 
 impl World {
+    /// An instance's folder.
+    pub fn folder(&self, placement: &Placement) -> PathBuf {
+        let id = placement.spec.resource().to_string();
+        self.settings.instances().join(id)
+    }
+
+    /// Where the image that an instance is made of is kept.
+    pub fn image(&self, placement: &Placement) -> PathBuf {
+        match &placement.spec {
+            PlacementSpec::Instance(spec) => {
+                let digest = spec.image.blob.digest;
+                self.settings.blobs().join(digest.to_string())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The only file in a folder.
+    pub fn only(&self, folder: &Path) -> PathBuf {
+        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        entries.remove(0).path()
+    }
+
     /// An instance on a disk of so many MiB, which says how large that is.
     pub fn bios(&self, mib: u64) -> Placement {
         let placement = self.placement("bios", 0xa5, &disk_guest::bios(), Vec::new());
@@ -53,7 +78,7 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             let [process] = world.processes()[..] else {
                 panic!("one guest")
             };
-            let owner = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
+            let owner = |path: &Path| fs::metadata(path).unwrap().uid();
             assert_eq!(owner(format!("/proc/{process}").as_ref()), qemu);
             let [volume] = &volumes(&world.settings)[..] else {
                 panic!("one volume")
@@ -90,7 +115,7 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             drop(driver);
             world.kill_guests();
             world.lose_records();
-            fs::remove_file(world.folder(&placement).join("disk.json")).unwrap();
+            fs::remove_file(world.folder(&placement).join("in-pool.json")).unwrap();
             let driver = world.open().await;
             let before = fs::metadata(volume).unwrap().ino();
             world.change(&mut placement, |_| {});
@@ -124,7 +149,7 @@ fn a_disk_in_a_volume_group_is_a_copy_with_nothing_of_others_in_it() {
             let folder = world.folder(&placement);
             fs::create_dir_all(&folder).unwrap();
             let note = r#"{"pool":"volumes","state":"making"}"#;
-            fs::write(folder.join("disk.json"), note).unwrap();
+            fs::write(folder.join("in-pool.json"), note).unwrap();
 
             world.ensure(&driver, &placement).await;
             // Extents have 4 MiB.

@@ -182,6 +182,9 @@ impl Blobs for Images {
         let bytes = all
             .find(|bytes| Digest::of(bytes) == blob.digest)
             .expect("an image of the test");
+        // Whoever is killed meanwhile has only a part of it.
+        fs::write(&to, &bytes[..bytes.len() / 2]).unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
         fs::write(to, bytes).map_err(|error| DriverError::transient("writing").with_source(error))
     }
 }
@@ -385,19 +388,6 @@ impl World {
         .await;
     }
 
-    /// An instance's folder.
-    pub fn folder(&self, placement: &Placement) -> PathBuf {
-        let id = placement.spec.resource().to_string();
-        self.settings.instances().join(id)
-    }
-
-    /// The only file in a folder.
-    pub fn only(&self, folder: &Path) -> PathBuf {
-        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
-        assert_eq!(entries.len(), 1, "{entries:?}");
-        entries.remove(0).path()
-    }
-
     pub fn tap(&self, placement: &Placement) -> String {
         tap_name(placement.spec.resource(), 0)
     }
@@ -438,6 +428,19 @@ impl World {
             .env(SECOND, "yes")
             .spawn()
             .unwrap()
+    }
+
+    /// As [`second`](Self::second), with one of several things to do.
+    pub fn second_with(&self, task: usize) -> Child {
+        again(self.test, &self.settings.state)
+            .env(SECOND, task.to_string())
+            .spawn()
+            .unwrap()
+    }
+
+    /// What this second process is to do; none in the first.
+    pub fn task(&self) -> Option<usize> {
+        std::env::var(SECOND).ok()?.parse().ok()
     }
 
     pub fn lose_records(&self) {
