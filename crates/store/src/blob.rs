@@ -1,10 +1,9 @@
 //! Where blobs' bytes are, which of them nobody needs, and what is to be removed.
 
 use rhyzome_model::{Digest, Size, Timestamp};
-use sqlx::query;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, gathered, query, sql};
 use crate::{Conn, Result, Tx};
 
 /// A blob's bytes in one location.
@@ -32,7 +31,7 @@ fn read(c: &Columns<'_>) -> Result<Place> {
 
 /// All places of a blob, good and damaged.
 pub async fn places(conn: &mut Conn, digest: Digest) -> Result<Vec<Place>> {
-    query(
+    query!(
         "SELECT l.*, b.size FROM blob_locations l JOIN blobs b ON b.digest = l.digest \
          WHERE l.digest = $1 ORDER BY l.location",
     )
@@ -43,7 +42,7 @@ pub async fn places(conn: &mut Conn, digest: Digest) -> Result<Vec<Place>> {
 
 /// The places that were not looked at since a time, those first that wait longest.
 pub async fn unverified(conn: &mut Conn, since: Timestamp, limit: i64) -> Result<Vec<Place>> {
-    query(
+    query!(
         "SELECT l.*, b.size FROM blob_locations l JOIN blobs b ON b.digest = l.digest \
          WHERE l.damage IS NULL AND l.verified_at < $1 ORDER BY l.verified_at LIMIT $2",
     )
@@ -56,7 +55,7 @@ pub async fn unverified(conn: &mut Conn, since: Timestamp, limit: i64) -> Result
 /// Notes where bytes are, in the stead of damaged ones if such are there. False where good ones are
 /// there already.
 pub async fn put(tx: &mut Tx, place: &Place) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "INSERT INTO blob_locations (digest, location, blob_key, damage, verified_at) \
          VALUES ($1, $2, $3, NULL, $4) ON CONFLICT (digest, location) DO UPDATE \
          SET blob_key = $3, damage = NULL, verified_at = $4 WHERE blob_locations.damage IS NOT NULL",
@@ -77,7 +76,7 @@ pub async fn looked_at(
     damage: Option<&str>,
     now: Timestamp,
 ) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE blob_locations SET damage = $1, verified_at = $2 WHERE location = $3 AND blob_key = $4",
     )
     .bind(damage)
@@ -91,7 +90,7 @@ pub async fn looked_at(
 
 /// Says that a blob is asked for, so that its time begins anew if nothing names it.
 pub async fn touch(tx: &mut Tx, digest: Digest) -> Result<()> {
-    query("UPDATE blobs SET unused_since = NULL WHERE digest = $1 AND unused_since IS NOT NULL")
+    query!("UPDATE blobs SET unused_since = NULL WHERE digest = $1 AND unused_since IS NOT NULL")
         .bind(digest.to_string())
         .run(tx, "note that a blob is asked for")
         .await
@@ -100,10 +99,11 @@ pub async fn touch(tx: &mut Tx, digest: Digest) -> Result<()> {
 
 /// Whether a blob was found to be named by nothing.
 pub async fn is_unused(conn: &mut Conn, digest: Digest) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM blobs WHERE digest = $1 AND unused_since IS NOT NULL")
-        .bind(digest.to_string())
-        .number(conn, "look whether a blob is in use")
-        .await?;
+    let n =
+        query!("SELECT COUNT(*) AS n FROM blobs WHERE digest = $1 AND unused_since IS NOT NULL")
+            .bind(digest.to_string())
+            .number(conn, "look whether a blob is in use")
+            .await?;
     Ok(n > 0)
 }
 
@@ -114,7 +114,7 @@ pub async fn prune(
     now: Timestamp,
     garbage: impl Fn(&Place) -> String,
 ) -> Result<()> {
-    query(
+    query!(
         "UPDATE blobs SET unused_since = NULL WHERE unused_since IS NOT NULL AND (EXISTS (SELECT 1 FROM images i WHERE i.digest = blobs.digest) \
          OR EXISTS (SELECT 1 FROM images i WHERE i.initrd = blobs.digest) \
          OR EXISTS (SELECT 1 FROM instances i WHERE i.digest = blobs.digest) \
@@ -122,7 +122,7 @@ pub async fn prune(
     )
     .run(tx, "look for blobs in use")
     .await?;
-    query(
+    query!(
         "UPDATE blobs SET unused_since = $1 WHERE unused_since IS NULL AND NOT (EXISTS (SELECT 1 FROM images i WHERE i.digest = blobs.digest) \
          OR EXISTS (SELECT 1 FROM images i WHERE i.initrd = blobs.digest) \
          OR EXISTS (SELECT 1 FROM instances i WHERE i.digest = blobs.digest) \
@@ -132,7 +132,7 @@ pub async fn prune(
     .run(tx, "look for unused blobs")
     .await?;
     let unused: Vec<Digest> =
-        query("SELECT digest FROM blobs WHERE unused_since < $1 ORDER BY unused_since LIMIT 100")
+        query!("SELECT digest FROM blobs WHERE unused_since < $1 ORDER BY unused_since LIMIT 100")
             .bind(before.as_millis())
             .rows(tx, "list unused blobs", |c| c.text("digest"))
             .await?;
@@ -142,11 +142,11 @@ pub async fn prune(
             discard(tx, (&place.location, &place.key), &staged, now).await?;
         }
         for statement in [
-            "DELETE FROM blob_locations WHERE digest = $1",
-            "DELETE FROM project_blobs WHERE digest = $1",
-            "DELETE FROM blobs WHERE digest = $1",
+            sql!("DELETE FROM blob_locations WHERE digest = $1"),
+            sql!("DELETE FROM project_blobs WHERE digest = $1"),
+            sql!("DELETE FROM blobs WHERE digest = $1"),
         ] {
-            query(statement)
+            gathered(statement)
                 .bind(digest.to_string())
                 .run(tx, "forget a blob")
                 .await?;
@@ -171,7 +171,7 @@ pub async fn discard(
     staged: &str,
     now: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO blob_garbage (location, blob_key, staged, created_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (location, blob_key) DO NOTHING",
     )
@@ -186,7 +186,7 @@ pub async fn discard(
 
 /// The oldest garbage.
 pub async fn garbage(conn: &mut Conn, limit: i64) -> Result<Vec<Garbage>> {
-    query("SELECT * FROM blob_garbage ORDER BY created_at, blob_key LIMIT $1")
+    query!("SELECT * FROM blob_garbage ORDER BY created_at, blob_key LIMIT $1")
         .bind(limit)
         .rows(conn, "list bytes to remove", |c| {
             Ok(Garbage {
@@ -200,7 +200,7 @@ pub async fn garbage(conn: &mut Conn, limit: i64) -> Result<Vec<Garbage>> {
 
 /// Notes that garbage is gone.
 pub async fn removed(tx: &mut Tx, garbage: &Garbage) -> Result<()> {
-    query("DELETE FROM blob_garbage WHERE location = $1 AND blob_key = $2")
+    query!("DELETE FROM blob_garbage WHERE location = $1 AND blob_key = $2")
         .bind(garbage.location.as_str())
         .bind(garbage.key.as_str())
         .run(tx, "note that bytes are removed")

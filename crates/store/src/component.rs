@@ -3,11 +3,10 @@
 use rhyzome_model::component::{ComponentKind, ComponentSpec, HostFacts};
 use rhyzome_model::resource::{Component, ComponentSummary, Used};
 use rhyzome_model::{ComponentId, Name, Size, Timestamp};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Aside, Conn, Result, Tx};
 
 /// A component's row with what is promised on it: sums over rows, never counters.
@@ -69,7 +68,7 @@ pub async fn insert(
     kind: ComponentKind,
     now: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO components (id, name, kind, generation, spec, facts, cpus, memory, session, connected, \
          created_at, updated_at) VALUES ($1, $2, $3, 1, $4, $5, 0, 0, 0, 0, $6, $6)",
     )
@@ -85,21 +84,21 @@ pub async fn insert(
 }
 
 pub async fn get(conn: &mut Conn, name: &Name) -> Result<Option<Component>> {
-    query(select!("WHERE c.name = $1"))
+    query!(select!("WHERE c.name = $1"))
         .bind(name.as_str())
         .row(conn, "read a component", read)
         .await
 }
 
 pub async fn by_id(conn: &mut Conn, id: ComponentId) -> Result<Option<Component>> {
-    query(select!("WHERE c.id = $1"))
+    query!(select!("WHERE c.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a component", read)
         .await
 }
 
 pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<ComponentSummary>> {
-    query("SELECT * FROM components WHERE name > $1 ORDER BY name LIMIT $2")
+    query!("SELECT * FROM components WHERE name > $1 ORDER BY name LIMIT $2")
         .bind(after.name.as_str())
         .bind(after.limit)
         .rows(conn, "list components", summary)
@@ -108,7 +107,7 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<ComponentSummary
 
 /// Components of a kind that may get something new, with what is promised on each.
 pub async fn of_kind(conn: &mut Conn, kind: ComponentKind) -> Result<Vec<Component>> {
-    query(select!(
+    query!(select!(
         "WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.name"
     ))
     .bind(kind.as_str())
@@ -122,7 +121,7 @@ pub async fn update(
     spec: &ComponentSpec,
     now: Timestamp,
 ) -> Result<()> {
-    query("UPDATE components SET spec = $1, generation = generation + 1, updated_at = $2 WHERE id = $3")
+    query!("UPDATE components SET spec = $1, generation = generation + 1, updated_at = $2 WHERE id = $3")
         .bind(to_json(spec)?)
         .bind(now.as_millis())
         .bind(id.to_string())
@@ -133,7 +132,7 @@ pub async fn update(
 
 /// Ends what a component may do, for ever.
 pub async fn revoke(tx: &mut Tx, id: ComponentId, now: Timestamp) -> Result<()> {
-    query("UPDATE components SET revoked_at = $1, updated_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+    query!("UPDATE components SET revoked_at = $1, updated_at = $1 WHERE id = $2 AND revoked_at IS NULL")
         .bind(now.as_millis())
         .bind(id.to_string())
         .run(tx, "revoke a component")
@@ -143,7 +142,7 @@ pub async fn revoke(tx: &mut Tx, id: ComponentId, now: Timestamp) -> Result<()> 
 
 /// Whether a component was revoked: it will never do anything any more.
 pub async fn is_revoked(conn: &mut Conn, id: ComponentId) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND revoked_at IS NOT NULL")
+    let n = query!("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND revoked_at IS NOT NULL")
         .bind(id.to_string())
         .number(conn, "look whether a component was revoked")
         .await?;
@@ -152,7 +151,7 @@ pub async fn is_revoked(conn: &mut Conn, id: ComponentId) -> Result<bool> {
 
 /// Deletes a component that has nothing placed on it.
 pub async fn delete(tx: &mut Tx, id: ComponentId) -> Result<()> {
-    query("DELETE FROM components WHERE id = $1")
+    query!("DELETE FROM components WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "delete a component")
         .await
@@ -167,7 +166,7 @@ pub async fn connect(
     version: &str,
     now: Timestamp,
 ) -> Result<i64> {
-    query(
+    query!(
         "UPDATE components SET facts = $1, version = $2, cpus = $3, memory = $4, session = session + 1, \
          connected = 1, last_seen = $5 WHERE id = $6",
     )
@@ -179,7 +178,7 @@ pub async fn connect(
     .bind(id.to_string())
     .run(tx, "begin a session")
     .await?;
-    query("SELECT session AS n FROM components WHERE id = $1")
+    query!("SELECT session AS n FROM components WHERE id = $1")
         .bind(id.to_string())
         .number(tx, "read a session's number")
         .await
@@ -192,7 +191,7 @@ pub async fn disconnect(
     session: i64,
     now: Timestamp,
 ) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE components SET connected = 0, last_seen = $1 WHERE id = $2 AND session = $3 AND connected = 1",
     )
     .bind(now.as_millis())
@@ -205,7 +204,7 @@ pub async fn disconnect(
 
 /// After a start of the core nobody is connected yet.
 pub async fn disconnect_all(tx: &mut Tx) -> Result<()> {
-    query("UPDATE components SET connected = 0")
+    query!("UPDATE components SET connected = 0")
         .run(tx, "end all sessions")
         .await
         .map(drop)
@@ -213,7 +212,7 @@ pub async fn disconnect_all(tx: &mut Tx) -> Result<()> {
 
 /// Notes that a component was heard of; false where the session is not its own any more.
 pub async fn seen(tx: &mut Aside, id: ComponentId, session: i64, now: Timestamp) -> Result<bool> {
-    let changed = query("UPDATE components SET last_seen = $1 WHERE id = $2 AND session = $3")
+    let changed = query!("UPDATE components SET last_seen = $1 WHERE id = $2 AND session = $3")
         .bind(now.as_millis())
         .bind(id.to_string())
         .bind(session)
@@ -224,7 +223,7 @@ pub async fn seen(tx: &mut Aside, id: ComponentId, session: i64, now: Timestamp)
 
 /// Components that were last heard of before a moment, and of which that was not noticed yet.
 pub async fn silent(conn: &mut Conn, before: Timestamp) -> Result<Vec<ComponentId>> {
-    query(
+    query!(
         "SELECT id FROM components \
          WHERE gone_at IS NULL AND revoked_at IS NULL AND last_seen < $1 ORDER BY id",
     )
@@ -240,7 +239,7 @@ pub async fn set_gone(
     before: Timestamp,
     now: Timestamp,
 ) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE components SET gone_at = $1 WHERE id = $2 AND gone_at IS NULL AND last_seen < $3",
     )
     .bind(now.as_millis())
@@ -253,7 +252,7 @@ pub async fn set_gone(
 
 /// Whether it was noted that a component is gone.
 pub async fn is_gone(conn: &mut Conn, id: ComponentId) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND gone_at IS NOT NULL")
+    let n = query!("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND gone_at IS NOT NULL")
         .bind(id.to_string())
         .number(conn, "look whether a component was gone")
         .await?;
@@ -263,7 +262,7 @@ pub async fn is_gone(conn: &mut Conn, id: ComponentId) -> Result<bool> {
 /// Notes that a component was heard of; true where it had been gone.
 pub async fn set_back(tx: &mut Tx, id: ComponentId) -> Result<bool> {
     let changed =
-        query("UPDATE components SET gone_at = NULL WHERE id = $1 AND gone_at IS NOT NULL")
+        query!("UPDATE components SET gone_at = NULL WHERE id = $1 AND gone_at IS NOT NULL")
             .bind(id.to_string())
             .run(tx, "note that a component is back")
             .await?;
@@ -277,7 +276,7 @@ pub async fn insert_certificate(
     not_after: Timestamp,
     now: Timestamp,
 ) -> Result<()> {
-    query("INSERT INTO certificates (serial, component_id, not_after, created_at) VALUES ($1, $2, $3, $4)")
+    query!("INSERT INTO certificates (serial, component_id, not_after, created_at) VALUES ($1, $2, $3, $4)")
         .bind(serial)
         .bind(id.to_string())
         .bind(not_after.as_millis())
@@ -299,7 +298,7 @@ pub enum Standing {
 }
 
 pub async fn standing(conn: &mut Conn, id: ComponentId, serial: &str) -> Result<Standing> {
-    let row = query(
+    let row = query!(
         "SELECT x.not_after, c.revoked_at FROM certificates x JOIN components c ON c.id = x.component_id \
          WHERE x.serial = $1 AND c.id = $2",
     )
@@ -318,7 +317,7 @@ pub async fn standing(conn: &mut Conn, id: ComponentId, serial: &str) -> Result<
 
 /// What is placed on a component, as kind and name, if anything is.
 pub async fn content(conn: &mut Conn, id: ComponentId) -> Result<Option<(String, String)>> {
-    query(
+    query!(
         "SELECT kind, resource_name FROM placements WHERE component_id = $1 \
          UNION ALL SELECT 'instance', name FROM instances WHERE component_id = $1 \
          UNION ALL SELECT 'network', name FROM networks WHERE router_id = $1 LIMIT 1",
@@ -332,7 +331,7 @@ pub async fn content(conn: &mut Conn, id: ComponentId) -> Result<Option<(String,
 
 /// How many components have a session now.
 pub async fn connected(conn: &mut Conn) -> Result<i64> {
-    query("SELECT COUNT(*) AS n FROM components WHERE connected = 1")
+    query!("SELECT COUNT(*) AS n FROM components WHERE connected = 1")
         .number(conn, "count the connected components")
         .await
 }

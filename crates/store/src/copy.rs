@@ -10,9 +10,9 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::any::{AnyRow, AnyTypeInfoKind};
-use sqlx::{AssertSqlSafe, Row as _, ValueRef, query};
+use sqlx::{Row as _, ValueRef};
 
-use crate::statement::Statement;
+use crate::statement::{Statement, gathered, generated, query};
 use crate::{Conn, Doing, Error, Result, Store, Tx};
 
 /// How many rows are in memory at a time.
@@ -90,7 +90,7 @@ pub async fn all(source: &Store, target: &Store) -> Result<Vec<Copied>> {
 
 /// The versions of the schema that a database went through.
 pub async fn versions(conn: &mut Conn) -> Result<Vec<i64>> {
-    query("SELECT version FROM migrations ORDER BY version")
+    query!("SELECT version FROM migrations ORDER BY version")
         .rows(conn, "read its version", |c| c.integer("version"))
         .await
 }
@@ -103,12 +103,12 @@ pub async fn tables(conn: &mut Conn, store: &Store) -> Result<Vec<Table>> {
 /// All tables, and whether they are ours as far as one can tell.
 pub(crate) async fn found(conn: &mut Conn, store: &Store) -> Result<(Vec<Table>, bool)> {
     let dialect = store.dialect();
-    let columns: Vec<(String, String)> = query(dialect.columns())
+    let columns: Vec<(String, String)> = gathered(dialect.columns())
         .rows(conn, "read its tables", |c| {
             Ok((c.string("of_table")?, c.string("name")?))
         })
         .await?;
-    let mut refers: Vec<(String, String)> = query(dialect.references())
+    let mut refers: Vec<(String, String)> = gathered(dialect.references())
         .rows(conn, "read what refers to what", |c| {
             Ok((c.string("of_table")?, c.string("to_table")?))
         })
@@ -167,7 +167,7 @@ pub async fn each<E: From<Error>>(
         table.name,
         order.join(", ")
     );
-    let mut rows = query(AssertSqlSafe(text)).fetch(conn);
+    let mut rows = generated(text).fetch(conn);
     let mut chunk = Vec::new();
     while let Some(row) = rows.try_next().await.doing(OPERATION)? {
         chunk.push(read(&row, table.columns.len())?);
@@ -225,7 +225,7 @@ pub async fn insert(tx: &mut Tx, table: &Table, rows: &[Row]) -> Result<()> {
             table.name,
             values.join(", ")
         );
-        let mut statement = query(AssertSqlSafe(text));
+        let mut statement = generated(text);
         for cell in row {
             statement = match cell {
                 Cell::Null => statement,
@@ -242,7 +242,7 @@ pub async fn insert(tx: &mut Tx, table: &Table, rows: &[Row]) -> Result<()> {
 pub async fn refuse_content(tx: &mut Tx, tables: &[Table], url: &str) -> Result<()> {
     for table in tables {
         let text = format!("SELECT COUNT(*) AS n FROM {}", table.name);
-        let n = query(AssertSqlSafe(text)).number(tx, "count rows").await?;
+        let n = generated(text).number(tx, "count rows").await?;
         if n > 0 {
             return Err(Error::NotEmpty {
                 url: url.to_owned(),

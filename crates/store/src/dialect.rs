@@ -12,6 +12,8 @@ use std::borrow::Cow;
 use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
 
+use crate::statement::{Text, sql};
+
 /// The advisory lock of whoever decides something, migrations included: "rhyz" in ASCII, and a number.
 const WRITER: i64 = 0x7268_797a_0001;
 
@@ -108,22 +110,12 @@ impl Dialect {
         }
     }
 
-    /// A query for rows of `alias` that are then changed, without waiting for those that somebody else
-    /// is changing just now.
-    pub(crate) fn locking(self, text: &'static str, alias: &str) -> AssertSqlSafe<String> {
-        AssertSqlSafe(match self {
+    /// The text of a query for rows of `alias` that are then changed, without waiting for those that
+    /// somebody else is changing just now.
+    pub(crate) fn locking(self, text: &str, alias: &str) -> String {
+        match self {
             Self::Sqlite => text.to_owned(),
             Self::Postgres => format!("{text} FOR UPDATE OF {alias} SKIP LOCKED"),
-        })
-    }
-
-    /// The id of the next event, in a transaction that decides: they commit one after the other, so
-    /// counting is in the order of the commits.
-    pub(crate) fn next_event(self) -> &'static str {
-        match self {
-            Self::Sqlite | Self::Postgres => {
-                "SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) AS id FROM events"
-            }
         }
     }
 
@@ -137,34 +129,34 @@ impl Dialect {
     }
 
     /// The columns of all tables, in their order.
-    pub(crate) fn columns(self) -> &'static str {
+    pub(crate) fn columns(self) -> Text {
         match self {
-            Self::Sqlite => {
-                "SELECT m.name AS of_table, i.name AS name FROM sqlite_master m \
-                 JOIN pragma_table_info(m.name) i WHERE m.type = 'table' \
-                 AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, i.cid"
-            }
-            Self::Postgres => {
-                "SELECT CAST(table_name AS TEXT) AS of_table, CAST(column_name AS TEXT) AS name \
-                 FROM information_schema.columns WHERE table_schema = current_schema() \
-                 ORDER BY table_name, ordinal_position"
-            }
+            Self::Sqlite => sql!(Sqlite:
+                            "SELECT m.name AS of_table, i.name AS name FROM sqlite_master m \
+                             JOIN pragma_table_info(m.name) i WHERE m.type = 'table' \
+                             AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, i.cid"
+            ),
+            Self::Postgres => sql!(Postgres:
+                            "SELECT CAST(table_name AS TEXT) AS of_table, CAST(column_name AS TEXT) AS name \
+                             FROM information_schema.columns WHERE table_schema = current_schema() \
+                             ORDER BY table_name, ordinal_position"
+            ),
         }
     }
 
     /// Which tables refer to which.
-    pub(crate) fn references(self) -> &'static str {
+    pub(crate) fn references(self) -> Text {
         match self {
-            Self::Sqlite => {
-                "SELECT m.name AS of_table, f.\"table\" AS to_table FROM sqlite_master m \
-                 JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'"
-            }
-            Self::Postgres => {
-                "SELECT CAST(c.relname AS TEXT) AS of_table, CAST(p.relname AS TEXT) AS to_table \
-                 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
-                 JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE k.contype = 'f' AND n.nspname = current_schema()"
-            }
+            Self::Sqlite => sql!(Sqlite:
+                            "SELECT m.name AS of_table, f.\"table\" AS to_table FROM sqlite_master m \
+                             JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'"
+            ),
+            Self::Postgres => sql!(Postgres:
+                            "SELECT CAST(c.relname AS TEXT) AS of_table, CAST(p.relname AS TEXT) AS to_table \
+                             FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
+                             JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                             WHERE k.contype = 'f' AND n.nspname = current_schema()"
+            ),
         }
     }
 }

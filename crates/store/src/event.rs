@@ -2,11 +2,10 @@
 
 use rhyzome_model::event::Event;
 use rhyzome_model::{Name, ProjectId, Timestamp};
-use sqlx::query;
 use uuid::Uuid;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result, Tx};
 
 /// What happened, to be written in the transaction in which it happens.
@@ -34,11 +33,12 @@ fn read(c: &Columns<'_>) -> Result<Event> {
 }
 
 pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>, now: Timestamp) -> Result<()> {
-    let id: i64 = query(tx.dialect.next_event())
+    // They commit one after the other, so that counting is in the order of the commits.
+    let id: i64 = query!("SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) AS id FROM events")
         .row(tx, "number an event", |c| c.integer("id"))
         .await?
         .unwrap_or(1);
-    query(
+    query!(
         "INSERT INTO events (id, time, project_id, project, resource_kind, resource_id, resource_name, what, message) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -65,7 +65,7 @@ pub(crate) async fn insert_behind(
     now: Timestamp,
 ) -> Result<()> {
     let latest = latest(tx).await?;
-    query(
+    query!(
         "INSERT INTO events (id, time, resource_kind, resource_id, resource_name, what, message) \
          VALUES ($1, $2, 'site', $3, 'site', $4, '')",
     )
@@ -87,7 +87,7 @@ pub async fn after(
 ) -> Result<Vec<Event>> {
     match project {
         Some(project) => {
-            query("SELECT * FROM events WHERE project_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+            query!("SELECT * FROM events WHERE project_id = $1 AND id > $2 ORDER BY id LIMIT $3")
                 .bind(project.to_string())
                 .bind(after)
                 .bind(limit)
@@ -95,7 +95,7 @@ pub async fn after(
                 .await
         }
         None => {
-            query("SELECT * FROM events WHERE id > $1 ORDER BY id LIMIT $2")
+            query!("SELECT * FROM events WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(after)
                 .bind(limit)
                 .rows(conn, "read events", read)
@@ -106,14 +106,14 @@ pub async fn after(
 
 /// The id of the latest event; 0 where there is none.
 pub async fn latest(conn: &mut Conn) -> Result<i64> {
-    query("SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) AS n FROM events")
+    query!("SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) AS n FROM events")
         .number(conn, "read the latest event")
         .await
 }
 
 /// Forgets events from before a time, but the latest of all: numbers go on counting from it.
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    query("DELETE FROM events WHERE time < $1 AND id < (SELECT MAX(id) FROM events)")
+    query!("DELETE FROM events WHERE time < $1 AND id < (SELECT MAX(id) FROM events)")
         .bind(before.as_millis())
         .run(tx, "prune events")
         .await

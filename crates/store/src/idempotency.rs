@@ -2,10 +2,9 @@
 
 use rhyzome_model::{Name, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::query;
 
 use crate::column::to_json;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result, Tx};
 
 /// A request that was begun with a key, and its answer if it has one.
@@ -35,7 +34,7 @@ pub struct Answer {
 }
 
 pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Recorded>> {
-    query(
+    query!(
         "SELECT request_hash, status, etag, body, subject, lost, created_at FROM idempotency \
          WHERE caller = $1 AND idempotency_key = $2",
     )
@@ -68,7 +67,7 @@ pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Reco
 /// Notes that a request was begun; replaces what was noted under the key.
 pub async fn begin(tx: &mut Tx, caller: &str, key: &str, hash: &str, now: Timestamp) -> Result<()> {
     forget(tx, caller, key).await?;
-    query(
+    query!(
         "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at) \
          VALUES ($1, $2, $3, $4)",
     )
@@ -83,7 +82,7 @@ pub async fn begin(tx: &mut Tx, caller: &str, key: &str, hash: &str, now: Timest
 
 /// Notes in the transaction of a change that a request made it.
 pub async fn changed(tx: &mut Tx, caller: &str, key: &str, subject: &Subject) -> Result<()> {
-    query(
+    query!(
         "UPDATE idempotency SET subject = $1 WHERE caller = $2 AND idempotency_key = $3 AND subject IS NULL",
     )
     .bind(to_json(subject)?)
@@ -95,7 +94,7 @@ pub async fn changed(tx: &mut Tx, caller: &str, key: &str, subject: &Subject) ->
 }
 
 pub async fn finish(tx: &mut Tx, caller: &str, key: &str, answer: &Answer) -> Result<()> {
-    query(
+    query!(
         "UPDATE idempotency SET status = $1, etag = $2, body = $3 \
          WHERE caller = $4 AND idempotency_key = $5",
     )
@@ -110,7 +109,7 @@ pub async fn finish(tx: &mut Tx, caller: &str, key: &str, answer: &Answer) -> Re
 }
 
 pub async fn forget(tx: &mut Tx, caller: &str, key: &str) -> Result<()> {
-    query("DELETE FROM idempotency WHERE caller = $1 AND idempotency_key = $2")
+    query!("DELETE FROM idempotency WHERE caller = $1 AND idempotency_key = $2")
         .bind(caller)
         .bind(key)
         .run(tx, "forget an idempotency key")
@@ -121,16 +120,16 @@ pub async fn forget(tx: &mut Tx, caller: &str, key: &str) -> Result<()> {
 /// Forgets requests that were begun and changed nothing, and keeps what those changed that did: their
 /// core is gone.
 pub async fn forget_unanswered(tx: &mut Tx) -> Result<u64> {
-    query("UPDATE idempotency SET lost = 1 WHERE status IS NULL AND subject IS NOT NULL")
+    query!("UPDATE idempotency SET lost = 1 WHERE status IS NULL AND subject IS NOT NULL")
         .run(tx, "keep what requests changed")
         .await?;
-    query("DELETE FROM idempotency WHERE status IS NULL AND subject IS NULL")
+    query!("DELETE FROM idempotency WHERE status IS NULL AND subject IS NULL")
         .run(tx, "forget unanswered requests")
         .await
 }
 
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    query("DELETE FROM idempotency WHERE created_at < $1")
+    query!("DELETE FROM idempotency WHERE created_at < $1")
         .bind(before.as_millis())
         .run(tx, "prune idempotency keys")
         .await

@@ -4,11 +4,10 @@ use rhyzome_model::id::ImageId;
 use rhyzome_model::image::{Blob, ImageFormat, ImageSpec, TagFilter};
 use rhyzome_model::resource::{Image, ImageSummary};
 use rhyzome_model::{Digest, Name, ProjectId, Size, Timestamp};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::Statement;
+use crate::statement::{Statement, Text, gathered, query, sql};
 use crate::{After, Conn, Result, Tx, image_tag};
 
 /// A blob, with what its bytes were recognised as, or why they were not.
@@ -37,7 +36,7 @@ pub async fn insert_blob(
 ) -> Result<()> {
     let digest = row.blob.digest.to_string();
     let size = i64::try_from(row.blob.size.as_bytes()).unwrap_or(i64::MAX);
-    query(
+    query!(
         "INSERT INTO blobs (digest, size, format, refusal, created_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (digest) DO UPDATE SET format = $3, refusal = $4",
     )
@@ -48,7 +47,7 @@ pub async fn insert_blob(
     .bind(now.as_millis())
     .run(tx, "insert a blob")
     .await?;
-    query("INSERT INTO project_blobs (project_id, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+    query!("INSERT INTO project_blobs (project_id, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(project.to_string())
         .bind(digest.as_str())
         .run(tx, "give a project a blob")
@@ -70,7 +69,7 @@ fn read_blob(c: &Columns<'_>) -> Result<BlobRow> {
 
 /// A blob that a project has shown to have.
 pub async fn blob(conn: &mut Conn, project: ProjectId, digest: Digest) -> Result<Option<BlobRow>> {
-    query(
+    query!(
         "SELECT b.* FROM blobs b JOIN project_blobs p ON p.digest = b.digest \
          WHERE p.project_id = $1 AND b.digest = $2",
     )
@@ -110,7 +109,7 @@ fn summary(c: &Columns<'_>) -> Result<ImageSummary> {
 }
 
 pub async fn insert(tx: &mut Tx, image: &NewImage<'_>, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO images (id, project_id, name, generation, spec, digest, initrd, format, size, created_at, updated_at) \
          VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $9)",
     )
@@ -130,7 +129,7 @@ pub async fn insert(tx: &mut Tx, image: &NewImage<'_>, now: Timestamp) -> Result
 
 /// Points a name at what a new spec says. Instances keep what they pinned.
 pub async fn update(tx: &mut Tx, image: &NewImage<'_>, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "UPDATE images SET generation = generation + 1, spec = $1, digest = $2, initrd = $3, format = $4, \
          size = $5, updated_at = $6 WHERE id = $7",
     )
@@ -146,11 +145,13 @@ pub async fn update(tx: &mut Tx, image: &NewImage<'_>, now: Timestamp) -> Result
     .map(drop)
 }
 
-const SELECT_ONE: &str = "SELECT i.*, p.name AS project FROM images i \
-     JOIN projects p ON p.id = i.project_id WHERE i.project_id = $1 AND i.name = $2";
+const SELECT_ONE: Text = sql!(
+    "SELECT i.*, p.name AS project FROM images i \
+     JOIN projects p ON p.id = i.project_id WHERE i.project_id = $1 AND i.name = $2"
+);
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Image>> {
-    let found = query(SELECT_ONE)
+    let found = gathered(SELECT_ONE)
         .bind(project.to_string())
         .bind(name.as_str())
         .row(conn, "read an image", read)
@@ -169,7 +170,7 @@ pub async fn list(
     tagged: Option<&TagFilter>,
     after: &After,
 ) -> Result<Vec<ImageSummary>> {
-    let mut images = query(
+    let mut images = query!(
         "SELECT i.*, p.name AS project FROM images i JOIN projects p ON p.id = i.project_id \
          WHERE i.project_id = $1 AND i.name > $2 AND ($4 = '' OR EXISTS (SELECT 1 FROM image_tags t \
          WHERE t.image_id = i.id AND (t.tag = $4 OR t.family = $4))) ORDER BY i.name LIMIT $3",
@@ -199,7 +200,7 @@ pub async fn users(
     name: &Name,
     limit: i64,
 ) -> Result<(Vec<String>, u64)> {
-    let names = query(
+    let names = query!(
         "SELECT name FROM instances WHERE project_id = $1 AND image = $2 ORDER BY name LIMIT $3",
     )
     .bind(project.to_string())
@@ -207,7 +208,7 @@ pub async fn users(
     .bind(limit)
     .rows(conn, "look for an image's instances", |c| c.string("name"))
     .await?;
-    let all = query("SELECT COUNT(*) AS n FROM instances WHERE project_id = $1 AND image = $2")
+    let all = query!("SELECT COUNT(*) AS n FROM instances WHERE project_id = $1 AND image = $2")
         .bind(project.to_string())
         .bind(name.as_str())
         .number(conn, "count an image's instances")
@@ -216,7 +217,7 @@ pub async fn users(
 }
 
 pub async fn delete(tx: &mut Tx, id: ImageId) -> Result<()> {
-    query("DELETE FROM images WHERE id = $1")
+    query!("DELETE FROM images WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "delete an image")
         .await
@@ -229,7 +230,7 @@ pub async fn needed_by(
     component: rhyzome_model::ComponentId,
     digest: Digest,
 ) -> Result<Option<Size>> {
-    query(
+    query!(
         "SELECT size FROM blobs WHERE digest = $1 AND EXISTS (SELECT 1 FROM instances i \
          WHERE i.component_id = $2 AND (i.digest = $1 OR i.initrd = $1))",
     )

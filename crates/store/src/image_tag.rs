@@ -6,11 +6,10 @@ use rhyzome_model::id::{ImageId, ImageTagId};
 use rhyzome_model::image::{Tag, TagFilter};
 use rhyzome_model::resource::ImageTag;
 use rhyzome_model::{Name, ProjectId, Timestamp};
-use sqlx::query;
 use uuid::Uuid;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Conn, Result, Tx};
 
 fn read(c: &Columns<'_>) -> Result<ImageTag> {
@@ -27,7 +26,7 @@ fn read(c: &Columns<'_>) -> Result<ImageTag> {
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, tag: &Tag) -> Result<Option<ImageTag>> {
-    query(
+    query!(
         "SELECT t.*, p.name AS project, i.name AS image, i.digest AS digest FROM image_tags t \
          JOIN projects p ON p.id = t.project_id JOIN images i ON i.id = t.image_id \
          WHERE t.project_id = $1 AND t.tag = $2",
@@ -39,7 +38,7 @@ pub async fn get(conn: &mut Conn, project: ProjectId, tag: &Tag) -> Result<Optio
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<ImageTag>> {
-    query(
+    query!(
         "SELECT t.*, p.name AS project, i.name AS image, i.digest AS digest FROM image_tags t \
          JOIN projects p ON p.id = t.project_id JOIN images i ON i.id = t.image_id \
          WHERE t.project_id = $1 AND t.tag > $2 ORDER BY t.tag LIMIT $3",
@@ -59,7 +58,7 @@ pub async fn set(
     image: ImageId,
     now: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO image_tags (id, project_id, tag, family, image_id, generation, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, 1, $6, $6) ON CONFLICT (project_id, tag) DO UPDATE \
          SET image_id = $5, generation = image_tags.generation + 1, updated_at = $6",
@@ -76,7 +75,7 @@ pub async fn set(
 }
 
 pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<()> {
-    query("DELETE FROM image_tags WHERE id = $1")
+    query!("DELETE FROM image_tags WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "delete a tag")
         .await
@@ -85,7 +84,7 @@ pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<()> {
 
 /// The tags that point at an image.
 pub async fn of_image(conn: &mut Conn, image: Uuid) -> Result<Vec<Tag>> {
-    query("SELECT tag FROM image_tags WHERE image_id = $1 ORDER BY tag")
+    query!("SELECT tag FROM image_tags WHERE image_id = $1 ORDER BY tag")
         .bind(image.to_string())
         .rows(conn, "list an image's tags", |c| c.text("tag"))
         .await
@@ -97,7 +96,7 @@ pub async fn of_page(
     project: ProjectId,
     (first, last): (&Name, &Name),
 ) -> Result<BTreeMap<Uuid, Vec<Tag>>> {
-    let rows = query(
+    let rows = query!(
         "SELECT t.image_id, t.tag FROM image_tags t JOIN images i ON i.id = t.image_id \
          WHERE i.project_id = $1 AND i.name >= $2 AND i.name <= $3 ORDER BY t.tag",
     )

@@ -6,11 +6,10 @@ use rhyzome_model::resource::{HostVerdict, Meta};
 use rhyzome_model::ssh_key::PinnedKey;
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{ComponentId, Digest, InstanceId, Name, ProjectId, Size, Timestamp};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Conn, Result, Tx};
 
 /// An instance with what was decided of it.
@@ -108,7 +107,7 @@ fn memory(size: Size) -> i64 {
 }
 
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
          format, command_line, cpus, memory, \"placing\", affinity, anti_affinity, ssh_keys, deleting, created_at, \
          updated_at, image_command_line) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
@@ -150,7 +149,7 @@ async fn write_user_data(tx: &mut Tx, id: InstanceId, spec: &InstanceSpec) -> Re
     let Some(text) = &spec.user_data else {
         return Ok(());
     };
-    query("INSERT INTO user_data (instance_id, text) VALUES ($1, $2)")
+    query!("INSERT INTO user_data (instance_id, text) VALUES ($1, $2)")
         .bind(id.to_string())
         .bind(text.as_str())
         .run(tx, "write user data")
@@ -159,7 +158,7 @@ async fn write_user_data(tx: &mut Tx, id: InstanceId, spec: &InstanceSpec) -> Re
 }
 
 async fn delete_user_data(tx: &mut Tx, id: InstanceId) -> Result<()> {
-    query("DELETE FROM user_data WHERE instance_id = $1")
+    query!("DELETE FROM user_data WHERE instance_id = $1")
         .bind(id.to_string())
         .run(tx, "delete user data")
         .await
@@ -167,7 +166,7 @@ async fn delete_user_data(tx: &mut Tx, id: InstanceId) -> Result<()> {
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Instance>> {
-    query(select_one!("WHERE i.project_id = $1 AND i.name = $2"))
+    query!(select_one!("WHERE i.project_id = $1 AND i.name = $2"))
         .bind(project.to_string())
         .bind(name.as_str())
         .row(conn, "read an instance", read)
@@ -175,14 +174,14 @@ pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Opt
 }
 
 pub async fn by_id(conn: &mut Conn, id: InstanceId) -> Result<Option<Instance>> {
-    query(select_one!("WHERE i.id = $1"))
+    query!(select_one!("WHERE i.id = $1"))
         .bind(id.to_string())
         .row(conn, "read an instance", read)
         .await
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Instance>> {
-    query(select!(
+    query!(select!(
         "CAST(NULL AS TEXT)",
         "WHERE i.project_id = $1 AND i.name > $2 ORDER BY i.name LIMIT $3"
     ))
@@ -200,7 +199,7 @@ pub async fn update(
     (command_line, ssh_keys): (&str, &[PinnedKey]),
     now: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "UPDATE instances SET spec = $1, command_line = $2, ssh_keys = $3, cpus = $4, memory = $5, \
          generation = generation + 1, updated_at = $6 WHERE id = $7",
     )
@@ -217,7 +216,7 @@ pub async fn update(
 }
 
 pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result<()> {
-    query("UPDATE instances SET deleting = 1, updated_at = $1 WHERE id = $2")
+    query!("UPDATE instances SET deleting = 1, updated_at = $1 WHERE id = $2")
         .bind(now.as_millis())
         .bind(id.to_string())
         .run(tx, "mark an instance as deleting")
@@ -228,7 +227,7 @@ pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result
 /// Deletes an instance that is being deleted.
 pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<()> {
     delete_user_data(tx, id).await?;
-    query("DELETE FROM instances WHERE id = $1 AND deleting = 1")
+    query!("DELETE FROM instances WHERE id = $1 AND deleting = 1")
         .bind(id.to_string())
         .run(tx, "delete an instance")
         .await
@@ -242,7 +241,7 @@ pub async fn hosts_of_affinity(
     project: ProjectId,
     group: &Name,
 ) -> Result<Vec<ComponentId>> {
-    query(
+    query!(
         "SELECT DISTINCT component_id FROM instances \
          WHERE project_id = $1 AND affinity = $2 AND deleting = 0 ORDER BY component_id",
     )
@@ -260,7 +259,7 @@ pub async fn hosts_of_anti_affinity(
     project: ProjectId,
     group: &Name,
 ) -> Result<Vec<ComponentId>> {
-    query(
+    query!(
         "SELECT DISTINCT component_id FROM instances \
          WHERE project_id = $1 AND anti_affinity = $2 ORDER BY component_id",
     )
@@ -278,7 +277,7 @@ pub async fn on_segment(
     host: ComponentId,
     network: rhyzome_model::NetworkId,
 ) -> Result<i64> {
-    query(
+    query!(
         "SELECT COUNT(*) AS n FROM leases l JOIN instances i ON i.id = l.instance_id \
          WHERE l.network_id = $1 AND i.component_id = $2 AND i.deleting = 0",
     )

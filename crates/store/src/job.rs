@@ -4,11 +4,10 @@
 use rhyzome_model::job::{Action, FailureKind, JobState};
 use rhyzome_model::placement::{PlacementKind, PlacementRef};
 use rhyzome_model::{ComponentId, JobId, Name, NetworkId, PlacementId, ProjectId, Timestamp};
-use sqlx::query;
 use uuid::Uuid;
 
 use crate::column::{Columns, to_json};
-use crate::statement::Statement;
+use crate::statement::{Statement, locking, query, sql};
 use crate::{Aside, Conn, Result, Tx};
 
 /// What a job does with its placement.
@@ -125,7 +124,7 @@ pub async fn enqueue(
     let action = match verb {
         Verb::Act(action) => Some(to_json(action)?),
         Verb::Ensure | Verb::Remove => {
-            query(
+            query!(
                 "UPDATE jobs SET state = 'superseded', finished_at = $1 WHERE placement_id = $2 \
                  AND state IN ('queued', 'leased') AND action IS NULL",
             )
@@ -136,7 +135,7 @@ pub async fn enqueue(
             None
         }
     };
-    query(
+    query!(
         "INSERT INTO jobs (id, project_id, component_id, placement_id, kind, resource_id, resource_name, \
          network_id, verb, action, generation, state, fence, attempts, session, lease_until, not_before, \
          created_at) SELECT $1, project_id, component_id, id, kind, resource_id, resource_name, network_id, \
@@ -161,7 +160,7 @@ pub async fn claim(
     limit: i64,
     (now, until): (Timestamp, Timestamp),
 ) -> Result<Vec<Row>> {
-    let ids: Vec<JobId> = query(tx.dialect.locking(
+    let ids: Vec<JobId> = locking(tx.dialect, sql!(locking "j":
         "SELECT j.id FROM jobs j WHERE j.component_id = $1 AND j.not_before <= $2 \
          AND (j.state = 'queued' OR (j.state = 'leased' AND (j.lease_until < $2 OR j.session <> $3))) \
          AND NOT (j.verb = 'ensure' AND EXISTS (SELECT 1 FROM placement_needs n \
@@ -170,8 +169,7 @@ pub async fn claim(
          AND NOT (j.verb = 'remove' AND EXISTS (SELECT 1 FROM placement_needs n \
            WHERE n.needs_id = j.placement_id)) \
          ORDER BY j.created_at, j.id LIMIT $4",
-        "j",
-    ))
+))
     .bind(component.to_string())
     .bind(now.as_millis())
     .bind(session)
@@ -180,7 +178,7 @@ pub async fn claim(
     .await?;
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
-        query(
+        query!(
             "UPDATE jobs SET state = 'leased', fence = fence + 1, attempts = attempts + 1, session = $1, \
              lease_until = $2, step = NULL, done = NULL, whole = NULL WHERE id = $3",
         )
@@ -202,16 +200,15 @@ pub async fn renew(
     session: i64,
     until: Timestamp,
 ) -> Result<()> {
-    let ids: Vec<JobId> = query(tx.dialect.locking(
+    let ids: Vec<JobId> = locking(tx.dialect, sql!(locking "j":
         "SELECT j.id FROM jobs j WHERE j.component_id = $1 AND j.session = $2 AND j.state = 'leased'",
-        "j",
-    ))
+))
     .bind(component.to_string())
     .bind(session)
     .rows(tx, "look for leases", |c| c.text("id"))
     .await?;
     for id in ids {
-        query("UPDATE jobs SET lease_until = $1 WHERE id = $2")
+        query!("UPDATE jobs SET lease_until = $1 WHERE id = $2")
             .bind(until.as_millis())
             .bind(id.to_string())
             .run(tx, "renew a lease")
@@ -222,7 +219,7 @@ pub async fn renew(
 
 /// Gives the jobs of a session that ended back to the queue.
 pub async fn release(tx: &mut Tx, component: ComponentId, session: i64) -> Result<()> {
-    query(
+    query!(
         "UPDATE jobs SET state = 'queued' WHERE component_id = $1 AND session = $2 AND state = 'leased'",
     )
     .bind(component.to_string())
@@ -241,7 +238,7 @@ pub async fn set_step(
     amount: Option<(u64, u64)>,
 ) -> Result<bool> {
     let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let changed = query(
+    let changed = query!(
         "UPDATE jobs SET step = $1, done = $2, whole = $3 WHERE id = $4 AND fence = $5 AND state = 'leased' \
          AND component_id = $6",
     )
@@ -264,7 +261,7 @@ pub async fn finish(
     (failure, output): (Option<(FailureKind, &str)>, Option<&str>),
     now: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "UPDATE jobs SET state = $1, failure_kind = $2, failure_message = $3, output = $4, finished_at = $5 \
          WHERE id = $6",
     )
@@ -286,7 +283,7 @@ pub async fn retry(
     (kind, message): (FailureKind, &str),
     not_before: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "UPDATE jobs SET state = 'queued', failure_kind = $1, failure_message = $2, not_before = $3 \
          WHERE id = $4",
     )
@@ -300,7 +297,7 @@ pub async fn retry(
 }
 
 pub async fn by_id(conn: &mut Conn, id: JobId) -> Result<Option<Row>> {
-    query(select!("WHERE j.id = $1"))
+    query!(select!("WHERE j.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a job", read)
         .await
@@ -308,7 +305,7 @@ pub async fn by_id(conn: &mut Conn, id: JobId) -> Result<Option<Row>> {
 
 /// The job about a placement that has not ended, if there is one; actions do not count.
 pub async fn open(conn: &mut Conn, placement: PlacementId) -> Result<Option<Row>> {
-    query(select!(
+    query!(select!(
         "WHERE j.placement_id = $1 AND j.state IN ('queued', 'leased') AND j.action IS NULL LIMIT 1"
     ))
     .bind(placement.to_string())
@@ -318,7 +315,7 @@ pub async fn open(conn: &mut Conn, placement: PlacementId) -> Result<Option<Row>
 
 /// The latest jobs about a resource, the latest first.
 pub async fn of_resource(conn: &mut Conn, resource: Uuid, limit: i64) -> Result<Vec<Row>> {
-    query(select!(
+    query!(select!(
         "WHERE j.resource_id = $1 ORDER BY j.id DESC LIMIT $2"
     ))
     .bind(resource.to_string())
@@ -337,10 +334,10 @@ pub async fn list(
 ) -> Result<Vec<Row>> {
     let project = project.map(|id| id.to_string()).unwrap_or_default();
     let statement = match resource {
-        None => query(select!(
+        None => query!(select!(
             "WHERE ($1 = '' OR j.project_id = $1) AND ($2 = '' OR j.id < $2) ORDER BY j.id DESC LIMIT $3"
         )),
-        Some(_) => query(select!(
+        Some(_) => query!(select!(
             "WHERE ($1 = '' OR j.project_id = $1) AND ($2 = '' OR j.id < $2) AND j.resource_id = $4 \
              ORDER BY j.id DESC LIMIT $3"
         )),
@@ -356,7 +353,7 @@ pub async fn list(
 
 /// How many jobs wait or run, for the metrics.
 pub async fn count(conn: &mut Conn, state: JobState) -> Result<i64> {
-    query("SELECT COUNT(*) AS n FROM jobs WHERE state = $1")
+    query!("SELECT COUNT(*) AS n FROM jobs WHERE state = $1")
         .bind(state.as_str())
         .number(conn, "count jobs")
         .await
@@ -364,7 +361,7 @@ pub async fn count(conn: &mut Conn, state: JobState) -> Result<i64> {
 
 /// Forgets jobs that ended before a time.
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    query("DELETE FROM jobs WHERE finished_at < $1")
+    query!("DELETE FROM jobs WHERE finished_at < $1")
         .bind(before.as_millis())
         .run(tx, "prune jobs")
         .await

@@ -3,10 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use rhyzome_model::{InstanceId, LeaseId, MacAddr, Name, NetworkId};
-use sqlx::query;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result, Tx};
 
 /// An interface of an instance.
@@ -36,7 +35,7 @@ fn read(c: &Columns<'_>) -> Result<Lease> {
 }
 
 pub async fn insert(tx: &mut Tx, lease: &Lease) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO leases (id, network_id, instance_id, position, mac, ipv4, ipv6) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -54,7 +53,7 @@ pub async fn insert(tx: &mut Tx, lease: &Lease) -> Result<()> {
 
 /// An instance's leases in the order of its interfaces.
 pub async fn of_instance(conn: &mut Conn, instance: InstanceId) -> Result<Vec<Lease>> {
-    query(
+    query!(
         "SELECT l.*, n.name AS network_name FROM leases l JOIN networks n ON n.id = l.network_id \
          WHERE l.instance_id = $1 ORDER BY l.position",
     )
@@ -64,7 +63,7 @@ pub async fn of_instance(conn: &mut Conn, instance: InstanceId) -> Result<Vec<Le
 }
 
 pub async fn ipv4_taken(conn: &mut Conn, network: NetworkId, address: Ipv4Addr) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM leases WHERE network_id = $1 AND ipv4 = $2")
+    let n = query!("SELECT COUNT(*) AS n FROM leases WHERE network_id = $1 AND ipv4 = $2")
         .bind(network.to_string())
         .bind(address.to_string())
         .number(conn, "look for an address")
@@ -73,7 +72,7 @@ pub async fn ipv4_taken(conn: &mut Conn, network: NetworkId, address: Ipv4Addr) 
 }
 
 pub async fn ipv6_taken(conn: &mut Conn, network: NetworkId, address: Ipv6Addr) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM leases WHERE network_id = $1 AND ipv6 = $2")
+    let n = query!("SELECT COUNT(*) AS n FROM leases WHERE network_id = $1 AND ipv6 = $2")
         .bind(network.to_string())
         .bind(address.to_string())
         .number(conn, "look for an address")
@@ -82,7 +81,7 @@ pub async fn ipv6_taken(conn: &mut Conn, network: NetworkId, address: Ipv6Addr) 
 }
 
 pub async fn mac_taken(conn: &mut Conn, mac: MacAddr) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM leases WHERE mac = $1")
+    let n = query!("SELECT COUNT(*) AS n FROM leases WHERE mac = $1")
         .bind(mac.to_string())
         .number(conn, "look for an Ethernet address")
         .await?;
@@ -91,11 +90,11 @@ pub async fn mac_taken(conn: &mut Conn, mac: MacAddr) -> Result<bool> {
 
 /// Frees the addresses of one lease. Returns whose it was.
 pub async fn delete(tx: &mut Tx, id: LeaseId) -> Result<Option<InstanceId>> {
-    let instance = query("SELECT instance_id FROM leases WHERE id = $1")
+    let instance = query!("SELECT instance_id FROM leases WHERE id = $1")
         .bind(id.to_string())
         .row(tx, "read a lease", |c| c.text("instance_id"))
         .await?;
-    query("DELETE FROM leases WHERE id = $1")
+    query!("DELETE FROM leases WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "delete a lease")
         .await?;

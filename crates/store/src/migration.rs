@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Executor};
 
+use crate::statement::query;
 use crate::{Doing, Error, Result, Store, Tx};
 
 struct Migration {
@@ -81,7 +82,7 @@ pub async fn apply(tx: &mut Tx, fits: impl Fn(i64) -> bool) -> Result<()> {
         };
         let text = AssertSqlSafe(tx.dialect.migration(sql).into_owned());
         tx.execute(sqlx::raw_sql(text)).await.map_err(failed)?;
-        sqlx::query("INSERT INTO migrations (version, name) VALUES ($1, $2)")
+        query!("INSERT INTO migrations (version, name) VALUES ($1, $2)")
             .bind(version)
             .bind(name)
             .execute(&mut **tx)

@@ -4,11 +4,10 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::resource::Meta;
 use rhyzome_model::{ComponentId, Name, NetworkId, ProjectId, Timestamp};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Conn, Result, Tx};
 
 /// A network with its allocation.
@@ -78,7 +77,7 @@ fn bounds(prefix: Ipv4Net) -> (i64, i64) {
 
 pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Result<()> {
     let (first, last) = bounds(network.ipv4);
-    query(
+    query!(
         "INSERT INTO networks (id, project_id, name, generation, spec, router_id, ipv4, ipv4_first, ipv4_last, \
          ipv6, egress, mtu, port, vni, deleting, created_at, updated_at) \
          VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)",
@@ -103,7 +102,7 @@ pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Re
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Network>> {
-    query(select!("WHERE n.project_id = $1 AND n.name = $2"))
+    query!(select!("WHERE n.project_id = $1 AND n.name = $2"))
         .bind(project.to_string())
         .bind(name.as_str())
         .row(conn, "read a network", read)
@@ -111,14 +110,14 @@ pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Opt
 }
 
 pub async fn by_id(conn: &mut Conn, id: NetworkId) -> Result<Option<Network>> {
-    query(select!("WHERE n.id = $1"))
+    query!(select!("WHERE n.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a network", read)
         .await
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Network>> {
-    query(select!(
+    query!(select!(
         "WHERE n.project_id = $1 AND n.name > $2 ORDER BY n.name LIMIT $3"
     ))
     .bind(project.to_string())
@@ -129,7 +128,7 @@ pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<
 }
 
 pub async fn update(tx: &mut Tx, id: NetworkId, spec: &NetworkSpec, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "UPDATE networks SET spec = $1, egress = $2, generation = generation + 1, updated_at = $3 WHERE id = $4",
     )
     .bind(to_json(spec)?)
@@ -142,7 +141,7 @@ pub async fn update(tx: &mut Tx, id: NetworkId, spec: &NetworkSpec, now: Timesta
 }
 
 pub async fn set_deleting(tx: &mut Tx, id: NetworkId, now: Timestamp) -> Result<()> {
-    query("UPDATE networks SET deleting = 1, updated_at = $1 WHERE id = $2")
+    query!("UPDATE networks SET deleting = 1, updated_at = $1 WHERE id = $2")
         .bind(now.as_millis())
         .bind(id.to_string())
         .run(tx, "mark a network as deleting")
@@ -151,7 +150,7 @@ pub async fn set_deleting(tx: &mut Tx, id: NetworkId, now: Timestamp) -> Result<
 }
 
 pub async fn delete(tx: &mut Tx, id: NetworkId) -> Result<()> {
-    query("DELETE FROM networks WHERE id = $1 AND deleting = 1")
+    query!("DELETE FROM networks WHERE id = $1 AND deleting = 1")
         .bind(id.to_string())
         .run(tx, "delete a network")
         .await
@@ -165,7 +164,7 @@ pub async fn overlapping_ipv4(
     prefix: Ipv4Net,
 ) -> Result<Option<String>> {
     let (first, last) = bounds(prefix);
-    query(
+    query!(
         "SELECT name FROM networks WHERE ipv4_first <= $1 AND ipv4_last >= $2 \
          AND ($3 = '' OR project_id = $3) LIMIT 1",
     )
@@ -184,7 +183,7 @@ pub async fn overlapping_ipv6(
     project: Option<ProjectId>,
     prefix: Ipv6Net,
 ) -> Result<Option<String>> {
-    query("SELECT name FROM networks WHERE ipv6 = $1 AND ($2 = '' OR project_id = $2) LIMIT 1")
+    query!("SELECT name FROM networks WHERE ipv6 = $1 AND ($2 = '' OR project_id = $2) LIMIT 1")
         .bind(prefix.to_string())
         .bind(project.map(|id| id.to_string()).unwrap_or_default())
         .row(conn, "look for an overlapping network", |c| {
@@ -194,7 +193,7 @@ pub async fn overlapping_ipv6(
 }
 
 pub async fn port_taken(conn: &mut Conn, router: ComponentId, port: u16) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM networks WHERE router_id = $1 AND port = $2")
+    let n = query!("SELECT COUNT(*) AS n FROM networks WHERE router_id = $1 AND port = $2")
         .bind(router.to_string())
         .bind(i64::from(port))
         .number(conn, "look for an endpoint's port")
@@ -203,7 +202,7 @@ pub async fn port_taken(conn: &mut Conn, router: ComponentId, port: u16) -> Resu
 }
 
 pub async fn vni_taken(conn: &mut Conn, vni: u32) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM networks WHERE vni = $1")
+    let n = query!("SELECT COUNT(*) AS n FROM networks WHERE vni = $1")
         .bind(i64::from(vni))
         .number(conn, "look for a network's number")
         .await?;
@@ -212,7 +211,7 @@ pub async fn vni_taken(conn: &mut Conn, vni: u32) -> Result<bool> {
 
 /// The kind and name of something that uses a network, if anything does.
 pub async fn user(conn: &mut Conn, id: NetworkId) -> Result<Option<(String, String)>> {
-    query(
+    query!(
         "SELECT 'instance' AS kind, i.name AS name FROM leases l JOIN instances i ON i.id = l.instance_id \
          WHERE l.network_id = $1 AND i.deleting = 0 \
          UNION ALL SELECT 'peer', p.name FROM peer_networks x JOIN peers p ON p.id = x.peer_id \

@@ -5,11 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use rhyzome_model::peer::PeerSpec;
 use rhyzome_model::resource::Meta;
 use rhyzome_model::{Name, NetworkId, PeerId, ProjectId, Timestamp};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Conn, Result, Tx};
 
 /// A peer with its addresses.
@@ -55,7 +54,7 @@ fn read(c: &Columns<'_>) -> Result<Peer> {
 }
 
 pub async fn insert(tx: &mut Tx, peer: &NewPeer<'_>, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO peers (id, project_id, name, generation, spec, public_key, ipv4, ipv6, deleting, \
          created_at, updated_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, 0, $8, $8)",
     )
@@ -73,7 +72,7 @@ pub async fn insert(tx: &mut Tx, peer: &NewPeer<'_>, now: Timestamp) -> Result<(
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<Peer>> {
-    query(select!("WHERE x.project_id = $1 AND x.name = $2"))
+    query!(select!("WHERE x.project_id = $1 AND x.name = $2"))
         .bind(project.to_string())
         .bind(name.as_str())
         .row(conn, "read a peer", read)
@@ -81,14 +80,14 @@ pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Opt
 }
 
 pub async fn by_id(conn: &mut Conn, id: PeerId) -> Result<Option<Peer>> {
-    query(select!("WHERE x.id = $1"))
+    query!(select!("WHERE x.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a peer", read)
         .await
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<Peer>> {
-    query(select!(
+    query!(select!(
         "WHERE x.project_id = $1 AND x.name > $2 ORDER BY x.name LIMIT $3"
     ))
     .bind(project.to_string())
@@ -99,7 +98,7 @@ pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<
 }
 
 pub async fn update(tx: &mut Tx, id: PeerId, spec: &PeerSpec, now: Timestamp) -> Result<()> {
-    query("UPDATE peers SET spec = $1, generation = generation + 1, updated_at = $2 WHERE id = $3")
+    query!("UPDATE peers SET spec = $1, generation = generation + 1, updated_at = $2 WHERE id = $3")
         .bind(to_json(spec)?)
         .bind(now.as_millis())
         .bind(id.to_string())
@@ -109,7 +108,7 @@ pub async fn update(tx: &mut Tx, id: PeerId, spec: &PeerSpec, now: Timestamp) ->
 }
 
 pub async fn set_deleting(tx: &mut Tx, id: PeerId, now: Timestamp) -> Result<()> {
-    query("UPDATE peers SET deleting = 1, updated_at = $1 WHERE id = $2")
+    query!("UPDATE peers SET deleting = 1, updated_at = $1 WHERE id = $2")
         .bind(now.as_millis())
         .bind(id.to_string())
         .run(tx, "mark a peer as deleting")
@@ -118,7 +117,7 @@ pub async fn set_deleting(tx: &mut Tx, id: PeerId, now: Timestamp) -> Result<()>
 }
 
 pub async fn delete(tx: &mut Tx, id: PeerId) -> Result<()> {
-    query("DELETE FROM peers WHERE id = $1 AND deleting = 1")
+    query!("DELETE FROM peers WHERE id = $1 AND deleting = 1")
         .bind(id.to_string())
         .run(tx, "delete a peer")
         .await
@@ -127,7 +126,7 @@ pub async fn delete(tx: &mut Tx, id: PeerId) -> Result<()> {
 
 /// The name of the project's peer that has a public key, if one has.
 pub async fn with_key(conn: &mut Conn, project: ProjectId, key: &str) -> Result<Option<String>> {
-    query("SELECT name FROM peers WHERE project_id = $1 AND public_key = $2")
+    query!("SELECT name FROM peers WHERE project_id = $1 AND public_key = $2")
         .bind(project.to_string())
         .bind(key)
         .row(conn, "look for a public key", |c| c.string("name"))
@@ -135,7 +134,7 @@ pub async fn with_key(conn: &mut Conn, project: ProjectId, key: &str) -> Result<
 }
 
 pub async fn address_taken(conn: &mut Conn, address: Ipv4Addr) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM peers WHERE ipv4 = $1")
+    let n = query!("SELECT COUNT(*) AS n FROM peers WHERE ipv4 = $1")
         .bind(address.to_string())
         .number(conn, "look for a peer's address")
         .await?;
@@ -144,7 +143,7 @@ pub async fn address_taken(conn: &mut Conn, address: Ipv4Addr) -> Result<bool> {
 
 /// The networks that a peer may reach.
 pub async fn networks(conn: &mut Conn, id: PeerId) -> Result<Vec<NetworkId>> {
-    query(
+    query!(
         "SELECT x.network_id FROM peer_networks x JOIN networks n ON n.id = x.network_id \
          WHERE x.peer_id = $1 ORDER BY n.name",
     )
@@ -154,7 +153,7 @@ pub async fn networks(conn: &mut Conn, id: PeerId) -> Result<Vec<NetworkId>> {
 }
 
 pub async fn give(tx: &mut Tx, id: PeerId, network: NetworkId) -> Result<()> {
-    query("INSERT INTO peer_networks (peer_id, network_id) VALUES ($1, $2)")
+    query!("INSERT INTO peer_networks (peer_id, network_id) VALUES ($1, $2)")
         .bind(id.to_string())
         .bind(network.to_string())
         .run(tx, "give a peer a network")
@@ -163,7 +162,7 @@ pub async fn give(tx: &mut Tx, id: PeerId, network: NetworkId) -> Result<()> {
 }
 
 pub async fn take(tx: &mut Tx, id: PeerId, network: NetworkId) -> Result<()> {
-    query("DELETE FROM peer_networks WHERE peer_id = $1 AND network_id = $2")
+    query!("DELETE FROM peer_networks WHERE peer_id = $1 AND network_id = $2")
         .bind(id.to_string())
         .bind(network.to_string())
         .run(tx, "take a network from a peer")

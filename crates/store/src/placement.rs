@@ -9,11 +9,10 @@
 use rhyzome_model::placement::{Observed, Placement, PlacementKind, PlacementRef, PlacementSpec};
 use rhyzome_model::{ComponentId, Name, NetworkId, PlacementId, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::query;
 use uuid::Uuid;
 
 use crate::column::{Columns, to_json};
-use crate::statement::Statement;
+use crate::statement::{Statement, gathered, query, sql};
 use crate::{After, Conn, Result, Tx};
 
 /// Whether what is wanted is there.
@@ -183,7 +182,7 @@ pub async fn set(tx: &mut Tx, wanted: &Wanted<'_>, now: Timestamp) -> Result<Set
     if found.wanted && found.state != State::Failed && found.spec.as_ref() == Some(wanted.spec) {
         return Ok(Set::Same(found.id));
     }
-    query(
+    query!(
         "UPDATE placements SET wanted = 1, generation = generation + 1, spec = $1, state = $2, reason = 'Asked', \
          message = 'waits for its component', since = $3, asked_at = $3 WHERE id = $4",
     )
@@ -201,7 +200,7 @@ pub async fn set(tx: &mut Tx, wanted: &Wanted<'_>, now: Timestamp) -> Result<Set
 
 /// Wants a placement once more just as it is: a new generation of the same.
 pub async fn again(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "UPDATE placements SET generation = generation + 1, state = 'pending', reason = 'Asked', \
          message = 'waits for its component', since = $1, asked_at = $1 WHERE id = $2 AND wanted = 1",
     )
@@ -213,7 +212,7 @@ pub async fn again(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<()> {
 }
 
 async fn insert(tx: &mut Tx, wanted: &Wanted<'_>, spec: &str, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO placements (id, project_id, component_id, kind, resource_id, resource_name, network_id, \
          wanted, generation, spec, observed_generation, state, reason, message, since, asked_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 1, $8, 0, $9, 'Asked', 'waits for its component', $10, $10)",
@@ -238,7 +237,7 @@ fn network_column(network: Option<NetworkId>) -> String {
 }
 
 async fn find(tx: &mut Tx, component: ComponentId, spec: &PlacementSpec) -> Result<Option<Row>> {
-    query(select!(
+    query!(select!(
         "WHERE p.component_id = $1 AND p.kind = $2 AND p.resource_id = $3 AND p.network_id = $4"
     ))
     .bind(component.to_string())
@@ -251,7 +250,7 @@ async fn find(tx: &mut Tx, component: ComponentId, spec: &PlacementSpec) -> Resu
 
 /// Wants a placement gone. Returns the generation of its removal.
 pub async fn unwant(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<u64> {
-    query(
+    query!(
         "UPDATE placements SET wanted = 0, generation = generation + 1, state = $1, reason = 'Removing', \
          message = 'waits for its removal', since = $2, asked_at = $2 WHERE id = $3",
     )
@@ -260,7 +259,7 @@ pub async fn unwant(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<u64>
     .bind(id.to_string())
     .run(tx, "want a placement gone")
     .await?;
-    let generation = query("SELECT generation AS n FROM placements WHERE id = $1")
+    let generation = query!("SELECT generation AS n FROM placements WHERE id = $1")
         .bind(id.to_string())
         .number(tx, "read a placement's generation")
         .await?;
@@ -274,7 +273,7 @@ pub async fn insert_orphan(
     found: &PlacementRef,
     now: Timestamp,
 ) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO placements (id, component_id, kind, resource_id, resource_name, network_id, wanted, \
          generation, observed_generation, state, reason, message, since, asked_at) \
          VALUES ($1, $2, $3, $4, 'orphan', $5, 0, $6, 0, $7, 'Orphan', 'found on the host, wanted by nobody', \
@@ -296,7 +295,7 @@ pub async fn insert_orphan(
 
 /// Makes one placement wait for another.
 pub async fn need(tx: &mut Tx, placement: PlacementId, needs: PlacementId) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO placement_needs (placement_id, needs_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
     )
     .bind(placement.to_string())
@@ -307,7 +306,7 @@ pub async fn need(tx: &mut Tx, placement: PlacementId, needs: PlacementId) -> Re
 }
 
 pub async fn by_id(conn: &mut Conn, id: PlacementId) -> Result<Option<Row>> {
-    query(select!("WHERE p.id = $1"))
+    query!(select!("WHERE p.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a placement", read)
         .await
@@ -315,7 +314,7 @@ pub async fn by_id(conn: &mut Conn, id: PlacementId) -> Result<Option<Row>> {
 
 /// The placements of a resource: of a network its router's and its segments, of a peer one a network.
 pub async fn of_resource(conn: &mut Conn, resource: Uuid) -> Result<Vec<Row>> {
-    query(select!(
+    query!(select!(
         "WHERE p.resource_id = $1 ORDER BY p.kind, p.network_id, p.id"
     ))
     .bind(resource.to_string())
@@ -340,20 +339,20 @@ pub async fn of_page(
     after: &After,
 ) -> Result<Vec<Row>> {
     let text = match listed {
-        Listed::Instances => select_unspecified!(
+        Listed::Instances => sql!(select_unspecified!(
             "WHERE p.kind = 'instance' AND p.resource_id IN (SELECT id FROM instances \
              WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
-        ),
-        Listed::Networks => select_unspecified!(
+        )),
+        Listed::Networks => sql!(select_unspecified!(
             "WHERE p.kind = 'network' AND p.resource_id IN (SELECT id FROM networks \
              WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
-        ),
-        Listed::Peers => select_unspecified!(
+        )),
+        Listed::Peers => sql!(select_unspecified!(
             "WHERE p.kind = 'peer' AND p.resource_id IN (SELECT id FROM peers \
              WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3)"
-        ),
+        )),
     };
-    query(text)
+    gathered(text)
         .bind(project.to_string())
         .bind(after.name.as_str())
         .bind(after.limit)
@@ -363,7 +362,7 @@ pub async fn of_page(
 
 /// The placements that one waits for.
 pub async fn needed_by(conn: &mut Conn, id: PlacementId) -> Result<Vec<Row>> {
-    query(select!(
+    query!(select!(
         "JOIN placement_needs n ON n.needs_id = p.id WHERE n.placement_id = $1 ORDER BY p.kind, p.id"
     ))
     .bind(id.to_string())
@@ -373,7 +372,7 @@ pub async fn needed_by(conn: &mut Conn, id: PlacementId) -> Result<Vec<Row>> {
 
 /// The instances and networks on a component that users know of.
 pub async fn resources_on(conn: &mut Conn, component: ComponentId) -> Result<Vec<Row>> {
-    query(select!(
+    query!(select!(
         "WHERE p.component_id = $1 AND p.kind IN ('instance', 'network') AND p.wanted = 1 ORDER BY p.id"
     ))
     .bind(component.to_string())
@@ -383,7 +382,7 @@ pub async fn resources_on(conn: &mut Conn, component: ComponentId) -> Result<Vec
 
 /// What a component is to keep and to remove.
 pub async fn of_component(conn: &mut Conn, component: ComponentId) -> Result<Vec<Row>> {
-    query(select!("WHERE p.component_id = $1 ORDER BY p.id"))
+    query!(select!("WHERE p.component_id = $1 ORDER BY p.id"))
         .bind(component.to_string())
         .rows(conn, "read a component's placements", read)
         .await
@@ -392,7 +391,7 @@ pub async fn of_component(conn: &mut Conn, component: ComponentId) -> Result<Vec
 /// The components whose jobs may go on after a change of a placement: those that need it or that it
 /// needs.
 pub async fn neighbours(conn: &mut Conn, id: PlacementId) -> Result<Vec<ComponentId>> {
-    query(
+    query!(
         "SELECT DISTINCT p.component_id FROM placements p WHERE p.id IN ( \
          SELECT placement_id FROM placement_needs WHERE needs_id = $1 \
          UNION SELECT needs_id FROM placement_needs WHERE placement_id = $1)",
@@ -406,7 +405,7 @@ pub async fn neighbours(conn: &mut Conn, id: PlacementId) -> Result<Vec<Componen
 
 /// Notes at all placements that wait for one why they wait in vain; they go on once it is there.
 pub async fn block(tx: &mut Tx, needs: PlacementId, message: &str, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "UPDATE placements SET state = 'failed', reason = 'Blocked', message = $1, since = $2 \
          WHERE state = 'pending' AND wanted = 1 \
          AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $3)",
@@ -421,7 +420,7 @@ pub async fn block(tx: &mut Tx, needs: PlacementId, message: &str, now: Timestam
 
 /// Lets the placements that waited in vain for one wait in hope again.
 pub async fn unblock(tx: &mut Tx, needs: PlacementId, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "UPDATE placements SET state = 'pending', reason = 'Asked', message = 'waits for its component', \
          since = $1 WHERE state = 'failed' AND reason = 'Blocked' \
          AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $2)",
@@ -441,7 +440,7 @@ pub async fn set_ready(
     observed: &Observed,
     now: Timestamp,
 ) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE placements SET state = 'ready', reason = 'Ready', message = '', observed = $1, \
          since = CASE WHEN state = 'ready' THEN since ELSE $2 END, \
          applied_at = CASE WHEN observed_generation = generation AND applied_at IS NOT NULL \
@@ -464,7 +463,7 @@ pub async fn set_observed(
     generation: u64,
     observed: &Observed,
 ) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE placements SET observed = $1 WHERE id = $2 AND observed_generation = $3 AND wanted = 1",
     )
     .bind(to_json(observed)?)
@@ -483,7 +482,7 @@ pub async fn set_state(
     (reason, message): (&str, &str),
     now: Timestamp,
 ) -> Result<()> {
-    query("UPDATE placements SET state = $1, reason = $2, message = $3, since = $4 WHERE id = $5")
+    query!("UPDATE placements SET state = $1, reason = $2, message = $3, since = $4 WHERE id = $5")
         .bind(state.as_str())
         .bind(reason)
         .bind(message)
@@ -496,11 +495,11 @@ pub async fn set_state(
 
 /// Forgets a placement that was removed.
 pub async fn delete(tx: &mut Tx, id: PlacementId) -> Result<()> {
-    query("DELETE FROM placement_needs WHERE placement_id = $1 OR needs_id = $1")
+    query!("DELETE FROM placement_needs WHERE placement_id = $1 OR needs_id = $1")
         .bind(id.to_string())
         .run(tx, "forget what a placement needs")
         .await?;
-    query("DELETE FROM placements WHERE id = $1")
+    query!("DELETE FROM placements WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "forget a placement")
         .await

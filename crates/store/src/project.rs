@@ -2,10 +2,9 @@
 
 use rhyzome_model::resource::{Meta, Project};
 use rhyzome_model::{Name, ProjectId, Timestamp};
-use sqlx::query;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Conn, Result, Tx};
 
 fn read(c: &Columns<'_>) -> Result<Project> {
@@ -27,7 +26,7 @@ pub(crate) fn meta(c: &Columns<'_>, project: Option<Name>) -> Result<Meta> {
 }
 
 pub async fn insert(tx: &mut Tx, id: ProjectId, name: &Name, now: Timestamp) -> Result<()> {
-    query("INSERT INTO projects (id, name, generation, created_at, updated_at) VALUES ($1, $2, 1, $3, $3)")
+    query!("INSERT INTO projects (id, name, generation, created_at, updated_at) VALUES ($1, $2, 1, $3, $3)")
         .bind(id.to_string())
         .bind(name.as_str())
         .bind(now.as_millis())
@@ -37,14 +36,14 @@ pub async fn insert(tx: &mut Tx, id: ProjectId, name: &Name, now: Timestamp) -> 
 }
 
 pub async fn get(conn: &mut Conn, name: &Name) -> Result<Option<Project>> {
-    query("SELECT * FROM projects WHERE name = $1")
+    query!("SELECT * FROM projects WHERE name = $1")
         .bind(name.as_str())
         .row(conn, "read a project", read)
         .await
 }
 
 pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<Project>> {
-    query("SELECT * FROM projects WHERE name > $1 ORDER BY name LIMIT $2")
+    query!("SELECT * FROM projects WHERE name > $1 ORDER BY name LIMIT $2")
         .bind(after.name.as_str())
         .bind(after.limit)
         .rows(conn, "list projects", read)
@@ -53,7 +52,7 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<Project>> {
 
 /// The kind and name of something that belongs to a project, if anything does.
 pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, String)>> {
-    query(
+    query!(
         "SELECT 'instance' AS kind, name FROM instances WHERE project_id = $1 \
          UNION ALL SELECT 'network', name FROM networks WHERE project_id = $1 \
          UNION ALL SELECT 'peer', name FROM peers WHERE project_id = $1 \
@@ -69,11 +68,11 @@ pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, S
 
 /// Removes an empty project, with its SSH keys.
 pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
-    query("DELETE FROM ssh_keys WHERE project_id = $1")
+    query!("DELETE FROM ssh_keys WHERE project_id = $1")
         .bind(id.to_string())
         .run(tx, "delete a project's SSH keys")
         .await?;
-    query("DELETE FROM projects WHERE id = $1")
+    query!("DELETE FROM projects WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "delete a project")
         .await
@@ -82,7 +81,7 @@ pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
 
 /// The name of a project.
 pub async fn name(conn: &mut Conn, id: ProjectId) -> Result<Option<Name>> {
-    query("SELECT name FROM projects WHERE id = $1")
+    query!("SELECT name FROM projects WHERE id = $1")
         .bind(id.to_string())
         .row(conn, "read a project's name", |c| c.text("name"))
         .await

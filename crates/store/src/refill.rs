@@ -2,10 +2,9 @@
 //! changed in the schema since, and what makes it fit for hosts that have gone on.
 
 use rhyzome_model::Timestamp;
-use sqlx::{AssertSqlSafe, query};
 
 use crate::copy::{self, Row, Sum, Table};
-use crate::statement::Statement;
+use crate::statement::{Statement, generated};
 use crate::{Error, Result, Store, Tx, migration, restored};
 
 /// A database that is being filled. Dropped before [`Refill::finish`], it is as it was.
@@ -46,7 +45,7 @@ impl Store {
 }
 
 async fn drop_table(tx: &mut Tx, name: &str) -> Result<()> {
-    query(AssertSqlSafe(format!("DROP TABLE IF EXISTS {name}")))
+    generated(format!("DROP TABLE IF EXISTS {name}"))
         .run(tx, "drop a table")
         .await
         .map(drop)

@@ -3,10 +3,9 @@
 
 use rhyzome_model::{ComponentId, PlacementId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
-use crate::statement::Statement;
+use crate::statement::{Statement, gathered, query, sql};
 use crate::{After, Conn, Result, Tx, event, site};
 
 /// Under which name the site keeps it.
@@ -34,37 +33,41 @@ pub struct Restored {
 /// - no component's host counts as known until somebody confirms it.
 pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<()> {
     for text in [
-        "UPDATE projects SET generation = generation + $1",
-        "UPDATE components SET generation = generation + $1",
-        "UPDATE images SET generation = generation + $1",
-        "UPDATE networks SET generation = generation + $1",
-        "UPDATE peers SET generation = generation + $1",
-        "UPDATE instances SET generation = generation + $1",
-        "UPDATE ssh_keys SET generation = generation + $1",
-        "UPDATE placements SET generation = generation + $1",
+        sql!("UPDATE projects SET generation = generation + $1"),
+        sql!("UPDATE components SET generation = generation + $1"),
+        sql!("UPDATE images SET generation = generation + $1"),
+        sql!("UPDATE networks SET generation = generation + $1"),
+        sql!("UPDATE peers SET generation = generation + $1"),
+        sql!("UPDATE instances SET generation = generation + $1"),
+        sql!("UPDATE ssh_keys SET generation = generation + $1"),
+        sql!("UPDATE placements SET generation = generation + $1"),
     ] {
-        query(text)
+        gathered(text)
             .bind(LEAP)
             .run(tx, "raise the generations")
             .await?;
     }
     for text in [
-        "UPDATE jobs SET state = 'superseded', finished_at = $1 \
-         WHERE state IN ('queued', 'leased') AND action IS NULL",
-        "UPDATE jobs SET state = 'failed', failure_kind = 'permanent', failure_message = \
+        sql!(
+            "UPDATE jobs SET state = 'superseded', finished_at = $1 \
+         WHERE state IN ('queued', 'leased') AND action IS NULL"
+        ),
+        sql!(
+            "UPDATE jobs SET state = 'failed', failure_kind = 'permanent', failure_message = \
          'the site was restored from a copy of before this was done', finished_at = $1 \
-         WHERE state IN ('queued', 'leased') AND action IS NOT NULL",
-        "UPDATE join_tokens SET used_at = $1 WHERE used_at IS NULL",
+         WHERE state IN ('queued', 'leased') AND action IS NOT NULL"
+        ),
+        sql!("UPDATE join_tokens SET used_at = $1 WHERE used_at IS NULL"),
     ] {
-        query(text)
+        gathered(text)
             .bind(now.as_millis())
             .run(tx, "end what was being done")
             .await?;
     }
-    query("UPDATE components SET connected = 0, settled = 0")
+    query!("UPDATE components SET connected = 0, settled = 0")
         .run(tx, "end all sessions")
         .await?;
-    query("DELETE FROM site WHERE name = $1")
+    query!("DELETE FROM site WHERE name = $1")
         .bind(KEY)
         .run(tx, "forget an earlier restore")
         .await?;
@@ -79,7 +82,7 @@ pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<(
 
 /// Whether and when the site was restored.
 pub async fn get(conn: &mut Conn) -> Result<Option<Restored>> {
-    query("SELECT value FROM site WHERE name = $1")
+    query!("SELECT value FROM site WHERE name = $1")
         .bind(KEY)
         .row(conn, "read whether the site was restored", |c| {
             c.json("value")
@@ -89,7 +92,7 @@ pub async fn get(conn: &mut Conn) -> Result<Option<Restored>> {
 
 /// Whether what nobody knows on a component's host is to be left there.
 pub async fn holds(conn: &mut Conn, component: ComponentId) -> Result<bool> {
-    let n = query("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND settled = 0")
+    let n = query!("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND settled = 0")
         .bind(component.to_string())
         .number(conn, "look whether a component is settled")
         .await?;
@@ -98,7 +101,7 @@ pub async fn holds(conn: &mut Conn, component: ComponentId) -> Result<bool> {
 
 /// What is on a component's host may be compared with this database from now on.
 pub async fn settle(tx: &mut Tx, component: ComponentId) -> Result<()> {
-    query("UPDATE components SET settled = 1 WHERE id = $1 AND settled = 0")
+    query!("UPDATE components SET settled = 1 WHERE id = $1 AND settled = 0")
         .bind(component.to_string())
         .run(tx, "settle a component")
         .await
@@ -107,7 +110,7 @@ pub async fn settle(tx: &mut Tx, component: ComponentId) -> Result<()> {
 
 /// A component that joins a site that was restored may have been here before, under another name.
 pub async fn unsettle_if_restored(tx: &mut Tx, component: ComponentId) -> Result<()> {
-    query(
+    query!(
         "UPDATE components SET settled = 0 WHERE id = $1 \
          AND EXISTS (SELECT 1 FROM site WHERE name = $2)",
     )
@@ -142,7 +145,7 @@ fn read(c: &Columns<'_>) -> Result<Held> {
 
 /// What is held, in the order of the ids.
 pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<Held>> {
-    query(
+    query!(
         "SELECT p.*, c.name AS component FROM placements p JOIN components c ON c.id = p.component_id \
          WHERE p.reason = 'Held' AND p.wanted = 0 AND p.id > $1 ORDER BY p.id LIMIT $2",
     )
@@ -153,7 +156,7 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<Held>> {
 }
 
 pub async fn count(conn: &mut Conn) -> Result<i64> {
-    query("SELECT COUNT(*) AS n FROM placements WHERE reason = 'Held' AND wanted = 0")
+    query!("SELECT COUNT(*) AS n FROM placements WHERE reason = 'Held' AND wanted = 0")
         .number(conn, "count what is held")
         .await
 }
@@ -164,7 +167,7 @@ pub async fn confirm(tx: &mut Tx, restored: &Restored, now: Timestamp) -> Result
         confirmed_at: Some(restored.confirmed_at.unwrap_or(now)),
         ..*restored
     };
-    query("UPDATE site SET value = $1 WHERE name = $2")
+    query!("UPDATE site SET value = $1 WHERE name = $2")
         .bind(to_json(&confirmed)?)
         .bind(KEY)
         .run(tx, "confirm a restore")

@@ -1,13 +1,11 @@
 //! What belongs to the site as a whole: its seed.
 
-use sqlx::query;
-
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result, Tx};
 
 /// A value that was set once, by its name.
 pub async fn get(conn: &mut Conn, name: &str) -> Result<Option<String>> {
-    query("SELECT value FROM site WHERE name = $1")
+    query!("SELECT value FROM site WHERE name = $1")
         .bind(name)
         .row(conn, "read the site's settings", |c| c.string("value"))
         .await
@@ -15,7 +13,7 @@ pub async fn get(conn: &mut Conn, name: &str) -> Result<Option<String>> {
 
 /// Sets a value that was not set before.
 pub async fn insert(tx: &mut Tx, name: &str, value: &str) -> Result<()> {
-    query("INSERT INTO site (name, value) VALUES ($1, $2)")
+    query!("INSERT INTO site (name, value) VALUES ($1, $2)")
         .bind(name)
         .bind(value)
         .run(tx, "write the site's settings")

@@ -3,11 +3,10 @@
 use rhyzome_model::resource::SshKey;
 use rhyzome_model::ssh_key::SshKeySpec;
 use rhyzome_model::{Name, ProjectId, SshKeyId, Timestamp};
-use sqlx::query;
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{After, Conn, Result, Tx};
 
 pub struct NewSshKey<'a> {
@@ -27,7 +26,7 @@ fn read(c: &Columns<'_>) -> Result<SshKey> {
 }
 
 pub async fn insert(tx: &mut Tx, key: &NewSshKey<'_>, now: Timestamp) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO ssh_keys (id, project_id, name, generation, spec, fingerprint, created_at, updated_at) \
          VALUES ($1, $2, $3, 1, $4, $5, $6, $6)",
     )
@@ -43,7 +42,7 @@ pub async fn insert(tx: &mut Tx, key: &NewSshKey<'_>, now: Timestamp) -> Result<
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Option<SshKey>> {
-    query(
+    query!(
         "SELECT k.*, p.name AS project FROM ssh_keys k JOIN projects p ON p.id = k.project_id \
          WHERE k.project_id = $1 AND k.name = $2",
     )
@@ -54,7 +53,7 @@ pub async fn get(conn: &mut Conn, project: ProjectId, name: &Name) -> Result<Opt
 }
 
 pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<Vec<SshKey>> {
-    query(
+    query!(
         "SELECT k.*, p.name AS project FROM ssh_keys k JOIN projects p ON p.id = k.project_id \
          WHERE k.project_id = $1 AND k.name > $2 ORDER BY k.name LIMIT $3",
     )
@@ -66,7 +65,7 @@ pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<
 }
 
 pub async fn delete(tx: &mut Tx, project: ProjectId, name: &Name) -> Result<()> {
-    query("DELETE FROM ssh_keys WHERE project_id = $1 AND name = $2")
+    query!("DELETE FROM ssh_keys WHERE project_id = $1 AND name = $2")
         .bind(project.to_string())
         .bind(name.as_str())
         .run(tx, "delete an SSH key")

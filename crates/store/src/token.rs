@@ -2,9 +2,8 @@
 
 use rhyzome_model::component::ComponentKind;
 use rhyzome_model::{Name, Timestamp};
-use sqlx::query;
 
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result, Tx};
 
 /// Who an API token speaks for.
@@ -15,7 +14,7 @@ pub struct ApiToken {
 }
 
 pub async fn insert_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestamp) -> Result<()> {
-    query("INSERT INTO api_tokens (hash, name, role, created_at) VALUES ($1, $2, $3, $4)")
+    query!("INSERT INTO api_tokens (hash, name, role, created_at) VALUES ($1, $2, $3, $4)")
         .bind(hash)
         .bind(token.name.as_str())
         .bind(token.role.as_str())
@@ -26,7 +25,7 @@ pub async fn insert_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestam
 }
 
 pub async fn api(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
-    query("SELECT name, role FROM api_tokens WHERE hash = $1")
+    query!("SELECT name, role FROM api_tokens WHERE hash = $1")
         .bind(hash)
         .row(conn, "look an API token up", |c| {
             Ok(ApiToken {
@@ -39,7 +38,7 @@ pub async fn api(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
 
 /// Replaces all tokens of a name by one: what is lost can be made anew.
 pub async fn replace_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestamp) -> Result<()> {
-    query("DELETE FROM api_tokens WHERE name = $1")
+    query!("DELETE FROM api_tokens WHERE name = $1")
         .bind(token.name.as_str())
         .run(tx, "delete an API token")
         .await?;
@@ -56,7 +55,7 @@ pub struct JoinToken {
 }
 
 pub async fn insert_join(tx: &mut Tx, hash: &str, token: &JoinToken, now: Timestamp) -> Result<()> {
-    query("INSERT INTO join_tokens (hash, kind, name, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)")
+    query!("INSERT INTO join_tokens (hash, kind, name, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)")
         .bind(hash)
         .bind(token.kind.map(ComponentKind::as_str))
         .bind(token.name.as_ref().map(Name::as_str))
@@ -68,7 +67,7 @@ pub async fn insert_join(tx: &mut Tx, hash: &str, token: &JoinToken, now: Timest
 }
 
 pub async fn join(conn: &mut Conn, hash: &str) -> Result<Option<JoinToken>> {
-    query("SELECT kind, name, expires_at, used_at FROM join_tokens WHERE hash = $1")
+    query!("SELECT kind, name, expires_at, used_at FROM join_tokens WHERE hash = $1")
         .bind(hash)
         .row(conn, "look a join token up", |c| {
             Ok(JoinToken {
@@ -82,7 +81,7 @@ pub async fn join(conn: &mut Conn, hash: &str) -> Result<Option<JoinToken>> {
 }
 
 pub async fn use_join(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<()> {
-    query("UPDATE join_tokens SET used_at = $1 WHERE hash = $2")
+    query!("UPDATE join_tokens SET used_at = $1 WHERE hash = $2")
         .bind(now.as_millis())
         .bind(hash)
         .run(tx, "use a join token up")

@@ -1,10 +1,9 @@
 //! Uploads under way: one for each blob that a project is sending.
 
 use rhyzome_model::{Digest, ProjectId, Size, Timestamp};
-use sqlx::query;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result, Tx};
 
 /// An upload.
@@ -35,7 +34,7 @@ fn read(c: &Columns<'_>) -> Result<Upload> {
 }
 
 pub async fn get(conn: &mut Conn, project: ProjectId, digest: Digest) -> Result<Option<Upload>> {
-    query("SELECT * FROM uploads WHERE project_id = $1 AND digest = $2")
+    query!("SELECT * FROM uploads WHERE project_id = $1 AND digest = $2")
         .bind(project.to_string())
         .bind(digest.to_string())
         .row(conn, "read an upload", read)
@@ -48,7 +47,7 @@ pub async fn list(
     project: ProjectId,
     after: &crate::After,
 ) -> Result<Vec<Upload>> {
-    query("SELECT * FROM uploads WHERE project_id = $1 AND digest > $2 ORDER BY digest LIMIT $3")
+    query!("SELECT * FROM uploads WHERE project_id = $1 AND digest > $2 ORDER BY digest LIMIT $3")
         .bind(project.to_string())
         .bind(after.name.as_str())
         .bind(after.limit)
@@ -58,7 +57,7 @@ pub async fn list(
 
 /// Those of whatever project that nobody went on with since a time.
 pub async fn abandoned(conn: &mut Conn, since: Timestamp, limit: i64) -> Result<Vec<Upload>> {
-    query("SELECT * FROM uploads WHERE updated_at < $1 ORDER BY updated_at LIMIT $2")
+    query!("SELECT * FROM uploads WHERE updated_at < $1 ORDER BY updated_at LIMIT $2")
         .bind(since.as_millis())
         .bind(limit)
         .rows(conn, "list abandoned uploads", read)
@@ -66,7 +65,7 @@ pub async fn abandoned(conn: &mut Conn, since: Timestamp, limit: i64) -> Result<
 }
 
 pub async fn insert(tx: &mut Tx, upload: &Upload) -> Result<()> {
-    query(
+    query!(
         "INSERT INTO uploads (project_id, digest, size, location, staged, fence, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -85,7 +84,7 @@ pub async fn insert(tx: &mut Tx, upload: &Upload) -> Result<()> {
 
 /// Takes an upload over. False where somebody else did meanwhile.
 pub async fn take(tx: &mut Tx, upload: &Upload, now: Timestamp) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE uploads SET fence = fence + 1, updated_at = $1 \
          WHERE project_id = $2 AND digest = $3 AND fence = $4",
     )
@@ -100,7 +99,7 @@ pub async fn take(tx: &mut Tx, upload: &Upload, now: Timestamp) -> Result<bool> 
 
 /// Writes down how far an upload is. False where somebody else has taken it over or it is gone.
 pub async fn set_staged(tx: &mut Tx, upload: &Upload, now: Timestamp) -> Result<bool> {
-    let changed = query(
+    let changed = query!(
         "UPDATE uploads SET staged = $1, updated_at = $2 \
          WHERE project_id = $3 AND digest = $4 AND fence = $5",
     )
@@ -116,11 +115,12 @@ pub async fn set_staged(tx: &mut Tx, upload: &Upload, now: Timestamp) -> Result<
 
 /// False where somebody else has taken it over or it is gone.
 pub async fn delete(tx: &mut Tx, upload: &Upload) -> Result<bool> {
-    let changed = query("DELETE FROM uploads WHERE project_id = $1 AND digest = $2 AND fence = $3")
-        .bind(upload.project.to_string())
-        .bind(upload.digest.to_string())
-        .bind(upload.fence)
-        .run(tx, "end an upload")
-        .await?;
+    let changed =
+        query!("DELETE FROM uploads WHERE project_id = $1 AND digest = $2 AND fence = $3")
+            .bind(upload.project.to_string())
+            .bind(upload.digest.to_string())
+            .bind(upload.fence)
+            .run(tx, "end an upload")
+            .await?;
     Ok(changed > 0)
 }

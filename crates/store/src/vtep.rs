@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::{ComponentId, MacAddr, NetworkId, PlacementId};
-use sqlx::query;
 
 use crate::column::Columns;
-use crate::statement::Statement;
+use crate::statement::{Statement, query};
 use crate::{Conn, Result};
 
 /// A component that a network is on: its router, or a hypervisor with its segment.
@@ -45,7 +44,7 @@ fn member(c: &Columns<'_>) -> Result<Member> {
 
 /// Where a network is wanted.
 pub async fn members(conn: &mut Conn, network: NetworkId) -> Result<Vec<Member>> {
-    query(
+    query!(
         "SELECT p.id, p.kind, p.component_id, c.facts FROM placements p \
          JOIN components c ON c.id = p.component_id \
          WHERE p.resource_id = $1 AND p.kind IN ('network', 'segment') AND p.wanted = 1 \
@@ -72,7 +71,7 @@ pub async fn told(
     network: NetworkId,
     component: ComponentId,
 ) -> Result<Vec<Told>> {
-    query(
+    query!(
         "SELECT id, component_id, resource_id, wanted FROM placements \
          WHERE network_id = $1 AND kind = 'vtep' AND project_id IS NOT NULL \
          AND (component_id = $2 OR resource_id = $2) ORDER BY id",
@@ -92,7 +91,7 @@ pub async fn told(
 
 /// The MACs of a network's instances on a hypervisor, sorted; also of those that are being deleted.
 pub async fn macs(conn: &mut Conn, network: NetworkId, host: ComponentId) -> Result<Vec<MacAddr>> {
-    query(
+    query!(
         "SELECT l.mac FROM leases l JOIN instances i ON i.id = l.instance_id \
          WHERE l.network_id = $1 AND i.component_id = $2 ORDER BY l.mac",
     )
@@ -104,7 +103,7 @@ pub async fn macs(conn: &mut Conn, network: NetworkId, host: ComponentId) -> Res
 
 /// The networks that a component has a part of.
 pub async fn networks(conn: &mut Conn, component: ComponentId) -> Result<Vec<NetworkId>> {
-    query(
+    query!(
         "SELECT DISTINCT network_id FROM placements \
          WHERE component_id = $1 AND kind IN ('network', 'segment') AND wanted = 1 ORDER BY network_id",
     )

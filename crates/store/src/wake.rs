@@ -12,7 +12,7 @@ use sqlx::{Postgres, Row};
 use tokio::time::{Instant, sleep};
 
 use crate::dialect::Dialect;
-use crate::statement::in_time;
+use crate::statement::{gathered, in_time, sql};
 use crate::{Doing, Error, Result, Store, Tx};
 
 /// The advisory lock of the core that runs: "rhyz" in ASCII, and a number.
@@ -77,6 +77,10 @@ impl Place {
         let settings = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
              SET tcp_keepalives_count = 3;";
         in_time(listener.execute(settings)).await.doing(OPERATION)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is PostgreSQL's alone, and run by each start on it"
+        )]
         let asked = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(CORE);
         let row = in_time(listener.fetch_one(asked)).await.doing(OPERATION)?;
         if !row.try_get::<bool, _>("taken").doing(OPERATION)? {
@@ -133,7 +137,7 @@ impl Tx {
             Wake::Events => EVENTS.to_owned(),
             Wake::Everything => String::new(),
         };
-        let notified = sqlx::query("SELECT pg_notify($1, $2)")
+        let notified = gathered(sql!(Postgres: "SELECT pg_notify($1, $2)"))
             .bind(CHANNEL)
             .bind(payload);
         in_time(self.execute(notified))

@@ -4,6 +4,7 @@ use futures::future::join_all;
 use sqlx::{Executor, Row};
 
 use super::*;
+use crate::statement::query;
 use crate::testing::{Database, VARIABLE};
 
 async fn opened() -> (tempfile::TempDir, Database, Store) {
@@ -76,7 +77,7 @@ async fn texts_are_ordered_by_their_bytes() {
     let (_folder, _database, store) = opened().await;
     let mut tx = store.write().await.unwrap();
     for name in ["b", "a-b", "B", "a", "ab", "a0"] {
-        sqlx::query("INSERT INTO site (name, value) VALUES ($1, '')")
+        query!("INSERT INTO site (name, value) VALUES ($1, '')")
             .bind(name)
             .execute(&mut *tx)
             .await

@@ -90,7 +90,7 @@ async fn every_table_comes_behind_those_that_it_refers_to() {
     assert!(place("networks") < place("leases"));
     assert!(place("placements") < place("placement_needs"));
     assert!(tables.iter().all(|table| table.name != "migrations"));
-    let refers: Vec<(String, String)> = query(store.dialect().references())
+    let refers: Vec<(String, String)> = gathered(store.dialect().references())
         .rows(&mut conn, "read", |c| {
             Ok((c.string("of_table")?, c.string("to_table")?))
         })

@@ -1,0 +1,56 @@
+use sqlx::Executor;
+
+use super::*;
+use crate::Store;
+use crate::testing::Database;
+
+/// What a database says to a text that it does not take.
+async fn refusal(conn: &mut Conn, text: String) -> Option<String> {
+    let prepared = conn.prepare(AssertSqlSafe(text).into_sql_str()).await;
+    prepared.err().map(|error| error.to_string())
+}
+
+async fn opened() -> (tempfile::TempDir, Database, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::new(folder.path()).await;
+    let store = Store::open(database.url()).await.unwrap();
+    (folder, database, store)
+}
+
+#[tokio::test]
+async fn the_database_takes_every_statement() {
+    let (_folder, _database, store) = opened().await;
+    let dialect = store.dialect();
+    let mut conn = store.read().await.unwrap();
+    let mut refused = Vec::new();
+    for one in GATHERED {
+        let text = match one.on {
+            On::Both => one.text.to_owned(),
+            On::Only(only) if only == dialect => one.text.to_owned(),
+            On::Only(_) => continue,
+            On::Locking(alias) => dialect.locking(one.text, alias),
+        };
+        if let Some(why) = refusal(&mut conn, text).await {
+            refused.push(format!("{}: {why}\n    {}", one.place, one.text));
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    // The linker could leave the list empty, and nothing would be refused.
+    assert!(GATHERED.len() > 150, "only {} statements", GATHERED.len());
+}
+
+#[tokio::test]
+async fn a_statement_for_the_other_database_is_noticed() {
+    let (_folder, _database, store) = opened().await;
+    let mut conn = store.read().await.unwrap();
+    let others = match store.dialect() {
+        Dialect::Sqlite => "SELECT id FROM jobs WHERE id = $1 FOR UPDATE",
+        Dialect::Postgres => "INSERT OR IGNORE INTO site (name, value) VALUES ($1, $2)",
+    };
+    for text in [others, "SELECT nothing FROM jobs", "SELECT id FROM nowhere"] {
+        assert!(
+            refusal(&mut conn, text.to_owned()).await.is_some(),
+            "{text}"
+        );
+    }
+}
