@@ -1,5 +1,6 @@
 //! The use cases as the gRPC edge asks for them: translation, and nothing else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,6 +115,7 @@ impl ComponentGateway for Gateway {
     async fn connected(
         &self,
         component: ComponentId,
+        from: IpAddr,
         hello: Hello,
     ) -> Result<Session, GatewayError> {
         let Hello {
@@ -121,7 +123,8 @@ impl ComponentGateway for Gateway {
             software_version,
             ..
         } = hello;
-        let session = session::connected(&self.core, component, &facts, &software_version);
+        let session =
+            session::connected(&self.core, component, &facts, &software_version, Some(from));
         let session = session.await.map_err(failed)?;
         let mut conn = self.core.store.read().await.map_err(unavailable)?;
         let found = rhyzome_store::component::by_id(&mut conn, component).await;

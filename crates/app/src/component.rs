@@ -71,6 +71,7 @@ pub async fn get(core: &Core, caller: &Caller, name: &Name) -> Result<Component>
     let gone = gone_since(core, found.last_seen, found.revoked);
     Ok(Component {
         gone_since: gone,
+        warnings: found.find_warnings(),
         ..found
     })
 }

@@ -3,6 +3,8 @@
 mod outcome;
 mod repair;
 
+use std::net::IpAddr;
+
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::instance::InstanceObserved;
 use rhyzome_model::job::{Job, Task};
@@ -52,17 +54,18 @@ pub async fn allowed(core: &Core, id: ComponentId, serial: &str) -> Result<Allow
     })
 }
 
-/// Begins a session; one from before of the same component is not its session any more.
+/// Begins a session, which comes from an address; one from before of the same component is not its session any more.
 pub async fn connected(
     core: &Core,
     id: ComponentId,
     facts: &HostFacts,
     version: &str,
+    from: Option<IpAddr>,
 ) -> Result<i64> {
     let mut work = core.begin().await?;
     let now = work.now;
     let before = component::by_id(&mut work, id).await?;
-    let session = component::connect(&mut work, id, facts, version, now).await?;
+    let session = component::connect(&mut work, id, (facts, version), from, now).await?;
     let found = component::by_id(&mut work, id).await?;
     let found = found.ok_or_else(|| Error::not_found("component", &id))?;
     crate::component::tell(&mut work, &found, "connected").await?;
@@ -71,6 +74,9 @@ pub async fn connected(
         work.span_anew(id).await?;
     }
     work.commit().await?;
+    for warning in found.find_warnings() {
+        tracing::warn!(component = %found.meta.name, warning);
+    }
     Ok(session)
 }
 

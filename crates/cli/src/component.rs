@@ -270,7 +270,12 @@ impl Thing for Component {
                     .map(|(from, to)| format!("{from}-{to}")),
             )
             .maybe("mtu", facts.mtu)
-            .maybe("tunnel address", facts.tunnel_address);
+            .maybe("tunnel address", facts.tunnel_address)
+            .maybe("seen from", self.seen_from);
+        let details = self
+            .warnings
+            .iter()
+            .fold(details, |details, warning| details.text("warning", warning));
         let details = match self.kind {
             ComponentKind::Libvirt => details
                 .text("cpus", format!("{} of {} promised", used.cpus, facts.cpus))

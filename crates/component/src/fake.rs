@@ -52,6 +52,7 @@ impl Default for Options {
             endpoint_ports: Some((51_820, 52_819)),
             mtu: Some(1500),
             tunnel_address: None,
+            tunnel_address_guessed: false,
             firmware: vec![Firmware::Bios, Firmware::Uefi],
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         };

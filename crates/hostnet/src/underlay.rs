@@ -35,6 +35,8 @@ pub struct Found {
     pub address: Option<IpAddr>,
     /// The largest IP packet on a segment that is tunnelled from there, in bytes.
     pub mtu: Option<u16>,
+    /// Whether nobody said which address that is.
+    pub guessed: bool,
     /// For people: what it is and how it was found, or why there is none.
     pub said: String,
 }
@@ -44,6 +46,7 @@ impl Found {
         Self {
             address: None,
             mtu: None,
+            guessed: false,
             said: said.into(),
         }
     }
@@ -89,11 +92,11 @@ async fn towards(core: &str) -> Found {
             "none: the core is reached over the loopback; set tunnel_address if other hosts are to be reached",
         );
     }
-    on_link(
-        address,
-        "the address towards the core; tunnel_address sets another",
-    )
-    .await
+    let how = "the address towards the core; tunnel_address sets another";
+    Found {
+        guessed: true,
+        ..on_link(address, how).await
+    }
 }
 
 /// The address that packets to somewhere come from. Sends nothing.
@@ -124,6 +127,7 @@ async fn on_link(address: IpAddr, how: &str) -> Found {
             Found {
                 address: Some(address),
                 mtu: Some(u16::try_from(fits).unwrap_or(u16::MAX)),
+                guessed: false,
                 said: format!("{address} on {name}, MTU {mtu} ({how})"),
             }
         }

@@ -73,6 +73,7 @@ pub async fn facts(
         endpoint_ports: None,
         mtu: Some(tunnel.mtu.unwrap_or(MTU)),
         tunnel_address: tunnel.address,
+        tunnel_address_guessed: tunnel.guessed,
         firmware,
         details,
     })

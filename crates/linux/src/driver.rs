@@ -213,6 +213,7 @@ impl Driver for LinuxDriver {
             mtu: Some(tunnel.mtu.unwrap_or(u16::MAX).min(self.settings.mtu)),
             host: underlay::host_id(),
             tunnel_address: tunnel.address,
+            tunnel_address_guessed: tunnel.guessed,
             details,
             ..HostFacts::default()
         })

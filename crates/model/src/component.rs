@@ -107,6 +107,8 @@ pub struct HostFacts {
     /// Where tunnels to the host's segments end (VXLAN); none where they cannot span hosts.
     #[schema(value_type = Option<String>, example = "192.0.2.7")]
     pub tunnel_address: Option<IpAddr>,
+    /// Whether that is a guess: the address by which the host reaches its core.
+    pub tunnel_address_guessed: bool,
     /// What a hypervisor can boot disks with; where UEFI is missing, `details` say why under `uefi`.
     pub firmware: Vec<Firmware>,
     /// What is good to know, for people: versions, the accelerator and why it was chosen.

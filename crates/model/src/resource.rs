@@ -3,7 +3,7 @@
 //!
 //! These are also the JSON shapes: a field's name here is its name on the wire.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -65,8 +65,29 @@ pub struct Component {
     pub certificate_expires: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The address that its latest session came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.7")]
+    pub seen_from: Option<IpAddr>,
     pub facts: HostFacts,
     pub used: Used,
+    /// What an operator should look at, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Component {
+    /// What does not fit together in what is known of it.
+    pub fn find_warnings(&self) -> Vec<String> {
+        let guess = self.facts.tunnel_address_guessed;
+        match (self.facts.tunnel_address, self.seen_from) {
+            (Some(end), Some(from)) if guess && end != from => vec![format!(
+                "other hosts may not reach its tunnels at {end}: that was guessed, and its session comes from {from}; \
+                 set tunnel_address in its configuration to what they reach it at"
+            )],
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What is promised to placements on a component, in sum.

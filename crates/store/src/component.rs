@@ -1,5 +1,7 @@
 //! Components, their certificates and sessions.
 
+use std::net::IpAddr;
+
 use rhyzome_model::component::{ComponentKind, ComponentSpec, HostFacts};
 use rhyzome_model::resource::{Component, ComponentSummary, Used};
 use rhyzome_model::{ComponentId, Name, Size, Timestamp};
@@ -38,7 +40,9 @@ fn read(c: &Columns<'_>) -> Result<Component> {
         gone_since: None,
         certificate_expires: c.maybe_time("expires")?,
         version: c.maybe_string("version")?,
+        seen_from: c.maybe_text("seen_from")?,
         facts: c.json("facts")?,
+        warnings: Vec::new(),
         used: Used {
             cpus: c.integer("used_cpus")?,
             memory: Size::bytes(c.integer("used_memory")?),
@@ -162,19 +166,20 @@ pub async fn delete(tx: &mut Tx, id: ComponentId) -> Result<()> {
 pub async fn connect(
     tx: &mut Tx,
     id: ComponentId,
-    facts: &HostFacts,
-    version: &str,
+    (facts, version): (&HostFacts, &str),
+    from: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<i64> {
     query!(
         "UPDATE components SET facts = $1, version = $2, cpus = $3, memory = $4, session = session + 1, \
-         connected = 1, last_seen = $5 WHERE id = $6",
+         connected = 1, last_seen = $5, seen_from = $6 WHERE id = $7",
     )
     .bind(to_json(facts)?)
     .bind(version)
     .bind(i64::from(facts.cpus))
     .bind(i64::try_from(facts.memory.as_bytes()).unwrap_or(i64::MAX))
     .bind(now.as_millis())
+    .bind(from.map(|address| address.to_string()))
     .bind(id.to_string())
     .run(tx, "begin a session")
     .await?;

@@ -48,6 +48,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0061_gone.sql"),
     },
     Migration {
+        version: 62,
+        name: "seen from",
+        sql: include_str!("../migrations/0062_seen_from.sql"),
+    },
+    Migration {
         version: 70,
         name: "image tags",
         sql: include_str!("../migrations/0070_image_tags.sql"),

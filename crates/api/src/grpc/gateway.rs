@@ -1,5 +1,6 @@
 //! What the edge asks of the layer behind it.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +45,11 @@ pub trait ComponentGateway: Send + Sync + 'static {
         serial: &str,
     ) -> Result<Standing, GatewayError>;
 
-    /// A session begins; any other one of the component, on whatever core, is over.
+    /// A session begins, from an address; any other one of the component, on whatever core, is over.
     async fn connected(
         &self,
         component: ComponentId,
+        from: IpAddr,
         hello: Hello,
     ) -> Result<Session, GatewayError>;
 

@@ -1,5 +1,6 @@
 //! Who calls: read out of the TLS connection's certificate, and judged.
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use rhyzome_model::ComponentId;
@@ -14,16 +15,18 @@ use super::gateway::{ComponentGateway, GatewayError, Standing};
 pub(super) struct Peer {
     pub component: ComponentId,
     pub serial: String,
+    /// The address that it connects from.
+    pub from: IpAddr,
     /// The last second in which the certificate is valid.
     pub not_after: SystemTime,
 }
 
 /// Whoever shows a certificate of ours, maybe an expired one.
 pub(super) fn certified<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let certificate = request
+    let (certificate, from) = request
         .extensions()
         .get::<ConnectInfo>()
-        .and_then(|info| info.peer.as_ref())
+        .and_then(|info| Some((info.peer.as_ref()?, info.remote_addr)))
         .ok_or_else(|| {
             Refusal::NoCertificate.status("a component's certificate is needed: join first")
         })?;
@@ -33,6 +36,8 @@ pub(super) fn certified<T>(request: &Request<T>) -> Result<Peer, Status> {
     Ok(Peer {
         component,
         serial: certificate.serial.clone(),
+        // A port that is bound for both kinds of address shows IPv4's within IPv6's.
+        from: from.ip().to_canonical(),
         not_after: certificate.not_after,
     })
 }

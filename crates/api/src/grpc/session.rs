@@ -128,7 +128,11 @@ async fn begin(
         return goodbye(GoodbyeReason::Unsupported, message);
     }
     let place = edge.sessions.enter(peer.component);
-    let session = match edge.gateway.connected(peer.component, hello).await {
+    let session = match edge
+        .gateway
+        .connected(peer.component, peer.from, hello)
+        .await
+    {
         Ok(session) => session,
         Err(error) => return error.into(),
     };

@@ -41,6 +41,7 @@ async fn a_components_labels_are_changed_and_its_facts_are_shown() {
         (&json!("attic"), &json!(2))
     );
     assert_eq!(changed["facts"]["cpus"], 16, "{changed}");
+    assert_eq!(changed["seen_from"], "127.0.0.1", "{changed}");
     let listed = admin.get("/v1/components").await.good();
     assert_eq!(
         listed["items"].as_array().map(Vec::len),

@@ -33,9 +33,10 @@ impl Wide {
     async fn new(count: u8) -> Self {
         let mut site = Site::new().await;
         site.image().await;
-        site.router.session = session::connected(&site.core, site.router.id, &facts(100), "1")
-            .await
-            .expect("a session");
+        site.router.session =
+            session::connected(&site.core, site.router.id, &facts(100), "1", None)
+                .await
+                .expect("a session");
         let cordon = ComponentSpec {
             cordon: Some(Cordon::default()),
             ..ComponentSpec::default()
@@ -212,7 +213,7 @@ async fn there_is_no_tunnel_between_components_of_one_host() {
         host: "host-100".to_owned(),
         ..facts(1)
     };
-    session::connected(&wide.site.core, wide.hosts[0].id, &same, "1")
+    session::connected(&wide.site.core, wide.hosts[0].id, &same, "1", None)
         .await
         .expect("a session");
     wide.create("a", 1).await.expect("an instance");
@@ -237,15 +238,44 @@ async fn the_others_learn_where_a_hosts_tunnels_end_now() {
         tunnel_address: Some([192, 0, 2, 77].into()),
         ..facts(1)
     };
-    wide.hosts[0].session = session::connected(&wide.site.core, wide.hosts[0].id, &moved, "1")
-        .await
-        .expect("a session");
+    wide.hosts[0].session =
+        session::connected(&wide.site.core, wide.hosts[0].id, &moved, "1", None)
+            .await
+            .expect("a session");
     let told = wide.settle().await;
     for jobs in [&told[0], &told[2]] {
         let [end] = ends(jobs)[..] else {
             panic!("one end each: {jobs:?}")
         };
         assert_eq!(end.address, std::net::IpAddr::from([192, 0, 2, 77]));
+    }
+}
+
+#[tokio::test]
+async fn a_guessed_end_that_is_not_where_the_session_comes_from_is_warned_of() {
+    let wide = Wide::new(1).await;
+    let core = &wide.site.core;
+    let end = facts(1).tunnel_address.expect("an address");
+    let elsewhere = std::net::IpAddr::from([203, 0, 113, 9]);
+    for (guessed, from, warned) in [
+        (true, elsewhere, true),
+        (true, end, false),
+        // The operator said so.
+        (false, elsewhere, false),
+    ] {
+        let facts = HostFacts {
+            tunnel_address_guessed: guessed,
+            ..facts(1)
+        };
+        session::connected(core, wide.hosts[0].id, &facts, "1", Some(from))
+            .await
+            .expect("a session");
+        let shown = component::get(core, &wide.site.admin, &name("h1")).await;
+        let shown = shown.expect("the component");
+        assert_eq!(shown.seen_from, Some(from));
+        let said = shown.warnings.join("\n");
+        assert_eq!(said.contains("set tunnel_address"), warned, "{said}");
+        assert_eq!(said.contains("203.0.113.9"), warned, "{said}");
     }
 }
 
@@ -261,7 +291,7 @@ async fn a_host_that_no_tunnel_reaches_gets_nothing_of_the_network_and_says_why(
         ..facts(2)
     };
     for (host, facts) in wide.hosts.iter().zip([without, narrow]) {
-        session::connected(&wide.site.core, host.id, &facts, "1")
+        session::connected(&wide.site.core, host.id, &facts, "1", None)
             .await
             .expect("a session");
     }

@@ -115,7 +115,7 @@ async fn a_job_whose_component_vanished_is_given_out_again_and_the_old_answer_is
     site.network("lab").await;
     let old = site.router.claim(&site.core).await;
     let facts = HostFacts::default();
-    let session = session::connected(&site.core, site.router.id, &facts, "1")
+    let session = session::connected(&site.core, site.router.id, &facts, "1", None)
         .await
         .expect("a session");
     assert!(

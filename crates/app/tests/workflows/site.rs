@@ -252,7 +252,7 @@ impl Component {
             hostname: "h",
         };
         let joined = join(core, &request).await.expect("joined");
-        let session = session::connected(core, joined.id, facts, "1")
+        let session = session::connected(core, joined.id, facts, "1", None)
             .await
             .expect("a session");
         Self {

@@ -118,6 +118,7 @@ impl Simulated {
             mtu: Some(1500),
             host: "simulated".to_owned(),
             tunnel_address: None,
+            tunnel_address_guessed: false,
             firmware: if router {
                 Vec::new()
             } else {

@@ -150,6 +150,7 @@ impl From<HostFacts> for pb::HostFacts {
                 .collect(),
             details: facts.details,
             tunnel_address: facts.tunnel_address.map(|address| address.to_string()),
+            tunnel_address_guessed: facts.tunnel_address_guessed,
         }
     }
 }
@@ -187,6 +188,7 @@ impl TryFrom<pb::HostFacts> for HostFacts {
                 .tunnel_address
                 .map(|address| text("tunnel_address", &address))
                 .transpose()?,
+            tunnel_address_guessed: facts.tunnel_address_guessed,
         })
     }
 }

@@ -405,6 +405,7 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
                     firmware,
                     host: hostname.chars().rev().collect(),
                     tunnel_address: tunnel,
+                    tunnel_address_guessed: cpus % 2 == 1,
                     hostname,
                     cpus,
                     memory,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -200,7 +201,12 @@ impl ComponentGateway for Memory {
         })
     }
 
-    async fn connected(&self, _: ComponentId, _: Hello) -> Result<Session, GatewayError> {
+    async fn connected(
+        &self,
+        _: ComponentId,
+        _: IpAddr,
+        _: Hello,
+    ) -> Result<Session, GatewayError> {
         let id = SessionId(Uuid::new_v4());
         let mut state = self.state();
         if state.take_for_expired > 0 {
