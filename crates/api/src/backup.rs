@@ -7,14 +7,14 @@
 //! Not in it: the configuration, and certificates that the operator brought for `tls`.
 
 mod archive;
+mod images;
 mod restore;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rhyzome_app::{Environment, SystemEnvironment};
-use rhyzome_blob::Folder;
 use rhyzome_model::Timestamp;
 use rhyzome_pki::file::{self, FileError};
 use rhyzome_store::copy::{self, Cell, Summing, Table};
@@ -24,8 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::certificate;
 use crate::configuration::{Configuration, Site};
 use archive::{Entry, Writer};
+use images::KeptImage;
 
-pub use restore::restore;
+pub use restore::{Restored, restore};
 
 /// The archive's first entry, and the version of all that this module writes.
 const HEAD: &str = "rhyzome-backup.json";
@@ -67,6 +68,15 @@ pub enum BackupError {
         path = path.display()
     )]
     Other { path: PathBuf },
+    #[error("{path} was restored here already: start the core", path = path.display())]
+    Already { path: PathBuf },
+    #[error("cannot use the storage for images")]
+    Blobs(#[source] Box<crate::configuration::BlobsError>),
+    #[error("cannot {operation}")]
+    Location {
+        operation: &'static str,
+        source: Box<rhyzome_blob::Error>,
+    },
     #[error(transparent)]
     Folder(#[from] crate::start::StartError),
 }
@@ -96,18 +106,30 @@ struct KeptTable {
     sum: copy::Sum,
 }
 
-/// An image's bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct KeptImage {
-    digest: String,
-    size: u64,
-    /// Whether they are in the backup.
-    included: bool,
-}
-
 impl Contents {
     /// For people: what is in it, a line each.
     pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.without_locations();
+        let mut elsewhere: BTreeMap<&str, usize> = BTreeMap::new();
+        for image in self.images.iter().filter(|image| !image.included) {
+            if let Some(location) = &image.location {
+                *elsewhere.entry(location).or_default() += 1;
+            }
+        }
+        for (location, count) in elsewhere {
+            lines.push(format!(
+                "not the bytes of {count} images, which stay in {location}: a restored site reads them there"
+            ));
+        }
+        lines
+    }
+
+    fn sums(&self) -> Vec<(Table, copy::Sum)> {
+        let pair = |kept: &KeptTable| (kept.table.clone(), kept.sum.clone());
+        self.tables.iter().map(pair).collect()
+    }
+
+    fn without_locations(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
             .tables
             .iter()
@@ -120,7 +142,8 @@ impl Contents {
             lines.push("the administrator's token".to_owned());
         }
         let included = self.images.iter().filter(|image| image.included).count();
-        let without = self.images.len() - included;
+        let gone = |image: &&KeptImage| !image.included && image.location.is_none();
+        let without = self.images.iter().filter(gone).count();
         lines.push(format!("the bytes of {included} images"));
         if without > 0 {
             lines.push(format!(
@@ -168,20 +191,11 @@ pub async fn backup(settings: &Configuration, wanted: Wanted<'_>) -> Result<Cont
             .tables
             .push(add_table(&mut writer, &mut snapshot, table).await?);
     }
-    let images = images(&mut snapshot, &contents).await?;
-    let keys = keys(&mut snapshot, &contents).await?;
+    contents.images = images::known(&mut snapshot, &contents).await?;
     drop(snapshot);
     add_identity(&mut writer, settings)?;
-    for (digest, size) in images {
-        let included = match keys.get(&digest) {
-            Some(key) if wanted.with_images => add_image(&mut writer, settings, key)?,
-            _ => false,
-        };
-        contents.images.push(KeptImage {
-            digest,
-            size,
-            included,
-        });
+    if wanted.with_images {
+        images::add(&mut writer, settings, &mut contents.images).await?;
     }
     contents.files = writer.entries().to_vec();
     writer.add(CONTENTS, &json(&contents))?;
@@ -217,37 +231,6 @@ async fn add_table(
     Ok(KeptTable { table, sum })
 }
 
-/// The digests and sizes of all image bytes that the site knows.
-async fn images(conn: &mut Conn, contents: &Contents) -> Result<Vec<(String, u64)>, BackupError> {
-    let mut images = Vec::new();
-    each(conn, contents, ("blobs", ["digest", "size"]), |row| {
-        if let [Cell::Text(digest), Cell::Integer(size)] = row {
-            images.push((digest.clone(), u64::try_from(*size).unwrap_or(0)));
-        }
-    })
-    .await?;
-    Ok(images)
-}
-
-/// What the bytes of each digest are found by in the core's own folder; those that are elsewhere are safe
-/// there.
-async fn keys(
-    conn: &mut Conn,
-    contents: &Contents,
-) -> Result<HashMap<String, String>, BackupError> {
-    let mut keys = HashMap::new();
-    let columns = ["digest", "location", "blob_key"];
-    each(conn, contents, ("blob_locations", columns), |row| {
-        if let [Cell::Text(digest), Cell::Text(location), Cell::Text(key)] = row
-            && location == Folder::NAME
-        {
-            keys.insert(digest.clone(), key.clone());
-        }
-    })
-    .await?;
-    Ok(keys)
-}
-
 /// Some columns of each row of a table, in the order in which they are asked for.
 async fn each<const N: usize>(
     conn: &mut Conn,
@@ -278,18 +261,4 @@ fn add_identity(writer: &mut Writer, settings: &Configuration) -> Result<(), Bac
         writer.add(TOKEN, &file::read(&token)?)?;
     }
     Ok(())
-}
-
-/// Whether its bytes were there.
-fn add_image(
-    writer: &mut Writer,
-    settings: &Configuration,
-    key: &str,
-) -> Result<bool, BackupError> {
-    let path = settings.state_dir.join("blobs").join(key);
-    if !path.exists() {
-        return Ok(false);
-    }
-    writer.add_file(&format!("{IMAGES}{key}"), &path)?;
-    Ok(true)
 }

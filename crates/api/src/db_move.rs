@@ -11,6 +11,9 @@ use rhyzome_store::url::{with_password, without_password};
 use crate::configuration::Configuration;
 use crate::start;
 
+/// By what the target is filled.
+const COMMAND: &str = "rhyzome-api db move";
+
 /// Why nothing was moved.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
@@ -34,7 +37,8 @@ pub struct Moved {
     pub tables: Vec<Copied>,
 }
 
-/// Copies everything into an empty database while no core runs; the source stays as it is.
+/// Copies everything into an empty database while no core runs; the source stays as it is. A target that
+/// holds just the same is fine.
 ///
 /// # Errors
 /// [`MoveError`]; the target holds nothing then.
@@ -67,9 +71,9 @@ pub async fn run(
     let _lock = start::take_folder(&settings.state_dir)?;
     let source = Store::open_as_it_is(&from).await?;
     let _place = source.take_place(Duration::ZERO).await?;
-    let target = Store::open(&to).await?;
+    let target = Store::open_to_fill(&to).await?;
     let _other = target.take_place(Duration::ZERO).await?;
-    let tables = copy::all(&source, &target).await?;
+    let tables = copy::all(&source, &target, COMMAND).await?;
     let moved = Moved {
         from: source.place(),
         to: target.place(),

@@ -94,9 +94,9 @@ fn upkeep(
         }
         Action::Restore { file, overwrite } => {
             let restoring = backup::restore(settings, file, *overwrite);
-            let contents = runtime.block_on(restoring)?;
+            let restored = runtime.block_on(restoring)?;
             println!("restored from {}:", file.display());
-            print_lines(&contents.lines());
+            print_lines(&restored.lines());
             println!(
                 "Start the core now. What is on hosts and not in the backup is left alone, and nothing new \
                  is made, until `rhyzome site confirm`."

@@ -1,7 +1,7 @@
 //! From a configuration to a serving core, and to its end.
 //!
-//! In this order: the state folder is locked, the authority and the certificates are loaded or made, the
-//! database is opened and migrated, the administrator's token is there; only then both ports are bound,
+//! In this order: the state folder is locked, the database is opened and migrated, the authority and the
+//! certificates are loaded or made, the administrator's token is there; only then both ports are bound,
 //! and then it is ready. SIGTERM or SIGINT: nothing new is accepted, streams and waits end, requests
 //! under way finish within a bound. Instances, networks and tunnels do not notice.
 
@@ -92,9 +92,12 @@ pub struct Started {
 /// [`StartError`]; nothing listens then.
 pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
     let lock = take_folder(&settings.state_dir)?;
+    // Before an authority is made: beside a database that was not filled to the end there must be none
+    // but the one that it is filled with.
+    let (store, place) = database(settings).await?;
     let authority = certificate::authority(settings)?;
     let shown = Shown::obtain(settings, &authority)?;
-    let (core, place) = open(settings, authority).await?;
+    let core = open(settings, store, authority).await?;
     let new_token = ensure_admin_token(&core, &settings.state_dir).await?;
     let http = bind("http_bind", settings.http_bind).await?;
     let grpc = bind("grpc_bind", settings.grpc_bind).await?;
@@ -179,16 +182,21 @@ pub fn take_folder(path: &Path) -> Result<Flock<File>, StartError> {
     })
 }
 
-async fn open(
-    settings: &Configuration,
-    authority: rhyzome_pki::Authority,
-) -> Result<(app::Core, Place), StartError> {
+async fn database(settings: &Configuration) -> Result<(Store, Place), StartError> {
     let url = settings
         .db_url()
         .map_err(|source| StartError::Password { source })?;
     let unusable = |source| StartError::Store { source };
     let store = Store::open(&url).await.map_err(unusable)?;
     let place = store.take_place(PLACE_WITHIN).await.map_err(unusable)?;
+    Ok((store, place))
+}
+
+async fn open(
+    settings: &Configuration,
+    store: Store,
+    authority: rhyzome_pki::Authority,
+) -> Result<app::Core, StartError> {
     let folder = app::blob::Blobs::folder(settings.state_dir.join("blobs"));
     let blobs = match settings.blobs.open()? {
         Some(location) => folder.before(Arc::new(location)),
@@ -207,7 +215,7 @@ async fn open(
     let failed = |source| StartError::Core { source };
     let core = app::Core::open(options).await.map_err(failed)?;
     core.blobs.prepare().await.map_err(failed)?;
-    Ok((core, place))
+    Ok(core)
 }
 
 /// Sees to it that the file with the administrator's token is there and good. A new one is made where

@@ -151,6 +151,7 @@ impl From<rhyzome_store::Error> for Error {
             ),
             Store::Open { .. }
             | Store::OpenReadOnly { .. }
+            | Store::OpenUntrusted { .. }
             | Store::Taken { .. }
             | Store::Sql { .. }
             | Store::Corrupt { .. }
@@ -160,6 +161,7 @@ impl From<rhyzome_store::Error> for Error {
             | Store::Differs { .. }
             | Store::Foreign { .. }
             | Store::Unfit { .. }
+            | Store::Unfinished { .. }
             | Store::OtherVersion { .. }
             | Store::Json(_) => (
                 Kind::Internal,

@@ -69,6 +69,17 @@ pub async fn put(tx: &mut Tx, place: &Place) -> Result<bool> {
     Ok(changed > 0)
 }
 
+/// Notes that a blob's bytes are in another location now, under the same key.
+pub(crate) async fn relocate(tx: &mut Tx, digest: Digest, from: &str, to: &str) -> Result<()> {
+    query!("UPDATE blob_locations SET location = $1 WHERE digest = $2 AND location = $3")
+        .bind(to)
+        .bind(digest.to_string())
+        .bind(from)
+        .run(tx, "note where a blob is now")
+        .await
+        .map(drop)
+}
+
 /// Notes what was found by reading the bytes under a key. False where they are not there any more.
 pub async fn looked_at(
     tx: &mut Tx,

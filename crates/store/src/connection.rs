@@ -39,7 +39,7 @@ impl Store {
     /// this program's version.
     ///
     /// # Errors
-    /// If it cannot be opened, can only be read or is newer than this program.
+    /// If it cannot be opened, can only be read, is newer than this program, or was not filled to the end.
     pub async fn open(url: &str) -> Result<Self> {
         let store = Self::open_as_it_is(url).await?;
         migration::run(&store).await?;
@@ -51,11 +51,25 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_as_it_is(url: &str) -> Result<Self> {
+        let store = Self::open_to_fill(url).await?;
+        store.refuse_unfinished().await?;
+        Ok(store)
+    }
+
+    /// Opens a database to fill it from elsewhere, also where that was begun before.
+    ///
+    /// # Errors
+    /// If it cannot be opened or can only be read.
+    pub async fn open_to_fill(url: &str) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(url);
-        let failed = |source| Error::Open {
-            url: without_password(url),
-            source,
+        let failed = |source: sqlx::Error| {
+            let url = without_password(url);
+            if is_untrusted(&source) {
+                Error::OpenUntrusted { url, source }
+            } else {
+                Error::Open { url, source }
+            }
         };
         if try_once(dialect, url).await.map_err(failed)? {
             return Err(Error::OpenReadOnly {
@@ -239,6 +253,12 @@ impl DerefMut for Aside {
     fn deref_mut(&mut self) -> &mut Conn {
         &mut self.inner
     }
+}
+
+/// Whether it was the server's certificate that was refused: sqlx passes rustls' error on within others.
+fn is_untrusted(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_))
+        && error.to_string().contains("invalid peer certificate")
 }
 
 /// A pool tries again until its time is over, and then says that alone: a connection of our own says at

@@ -13,7 +13,7 @@ use sqlx::any::{AnyRow, AnyTypeInfoKind};
 use sqlx::{Row as _, ValueRef};
 
 use crate::statement::{Statement, gathered, generated, query};
-use crate::{Conn, Doing, Error, Result, Store, Tx};
+use crate::{Conn, Doing, Error, Result, Store, Tx, filling, migration};
 
 /// How many rows are in memory at a time.
 const CHUNK: usize = 1000;
@@ -51,11 +51,52 @@ pub struct Copied {
 }
 
 /// Copies everything from one database into another one that is empty, in one transaction, and
-/// compares what arrived before it is committed. The source is only read.
+/// compares what arrived before it is committed. The source is only read. A target that holds just the
+/// same already is left so.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::Differs`]; the target is as it was then.
-pub async fn all(source: &Store, target: &Store) -> Result<Vec<Copied>> {
+/// [`Error::NotEmpty`], [`Error::Differs`]; the target holds what it held then. Cut off, `what` is named
+/// to whoever opens the target.
+pub async fn all(source: &Store, target: &Store, what: &str) -> Result<Vec<Copied>> {
+    match target.begin_filling(what, false).await {
+        Ok(()) => {}
+        Err(error @ Error::NotEmpty { .. }) => {
+            return same(source, target).await?.ok_or(error);
+        }
+        Err(error) => return Err(error),
+    }
+    let copied = fill(source, target).await;
+    if copied.is_err() {
+        // What failed is to be told; where this fails too, the same command goes over it.
+        let _ = target.give_up_filling().await;
+    }
+    copied
+}
+
+/// What both hold, if that is the same.
+async fn same(source: &Store, target: &Store) -> Result<Option<Vec<Copied>>> {
+    let (mut from, mut into) = (source.snapshot().await?, target.snapshot().await?);
+    let of_source = tables(&mut from, source).await?;
+    if of_source != tables(&mut into, target).await? {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(of_source.len());
+    for table in of_source {
+        let sum = sum(&mut from, &table).await?;
+        match check(&mut into, &table, &sum).await {
+            Ok(()) => all.push(Copied {
+                table: table.name,
+                sum,
+            }),
+            Err(Error::Differs { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(all))
+}
+
+async fn fill(source: &Store, target: &Store) -> Result<Vec<Copied>> {
+    migration::run(target).await?;
     let mut from = source.snapshot().await?;
     let mut into = target.write().await?;
     let expected = versions(&mut from).await?;
@@ -68,7 +109,6 @@ pub async fn all(source: &Store, target: &Store) -> Result<Vec<Copied>> {
         });
     }
     let tables = tables(&mut from, source).await?;
-    refuse_content(&mut into, &tables, &target.place()).await?;
     let mut copied = Vec::with_capacity(tables.len());
     for table in &tables {
         let mut sums = Summing::default();
@@ -84,6 +124,7 @@ pub async fn all(source: &Store, target: &Store) -> Result<Vec<Copied>> {
             sum,
         });
     }
+    filling::end(&mut into).await?;
     into.commit().await?;
     Ok(copied)
 }
@@ -119,6 +160,7 @@ pub(crate) async fn found(conn: &mut Conn, store: &Store) -> Result<(Vec<Table>,
         left.entry(table).or_default().push(column);
     }
     let ours = left.remove("migrations").is_some();
+    let begun = left.remove(filling::TABLE).is_some();
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let waits = |name: &str| {
@@ -132,7 +174,7 @@ pub(crate) async fn found(conn: &mut Conn, store: &Store) -> Result<(Vec<Table>,
         let columns = left.remove(&name).unwrap_or_default();
         ordered.push(Table { name, columns });
     }
-    Ok((ordered, ours))
+    Ok((ordered, ours || begun))
 }
 
 /// Everything, in memory: for tests and small tables.
@@ -255,13 +297,7 @@ pub async fn refuse_content(tx: &mut Tx, tables: &[Table], url: &str) -> Result<
 
 /// Whether a table holds what it should.
 pub async fn check(conn: &mut Conn, table: &Table, expected: &Sum) -> Result<()> {
-    let mut sums = Summing::default();
-    each::<Error>(conn, table, async |rows| {
-        rows.iter().for_each(|row| sums.add(row));
-        Ok(())
-    })
-    .await?;
-    let found = sums.end();
+    let found = sum(conn, table).await?;
     if found == *expected {
         return Ok(());
     }
@@ -270,6 +306,16 @@ pub async fn check(conn: &mut Conn, table: &Table, expected: &Sum) -> Result<()>
         expected: expected.rows,
         found: found.rows,
     })
+}
+
+async fn sum(conn: &mut Conn, table: &Table) -> Result<Sum> {
+    let mut sums = Summing::default();
+    each::<Error>(conn, table, async |rows| {
+        rows.iter().for_each(|row| sums.add(row));
+        Ok(())
+    })
+    .await?;
+    Ok(sums.end())
 }
 
 /// A sum that is being made.

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod copy;
 pub mod dialect;
 pub mod event;
+mod filling;
 pub mod idempotency;
 pub mod image;
 pub mod image_tag;
@@ -44,6 +45,11 @@ use dialect::Meaning;
 pub enum Error {
     #[error("cannot open the database {url}")]
     Open { url: String, source: sqlx::Error },
+    #[error(
+        "the database {url} shows a certificate that is not good for it: sslrootcert has to be its authority, and \
+         the host's name has to be in the certificate"
+    )]
+    OpenUntrusted { url: String, source: sqlx::Error },
     #[error("the database {url} can only be read: it is a replica, or still recovering")]
     OpenReadOnly { url: String },
     #[error("another core runs on the database {url}")]
@@ -101,6 +107,10 @@ pub enum Error {
     Newer { found: i64, known: i64 },
     #[error("the database {url} has tables that are not Rhyzome's: it needs one of its own")]
     Foreign { url: String },
+    #[error(
+        "the database {url} was being filled by `{what}`, which has not ended: run that again, or wait for it"
+    )]
+    Unfinished { url: String, what: String },
     #[error("the copy's table {table} does not fit into the database")]
     Unfit { table: String },
     #[error("the database {url} is not empty: its table {table} holds something")]

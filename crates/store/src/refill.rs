@@ -1,35 +1,33 @@
 //! Filling a database from a copy, in one transaction: the schema of the copy's time, its rows, what has
 //! changed in the schema since, and what makes it fit for hosts that have gone on.
 
-use rhyzome_model::Timestamp;
+use rhyzome_model::{Digest, Timestamp};
 
 use crate::copy::{self, Row, Sum, Table};
 use crate::statement::{Statement, generated};
-use crate::{Error, Result, Store, Tx, migration, restored};
+use crate::{Error, Result, Store, Tx, blob, filling, migration, restored};
 
 /// A database that is being filled. Dropped before [`Refill::finish`], it is as it was.
 pub struct Refill {
     store: Store,
     tx: Tx,
     tables: Vec<Table>,
+    /// Blobs that are in the second place now, and not in the first.
+    moved: Vec<(Digest, String, String)>,
 }
 
 impl Store {
-    /// Begins to fill a database that holds nothing, or to replace what it holds.
+    /// Begins to fill a database that holds nothing, or to replace what it holds. Cut off, `what` is
+    /// named to whoever opens it; if nothing is to come of it, see [`Store::give_up_filling`].
     ///
     /// # Errors
     /// [`Error::NotEmpty`] if it holds something that is not to be replaced, [`Error::Foreign`] if that
     /// is not ours, [`Error::Newer`] if the copy is of a newer program.
-    pub async fn refill(&self, versions: &[i64], overwrite: bool) -> Result<Refill> {
+    pub async fn refill(&self, versions: &[i64], what: &str, overwrite: bool) -> Result<Refill> {
         migration::refuse_newer(versions)?;
+        self.begin_filling(what, overwrite).await?;
         let mut tx = self.write().await?;
-        let (found, ours) = copy::found(&mut tx, self).await?;
-        if !found.is_empty() && !ours {
-            return Err(Error::Foreign { url: self.place() });
-        }
-        if !overwrite {
-            copy::refuse_content(&mut tx, &found, &self.place()).await?;
-        }
+        let (found, _) = copy::found(&mut tx, self).await?;
         for table in found.iter().rev() {
             drop_table(&mut tx, &table.name).await?;
         }
@@ -40,6 +38,7 @@ impl Store {
             store: self.clone(),
             tx,
             tables,
+            moved: Vec::new(),
         })
     }
 }
@@ -70,6 +69,11 @@ impl Refill {
         copy::insert(&mut self.tx, table, rows).await
     }
 
+    /// Says that a blob is elsewhere than the copy has it.
+    pub fn move_blob(&mut self, digest: Digest, from: &str, to: &str) {
+        self.moved.push((digest, from.to_owned(), to.to_owned()));
+    }
+
     /// Compares all that is there now with what it should be, and takes it into use.
     ///
     /// # Errors
@@ -84,6 +88,10 @@ impl Refill {
             copy::check(&mut self.tx, table, sum).await?;
         }
         migration::apply(&mut self.tx, |_| true).await?;
+        for (digest, from, to) in &self.moved {
+            blob::relocate(&mut self.tx, *digest, from, to).await?;
+        }
+        filling::end(&mut self.tx).await?;
         restored::mark(&mut self.tx, copied_at, now).await?;
         self.tx.commit().await?;
         tracing::info!(database = self.store.place(), "restored");

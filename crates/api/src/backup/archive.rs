@@ -61,13 +61,8 @@ impl Writer {
         self.append(name, bytes.len() as u64, bytes)
     }
 
-    pub fn add_file(&mut self, name: &str, path: &Path) -> Result<(), BackupError> {
-        let file = File::open(path).map_err(failed("read", path))?;
-        let size = file.metadata().map_err(failed("read", path))?.len();
-        self.append(name, size, BufReader::new(file))
-    }
-
-    fn append(&mut self, name: &str, size: u64, bytes: impl Read) -> Result<(), BackupError> {
+    /// An entry of so many bytes.
+    pub fn append(&mut self, name: &str, size: u64, bytes: impl Read) -> Result<(), BackupError> {
         let mut header = tar::Header::new_gnu();
         header.set_size(size);
         header.set_mode(0o600);
@@ -140,10 +135,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads an archive through and gives each entry's name and bytes, in their order.
+/// Reads an archive through and gives each entry's name and bytes with their number, in their order.
 pub(super) fn read(
     path: &Path,
-    mut take: impl FnMut(&str, &mut dyn Read) -> Result<(), BackupError>,
+    mut take: impl FnMut(&str, (&mut dyn Read, u64)) -> Result<(), BackupError>,
 ) -> Result<(), BackupError> {
     let file = File::open(path).map_err(failed("read", path))?;
     let mut archive = tar::Archive::new(BufReader::new(file));
@@ -154,7 +149,8 @@ pub(super) fn read(
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        take(&name, &mut entry)?;
+        let size = entry.size();
+        take(&name, (&mut entry, size))?;
     }
     Ok(())
 }

@@ -1,26 +1,47 @@
 //! From a backup to a site, on a machine that has none.
 //!
-//! The whole file is checked first. Then images, the authority and the token are written, each of which
-//! may be done again; the database is filled last, in one transaction: a crash before its end leaves
-//! nothing that the same command would not go on from.
+//! The whole file is checked first. Then the database is marked, so that no core runs on it before the
+//! end. It is filled in one transaction; images, the authority and the token are written before that is
+//! committed, each of which may be done again. A crash before the end leaves nothing that the same
+//! command would not go over, and nothing that is served.
 
-use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use rhyzome_app::{Environment, SystemEnvironment};
 use rhyzome_pki::file;
 use rhyzome_store::Store;
-use rhyzome_store::copy::{Row, Sum, Table};
+use rhyzome_store::copy::{Row, Table};
+use rhyzome_store::refill::Refill;
 
 use super::archive::{self, Entry, Hashed};
 use super::{
-    AUTHORITY_CERT, AUTHORITY_KEY, BackupError, CONTENTS, Contents, FORMAT, HEAD, Head, IMAGES,
-    TOKEN,
+    AUTHORITY_CERT, AUTHORITY_KEY, BackupError, CONTENTS, Contents, FORMAT, HEAD, Head, TOKEN,
+    images,
 };
 use crate::certificate;
 use crate::configuration::Configuration;
 use crate::start;
+
+/// By what the database is filled.
+const COMMAND: &str = "rhyzome-api restore";
+
+/// What was brought back.
+#[derive(Debug)]
+pub struct Restored {
+    contents: Contents,
+    /// Of images whose bytes are nowhere, for people.
+    notes: Vec<String>,
+}
+
+impl Restored {
+    /// For people: what is there again and what is not, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.contents.without_locations();
+        lines.extend(self.notes.iter().cloned());
+        lines
+    }
+}
 
 /// Brings a site back.
 ///
@@ -30,36 +51,63 @@ pub async fn restore(
     settings: &Configuration,
     path: &Path,
     overwrite: bool,
-) -> Result<Contents, BackupError> {
+) -> Result<Restored, BackupError> {
     let (head, contents) = checked(path)?;
     check_site(settings, &head)?;
     let _lock = start::take_folder(&settings.state_dir)?;
     let identity = identity(path)?;
-    let store = Store::open_as_it_is(&settings.db_url()?).await?;
+    let store = Store::open_to_fill(&settings.db_url()?).await?;
     let _place = store.take_place(std::time::Duration::ZERO).await?;
     refuse_others(settings, &identity, overwrite)?;
-    let mut refill = store.refill(&head.schema, overwrite).await?;
-    restore_images(settings, path)?;
+    let mut refill = match store.refill(&head.schema, COMMAND, overwrite).await {
+        Err(rhyzome_store::Error::NotEmpty { .. }) if is_here(&store, &head).await? => {
+            return Err(BackupError::Already {
+                path: path.to_owned(),
+            });
+        }
+        begun => begun?,
+    };
+    let filled = async {
+        let notes = images::restore(settings, path, &contents, &mut refill).await?;
+        fill(path, &contents, &mut refill)?;
+        Ok(notes)
+    };
+    let notes = match filled.await {
+        Ok(notes) => notes,
+        Err(error) => {
+            drop(refill);
+            // Nothing was replaced yet. Where this fails too, the same command goes over it.
+            let _ = store.give_up_filling().await;
+            return Err(error);
+        }
+    };
     restore_identity(settings, &identity)?;
-    let tables: Vec<(Table, Sum)> = contents
-        .tables
-        .iter()
-        .map(|kept| (kept.table.clone(), kept.sum.clone()))
-        .collect();
-    // Read again, part by part; what was checked may be larger than memory.
+    let now = SystemEnvironment.now();
+    let expected = contents.sums();
+    refill.finish(&expected, head.made_at, now).await?;
+    store.close().await;
+    Ok(Restored { contents, notes })
+}
+
+/// Whether just this backup was restored already, and nobody has confirmed it yet.
+async fn is_here(store: &Store, head: &Head) -> Result<bool, BackupError> {
+    let mut conn = store.read().await?;
+    let restored = rhyzome_store::restored::get(&mut conn).await?;
+    Ok(restored.is_some_and(|one| one.copied_at == head.made_at && one.confirmed_at.is_none()))
+}
+
+/// Reads the tables again, part by part; what was checked may be larger than memory.
+fn fill(path: &Path, contents: &Contents, refill: &mut Refill) -> Result<(), BackupError> {
+    let tables = contents.sums();
     let handle = tokio::runtime::Handle::current();
-    archive::read(path, |name, bytes| {
+    archive::read(path, |name, (bytes, _)| {
         let Some(table) = tables.iter().find(|(table, _)| is_part(name, table)) else {
             return Ok(());
         };
         let rows = rows(path, bytes)?;
         let inserting = refill.insert(&table.0, &rows);
         Ok(tokio::task::block_in_place(|| handle.block_on(inserting))?)
-    })?;
-    let now = SystemEnvironment.now();
-    refill.finish(&tables, head.made_at, now).await?;
-    store.close().await;
-    Ok(contents)
+    })
 }
 
 fn is_part(name: &str, table: &Table) -> bool {
@@ -73,7 +121,7 @@ fn checked(path: &Path) -> Result<(Head, Contents), BackupError> {
     let mut head = None;
     let mut contents = None;
     let mut found: Vec<Entry> = Vec::new();
-    archive::read(path, |name, bytes| {
+    archive::read(path, |name, (bytes, _)| {
         let mut hashed = Hashed::new(bytes);
         let size = match name {
             HEAD => {
@@ -118,7 +166,7 @@ fn checked(path: &Path) -> Result<(Head, Contents), BackupError> {
     Ok((head, contents))
 }
 
-fn broken(path: &Path, why: impl ToString) -> BackupError {
+pub(super) fn broken(path: &Path, why: impl ToString) -> BackupError {
     BackupError::Broken {
         path: path.to_owned(),
         why: why.to_string(),
@@ -186,7 +234,7 @@ struct Identity {
 
 fn identity(path: &Path) -> Result<Identity, BackupError> {
     let mut found = [None, None, None];
-    archive::read(path, |name, bytes| {
+    archive::read(path, |name, (bytes, _)| {
         let place = match name {
             AUTHORITY_CERT => 0,
             AUTHORITY_KEY => 1,
@@ -233,48 +281,6 @@ fn restore_identity(settings: &Configuration, identity: &Identity) -> Result<(),
         file::write_atomic(&settings.state_dir.join(TOKEN), token, 0o600)?;
     }
     Ok(())
-}
-
-/// Writes the images' bytes that are in the backup and not here, where their rows say that they are.
-fn restore_images(settings: &Configuration, path: &Path) -> Result<(), BackupError> {
-    let folder = settings.state_dir.join("blobs");
-    archive::read(path, |name, bytes| {
-        let Some(key) = name.strip_prefix(IMAGES) else {
-            return Ok(());
-        };
-        let (shelf, digest) = shelf_and_digest(key)
-            .ok_or_else(|| broken(path, format!("{name} is no image's name")))?;
-        let target = folder.join(key);
-        if target.exists() {
-            return Ok(());
-        }
-        let shelf = folder.join(shelf);
-        let failed = |source| BackupError::File {
-            operation: "write",
-            path: target.clone(),
-            source,
-        };
-        fs::create_dir_all(&shelf).map_err(failed)?;
-        // The same one each time: a restore that was cut off leaves nothing that the next one does not use.
-        let part = folder.join("restoring");
-        let mut file = fs::File::create(&part).map_err(failed)?;
-        let mut hashed = Hashed::new(bytes);
-        io::copy(&mut hashed, &mut file).map_err(failed)?;
-        let found = hashed.end();
-        if found != digest {
-            return Err(broken(path, format!("the bytes of {name} are {found}")));
-        }
-        file.sync_all().map_err(failed)?;
-        fs::rename(&part, &target).map_err(failed)
-    })
-}
-
-/// The folder and the digest in a key, as [`rhyzome_blob::Key`] makes them; none where it is no such key.
-fn shelf_and_digest(key: &str) -> Option<(&str, &str)> {
-    let (shelf, file) = key.split_once('/')?;
-    let digest = file.get(..64)?;
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    (plain(shelf) && plain(file) && digest.starts_with(shelf)).then_some((shelf, digest))
 }
 
 /// The rows of one part of a table.

@@ -11,7 +11,8 @@ use rhyzome_store::testing::Database;
 use rhyzome_testkit::{Actor, BOUND, wait_for};
 use serde_json::json;
 
-fn program(arguments: &[&str]) -> Command {
+/// The program with these arguments, and nothing of this process's environment that concerns it.
+pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhyzome-api"));
     command.args(arguments);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RHYZOME_")) {

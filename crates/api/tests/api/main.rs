@@ -3,6 +3,8 @@
 
 mod binary;
 mod consoles;
+mod cut_off;
+mod database_tls;
 mod definition;
 mod edge;
 mod events;
@@ -13,9 +15,11 @@ mod instances;
 mod life;
 mod manners;
 mod moving;
+mod objects;
 mod outage;
 mod pages;
 mod peers;
+mod postgres;
 mod site;
 mod strangers;
 mod tags;

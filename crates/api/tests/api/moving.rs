@@ -13,11 +13,21 @@ use serde_json::{Value, json};
 
 use crate::{DEFAULT, Site};
 
-async fn contents(url: &str) -> Vec<(copy::Table, Vec<copy::Row>)> {
+pub async fn contents(url: &str) -> Vec<(copy::Table, Vec<copy::Row>)> {
     let store = Store::open(url).await.expect("the database");
     let all = copy::export(&store).await.expect("all of it");
     store.close().await;
     all
+}
+
+/// Changes something in a database.
+async fn note(url: &str) {
+    let store = Store::open(url).await.expect("the database");
+    let mut tx = store.write().await.expect("a transaction");
+    let noted = rhyzome_store::site::insert(&mut tx, "noted", "something").await;
+    noted.expect("it is noted");
+    tx.commit().await.expect("it is written");
+    store.close().await;
 }
 
 async fn shown(admin: &Actor, name: &str) -> Value {
@@ -41,7 +51,7 @@ fn make(admin: &Actor, name: &str) -> rhyzome_testkit::Call {
 }
 
 /// From each kind of database that this run has into each.
-async fn pairs(folder: &Path) -> Vec<(Database, Database)> {
+pub async fn pairs(folder: &Path) -> Vec<(Database, Database)> {
     let Ok(server) = std::env::var(VARIABLE) else {
         return vec![(Database::sqlite(folder), Database::sqlite(folder))];
     };
@@ -102,6 +112,9 @@ async fn a_site_moves_into_another_database_with_its_jobs_in_flight() {
         assert_eq!(contents(into.url()).await, held);
         assert_eq!(contents(from.url()).await, held, "the source was touched");
         let again = db_move::run(&settings, into.url(), None).await;
+        assert_eq!(again.expect("it is there").tables, moved.tables);
+        note(into.url()).await;
+        let again = db_move::run(&settings, into.url(), None).await;
         let text = format!("{again:?}");
         assert!(text.contains("NotEmpty"), "{text}");
 
@@ -136,7 +149,7 @@ async fn keep(settings: &Configuration, file: &Path) {
 }
 
 /// Another machine's configuration, where components find the core as before.
-fn elsewhere(settings: &Configuration, folder: &Path, database: &Database) -> Configuration {
+pub fn elsewhere(settings: &Configuration, folder: &Path, database: &Database) -> Configuration {
     Configuration {
         state_dir: folder.join("elsewhere"),
         db: Some(database.url().to_owned()),
@@ -185,7 +198,10 @@ async fn a_site_comes_back_from_an_old_backup_and_loses_nothing_that_was_made_si
     let restored = backup::restore(&settings, &file, false).await;
     restored.expect("the site is back");
     let twice = backup::restore(&settings, &file, false).await;
-    assert!(format!("{twice:?}").contains("NotEmpty"), "{twice:?}");
+    assert!(
+        matches!(twice, Err(BackupError::Already { .. })),
+        "{twice:?}"
+    );
 
     stopped.configuration = settings;
     let core = stopped.start().await;

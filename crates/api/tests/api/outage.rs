@@ -1,18 +1,22 @@
-//! A database that goes away under a running core and comes back; with PostgreSQL only, reached through
-//! a door in this test that can be shut.
+//! A database that goes away under a running core and comes back; with PostgreSQL only: reached through
+//! a door in this test that can be shut, or ended itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhyzome_api::configuration::Switch;
+use rhyzome_store::Store;
 use rhyzome_store::testing::{Database, VARIABLE};
-use rhyzome_testkit::{TestCore, wait_for};
+use rhyzome_store::wake::Wake;
+use rhyzome_testkit::{Actor, BOUND, TestCore, wait_for};
 use serde_json::json;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::postgres::Postgres;
 use crate::{DEFAULT, Site};
 
 /// Where a core finds its database.
@@ -123,4 +127,136 @@ async fn a_database_that_comes_back_finds_everything_going_on() {
     site.hypervisor.wait_connected(&admin, true).await;
     assert_eq!(site.hypervisor.driver.count(), count);
     site.instance("second", "lab").await;
+}
+
+/// What somebody was answered who asked for one project after the other, whatever happened.
+#[derive(Default)]
+struct Asked {
+    made: Vec<String>,
+    refused: usize,
+}
+
+async fn ask(
+    admin: Actor,
+    who: usize,
+    until: CancellationToken,
+    seen: watch::Sender<usize>,
+) -> Asked {
+    let mut asked = Asked::default();
+    for number in 0.. {
+        if until.is_cancelled() {
+            break;
+        }
+        let name = format!("p-{who}-{number}");
+        let answer = admin
+            .post("/v1/projects")
+            .json(&json!({"name": name}))
+            .await;
+        if answer.status == 503 {
+            answer.problem(503, "unavailable");
+            assert!(answer.header("retry-after").is_some(), "{answer}");
+            asked.refused += 1;
+            seen.send_modify(|refused| *refused += 1);
+        } else {
+            answer.good();
+            asked.made.push(name);
+        }
+    }
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_is_stopped_and_started_and_nothing_that_was_answered_is_lost() {
+    if std::env::var(VARIABLE).is_err() {
+        // An SQLite file is not stopped.
+        return;
+    }
+    let mut server = Postgres::start(&[], &[]).await;
+    let core = TestCore::start_with(|configuration| {
+        configuration.tls.mode = Switch::Off;
+        configuration.db = Some(server.url("127.0.0.1", ""));
+    })
+    .await;
+    let router = core.router("router").await;
+    let hypervisor = core.hypervisor("host").await;
+    let site = Site {
+        core,
+        hypervisor,
+        router,
+    };
+    site.network("lab").await;
+    site.image("hello").await;
+    site.instance("first", "lab").await;
+    let admin = site.core.admin();
+    // A job that is being done all the while.
+    site.hypervisor.driver.faults().hold();
+    let body = json!({"name": "second", "spec": {"image": "hello", "networks": ["lab"]}});
+    let asked = admin.post(&format!("{DEFAULT}/instances")).json(&body);
+    asked.await.good();
+    wait_for("its job is being done", async || {
+        let jobs = admin.get(&format!("{DEFAULT}/jobs")).await.good();
+        let jobs = jobs["items"].as_array().expect("items").clone();
+        jobs.iter()
+            .any(|job| job["state"] == "leased" && job["component"] == "host")
+            .then_some(())
+    })
+    .await;
+    let until = CancellationToken::new();
+    let (seen, refused) = watch::channel(0);
+    let asking: Vec<_> = (0..4)
+        .map(|who| tokio::spawn(ask(admin.clone(), who, until.clone(), seen.clone())))
+        .collect();
+    wait_for("some were made", async || {
+        let made = admin.get("/v1/projects?limit=100").await.good();
+        (made["items"].as_array().expect("items").len() > 20).then_some(())
+    })
+    .await;
+
+    server.stop_at_once();
+    wait_for("it is told as not ready", async || {
+        (admin.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    wait_for("those who ask are told", async || {
+        (*refused.borrow() > 3).then_some(())
+    })
+    .await;
+    // The job ends while nobody can write that down.
+    site.hypervisor.driver.faults().let_through(1000);
+    server.start_again().await;
+    wait_for("it is ready again", async || {
+        (admin.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    until.cancel();
+    for one in asking {
+        let asked = one.await.expect("all answers were such as they should be");
+        assert!(asked.refused > 0 || !asked.made.is_empty());
+        for name in asked.made {
+            admin.get(&format!("/v1/projects/{name}")).await.good();
+        }
+    }
+    site.router.wait_connected(&admin, true).await;
+    site.hypervisor.wait_connected(&admin, true).await;
+    wait_for("what was under way is done", async || {
+        let path = format!("{DEFAULT}/instances/second");
+        let shown = admin.get(&path).await.good();
+        (shown["status"]["phase"] == "ready").then_some(())
+    })
+    .await;
+    site.instance("third", "lab").await;
+
+    // What another process commits wakes this one again.
+    let other = Store::open(&server.socket_url()).await.expect("a store");
+    let mut changed = site.core.core().events_changed();
+    for _ in 0..5 {
+        changed.borrow_and_update();
+        let mut tx = other.write().await.expect("a transaction");
+        tx.notify(Wake::Events).await.expect("it is said");
+        tx.commit().await.expect("it is committed");
+        let heard = tokio::time::timeout(BOUND, changed.changed()).await;
+        heard.expect("it is heard").expect("the core runs");
+    }
+    other.close().await;
+    site.core.stop().await;
 }
