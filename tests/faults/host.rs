@@ -22,8 +22,8 @@ pub fn picture(world: &World) -> Picture {
     picture
 }
 
-/// Words with a digit in them, and bytes in hexadecimal, are of one moment; so is the order of a link's
-/// other names.
+/// Words with a digit in them, and the parts of ids and MAC addresses, are of one moment; so is the order
+/// of a link's other names.
 fn anonymous(thing: &str) -> String {
     let mut text = String::new();
     let mut word = String::new();
@@ -32,9 +32,9 @@ fn anonymous(thing: &str) -> String {
             word.push(character);
             continue;
         }
-        let is_byte =
-            word.len() == 2 && word.chars().all(|character| character.is_ascii_hexdigit());
-        let of_a_moment = is_byte || word.chars().any(|character| character.is_ascii_digit());
+        let hexadecimal = word.chars().all(|character| character.is_ascii_hexdigit());
+        let of_an_id = hexadecimal && matches!(word.len(), 2 | 4 | 8 | 12);
+        let of_a_moment = of_an_id || word.chars().any(|character| character.is_ascii_digit());
         text.push_str(if of_a_moment { "#" } else { &word });
         word.clear();
         text.push(character);

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use futures::FutureExt as _;
-use rhyzome_end_to_end::world::Kind;
+use rhyzome_end_to_end::world::{INTERRUPTED, Kind};
 use rhyzome_end_to_end::{Operator, World};
 
 use matrix::Case;
@@ -108,6 +108,11 @@ impl Queue {
         self.left.lock().expect("no panic is let through").pop()
     }
 
+    /// Nothing more is tried.
+    fn give_up(&self) {
+        self.left.lock().expect("no panic is let through").clear();
+    }
+
     fn fail(&self, case: Case, why: String) {
         self.failed
             .lock()
@@ -123,10 +128,11 @@ fn work(queue: &Queue) {
             World::run(async |world| on_a_site(world, queue, case).await);
         }));
         if let Err(panic) = given_up {
-            queue.fail(
-                case,
-                format!("the site could not be taken down: {}", said(&*panic)),
-            );
+            let why = said(&*panic);
+            if why == INTERRUPTED {
+                queue.give_up();
+            }
+            queue.fail(case, format!("the site was given up: {why}"));
         }
     }
 }
@@ -140,12 +146,11 @@ async fn on_a_site(world: &mut World, queue: &Queue, first: Case) {
     let scope = operator
         .add_project(&rhyzome_end_to_end::operator::name("faults"))
         .await;
-    drop(operator);
     let usual = tour::without_faults(world, &scope).await;
     let mut next = Some(first);
     while let Some(case) = next {
         let began = Instant::now();
-        let tried = AssertUnwindSafe(tour::with(world, &scope, case, &usual))
+        let tried = AssertUnwindSafe(tour::with(world, &operator, &scope, case, &usual))
             .catch_unwind()
             .await;
         let seconds = began.elapsed().as_secs_f32();

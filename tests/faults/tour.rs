@@ -49,9 +49,15 @@ pub async fn without_faults(world: &mut World, scope: &Scope) -> Usual {
 ///
 /// # Panics
 /// With what is not as it has to be.
-pub async fn with(world: &mut World, scope: &Scope, case: Case, usual: &Usual) {
+pub async fn with(
+    world: &mut World,
+    operator: &Operator,
+    scope: &Scope,
+    case: Case,
+    usual: &Usual,
+) {
     let note = world.arm(case.program, case.told());
-    restart(world, case.program).await;
+    restart(world, operator, case.program).await;
     world.disarm();
     let mut tour = Tour::new(scope);
     tour.fault = Some((case, note.clone()));
@@ -61,7 +67,7 @@ pub async fn with(world: &mut World, scope: &Scope, case: Case, usual: &Usual) {
     .await;
     assert!(note.exists(), "the step was never reached");
     same(world, &usual.empty, "with all of it deleted").await;
-    restart(world, case.program).await;
+    restart(world, operator, case.program).await;
 }
 
 /// So that what is left of a failed case can be taken down.
@@ -272,7 +278,11 @@ impl<'a> Tour<'a> {
             // It was made, or deleted, at an earlier try whose answer got lost.
             Err(error) if matches!(error.code(), Some("name_taken" | "not_found")) => Some(()),
             Err(error) => {
-                let gone = matches!(error.code(), None | Some("changed" | "unavailable"));
+                // What goes wrong meanwhile may be that no hypervisor is connected.
+                let gone = matches!(
+                    error.code(),
+                    None | Some("changed" | "unavailable" | "no_capacity")
+                );
                 assert!(gone, "{what}: {error}");
                 None
             }
@@ -364,7 +374,7 @@ fn release(note: &Path) {
     std::fs::write(rhyzome_fault::go(note), "").expect("the folder is ours");
 }
 
-async fn restart(world: &mut World, program: Program) {
+async fn restart(world: &mut World, operator: &Operator, program: Program) {
     match program {
         Program::Core => {
             world.kill_core();
@@ -375,6 +385,10 @@ async fn restart(world: &mut World, program: Program) {
             world.kill_component(kind);
             world.start_component(kind);
         }
+    }
+    for kind in Kind::ALL {
+        let name = name(&format!("host-{}", kind.as_str()));
+        operator.connected(&name).await;
     }
 }
 

@@ -27,6 +27,9 @@ pub const PUBLIC_IPV6: &str = "2001:db8:51::1";
 /// The UDP ports of endpoints.
 pub const ENDPOINTS: (u16, u16) = (51800, 51899);
 
+/// What a test panics with that is interrupted.
+pub const INTERRUPTED: &str = "the test was interrupted";
+
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// A component's program: what it is called, and where its state is.
@@ -94,7 +97,7 @@ impl World {
                 tokio::select! {
                     () = test(&mut world) => {}
                     // What unwinds is cleaned up.
-                    () = interrupted() => panic!("the test was interrupted"),
+                    () = interrupted() => panic!("{INTERRUPTED}"),
                 }
             });
             // With it go the operator's connections, which the core would wait for.
