@@ -38,10 +38,15 @@ pub enum Victims {
 const OF_EACH_JOB: u32 = 8;
 const OF_EACH_COMMIT: u32 = 24;
 
-/// Steps of drivers that a site with one hypervisor never comes to, and where they are tried.
-const ELSEWHERE: [&str; 1] = [
-    // A network that spans hosts: the end-to-end test of that, and the driver's own.
+/// Steps that a site with one hypervisor, disks in a folder and images that are in its cache never comes
+/// to. They are in the tests of networks that span hosts, and in the drivers' own.
+const ELSEWHERE: [&str; 6] = [
     "setting the tunnel to another host",
+    "connecting the segment with another host's",
+    "disconnecting the segment from another host's",
+    "fetching the image",
+    "copying the image to the disk",
+    "filling the disk with zeros",
 ];
 
 /// All there are, those of one step after each other.
@@ -49,6 +54,7 @@ pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     let [libvirt, linux] = Kind::ALL.map(Program::Component);
     of_a_driver::<rhyzome_linux::Step>(&mut cases, linux);
+    of_a_driver::<rhyzome_libvirt::step::Step>(&mut cases, libvirt);
     for component in [libvirt, linux] {
         of_jobs(&mut cases, component);
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::step::Step;
 use rhyzome_component::driver::Blobs;
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::instance::BlobPin;
@@ -67,7 +68,7 @@ impl Cache {
         let _one = lock.lock().await;
         let path = self.path(pin.digest);
         if !self.is_whole(pin).await {
-            progress.step("fetching the image");
+            progress.begin(Step::Fetch)?;
             let part = path.with_extension("part");
             let failed = |what: &str, error: io::Error| {
                 DriverError::transient(format!("{what} {} failed", part.display()))

@@ -26,6 +26,7 @@ use crate::metadata::Metadata;
 use crate::record::{Phase, Record, boot_id};
 use crate::segments::Segments;
 use crate::settings::{Libvirt, Settings};
+use crate::step::Step;
 use crate::uefi::Ovmf;
 
 /// The most of a console that an action returns.
@@ -271,11 +272,11 @@ impl Driver for LibvirtDriver {
     ) -> Result<Observed, DriverError> {
         match &placement.spec {
             PlacementSpec::Segment(spec) => {
-                progress.step("making the segment's bridge");
+                progress.begin(Step::Segment)?;
                 self.segments.ensure(placement, spec).await
             }
             PlacementSpec::Vtep(spec) => {
-                progress.step("connecting the segment with another host's");
+                progress.begin(Step::Connect)?;
                 let about = (placement.id, placement.generation);
                 let tunnels = self.tunnels().await;
                 tunnels.ensure(about, spec).await.map_err(from_tunnel)?;
@@ -289,14 +290,14 @@ impl Driver for LibvirtDriver {
     async fn remove(&self, target: &PlacementRef, progress: &Progress) -> Result<(), DriverError> {
         match target.kind {
             PlacementKind::Segment => {
-                progress.step("letting go of the segment's bridge");
+                progress.begin(Step::DropSegment)?;
                 self.segments.remove(NetworkId(target.resource)).await
             }
             PlacementKind::Vtep => {
                 let Some(network) = target.network else {
                     return Ok(());
                 };
-                progress.step("disconnecting the segment from another host's");
+                progress.begin(Step::Disconnect)?;
                 let host = ComponentId(target.resource);
                 let tunnels = self.tunnels().await;
                 tunnels.remove(network, host).await.map_err(from_tunnel)

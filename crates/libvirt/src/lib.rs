@@ -22,6 +22,7 @@ mod record;
 mod restart;
 mod segments;
 pub mod settings;
+pub mod step;
 pub mod uefi;
 
 pub use configuration::Configuration;

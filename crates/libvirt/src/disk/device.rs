@@ -14,6 +14,7 @@ use rhyzome_model::Size;
 use super::Base;
 use super::program::{QEMU_IMG, text};
 use crate::instances::from_disk;
+use crate::step::Step;
 
 /// How much is filled with zeros between two looks at how far it is.
 const PIECE: u64 = 256 << 20;
@@ -33,7 +34,7 @@ pub async fn fill(
     let Some(base) = base else {
         return Ok(());
     };
-    progress.step("copying the image to the disk");
+    progress.begin(Step::CopyImage)?;
     let (layout, from, to) = (base.layout.as_str(), text(&base.path)?, text(path)?);
     // No format is guessed; the device is there, and what is zero in the image is zero in it.
     let how = [
@@ -51,7 +52,7 @@ pub async fn fill(
 
 /// Fills a device with zeros from a position to its end, and has all of it on the disk.
 pub async fn clear(path: &Path, from: Size, progress: &Progress) -> Result<(), DriverError> {
-    progress.step("filling the disk with zeros");
+    progress.begin(Step::ClearDisk)?;
     let (path, progress): (PathBuf, _) = (path.to_owned(), progress.clone());
     let cleared = tokio::task::spawn_blocking(move || {
         let file = OpenOptions::new().write(true).open(&path)?;

@@ -7,6 +7,7 @@ use rhyzome_model::instance::{InstanceObserved, InstancePlacement, Power};
 use super::{Instances, Slot, now};
 use crate::console;
 use crate::record::{Phase, Record};
+use crate::step::Step;
 
 impl Instances {
     /// Keeps an instance as its spec says. What ended by itself stays ended under the same generation,
@@ -20,6 +21,7 @@ impl Instances {
     ) -> Result<InstanceObserved, DriverError> {
         let slot = self.slot(spec.instance);
         let _working = slot.work().await;
+        progress.begin(Step::Record)?;
         let record = self.accept(&slot, placement, generation, spec).await?;
         let record = match spec.power {
             Power::Running => self.ensure_running(&slot, record, progress).await?,
@@ -165,6 +167,7 @@ impl Instances {
             };
             record.enter(Phase::Stopped, reason, now());
         }
+        progress.begin(Step::Stopped)?;
         slot.keep(&record)?;
         Ok(record)
     }

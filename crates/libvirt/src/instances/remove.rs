@@ -13,6 +13,7 @@ use rhyzome_model::network::tap_name;
 use super::{Instances, from_disk, lock, now};
 use crate::domain;
 use crate::record::Phase;
+use crate::step::Step;
 
 /// How long a tap may take to go after its guest.
 const TAP: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ impl Instances {
     pub async fn remove(&self, id: InstanceId, progress: &Progress) -> Result<(), DriverError> {
         let slot = self.slot(id);
         let _working = slot.work().await;
-        progress.step("ending the guest");
+        progress.begin(Step::End)?;
         if let Some(mut record) = slot.record() {
             // Should this be interrupted, nobody starts it again.
             record.wanted.power = Power::Stopped;
@@ -33,13 +34,14 @@ impl Instances {
         if self.domain(&slot).await?.is_some() {
             self.force(&slot).await?;
         }
-        progress.step("removing port rules");
+        progress.begin(Step::DropPorts)?;
         self.remove_ports(id).await?;
         let record = slot.record();
         if record.is_none_or(|record| record.wanted.disk.is_some()) {
-            progress.step("removing the disk");
+            progress.begin(Step::DropDisk)?;
             self.disks.remove(id, &slot.folder).await?;
         }
+        progress.begin(Step::DropFiles)?;
         lock(&slot.recorder).take();
         let log = self.logs.as_ref().zip(slot.record());
         if let Some((logs, record)) = log {

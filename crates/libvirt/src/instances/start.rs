@@ -14,6 +14,7 @@ use crate::domain::{self, Domain, DomainMark, Files, spec_hash};
 use crate::ending::Signs;
 use crate::hypervisor::HypervisorError;
 use crate::record::{Phase, Record, Started};
+use crate::step::Step;
 
 /// The ports that an instance's interfaces are.
 pub fn ports_of(spec: &InstancePlacement) -> Vec<Port> {
@@ -36,6 +37,7 @@ impl Instances {
         progress: &Progress,
     ) -> Result<Record, DriverError> {
         let spec = record.wanted.clone();
+        progress.begin(Step::Image)?;
         let image = self.cache.get(spec.image.blob, progress).await?;
         let initrd = match spec.initrd {
             Some(initrd) => Some(self.cache.get(initrd, progress).await?),
@@ -57,10 +59,10 @@ impl Instances {
                 DriverError::permanent("the instance cannot be made so").with_source(error)
             })?;
 
-        progress.step("setting port rules");
+        progress.begin(Step::Ports)?;
         self.ensure_ports(&spec).await?;
 
-        progress.step("starting the guest");
+        progress.begin(Step::Start)?;
         record.started = Some(Started {
             spec: spec_hash(&spec),
             at: now(),
@@ -87,6 +89,7 @@ impl Instances {
         {
             return Err(DriverError::transient("the guest could not be started").with_source(error));
         }
+        progress.begin(Step::Started)?;
         record.enter(Phase::Running, why, now());
         slot.keep(&record)?;
         Ok(record)
@@ -104,7 +107,7 @@ impl Instances {
         let Some(wanted) = spec.disk else {
             return Ok((None, None));
         };
-        progress.step("preparing the disk");
+        progress.begin(Step::Disk)?;
         let base = domain::base(&spec.image.format, image);
         let had = record.started.is_some();
         let disk = self

@@ -6,6 +6,7 @@ use rhyzome_component::{DriverError, Progress};
 
 use super::{Instances, Slot, from_libvirt, now};
 use crate::record::{Phase, Record};
+use crate::step::Step;
 
 /// How long QEMU may take to be gone after it was forced to end.
 const FORCED: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ impl Instances {
         let timeout = i64::from(record.wanted.stop_timeout) * 1000;
         let left = record.since.plus_millis(timeout).as_millis() - now().as_millis();
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        progress.step("asking the guest to stop");
+        progress.begin(Step::AskToStop)?;
         let limit = tokio::time::Instant::now() + left;
         while tokio::time::Instant::now() < limit {
             self.hypervisor
@@ -43,7 +44,7 @@ impl Instances {
                 return Ok("it stopped as asked by the power button".to_owned());
             }
         }
-        progress.step("forcing the guest to stop");
+        progress.begin(Step::ForceToStop)?;
         self.force(slot).await?;
         Ok(match record.wanted.stop_timeout {
             0 => "it was stopped by force, as its stop timeout of 0 says".to_owned(),
