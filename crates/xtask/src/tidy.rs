@@ -124,7 +124,10 @@ fn check_documents(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let read = |path: &str| {
         fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
     };
-    let mut findings = lessons::check(&read(lessons::PAGE)?, |path| read(path).ok());
+    let mut findings = Vec::new();
+    for page in lessons::PAGES {
+        findings.extend(lessons::check(page, &read(page)?, |path| read(path).ok()));
+    }
     let runs = |path: &str| {
         fs::metadata(root.join(path))
             .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)

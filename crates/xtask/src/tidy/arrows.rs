@@ -312,7 +312,7 @@ mod tests {
             check_one("libvirt", "rhyzome-store", None),
             [
                 "crates/libvirt/Cargo.toml: a new arrow: libvirt must not use store, but model, component, \
-              guest, hostnet, settings alone; see ARCHITECTURE.md"
+              guest, hostnet, settings, fault alone; see ARCHITECTURE.md"
             ]
         );
         assert_eq!(

@@ -1,18 +1,19 @@
-//! docs/lessons.md names the tests that show what cannot go wrong here: each of them has to be there.
+//! docs/lessons.md and docs/reliability.md name the tests that show what they say: each of them has to be
+//! there.
 //!
 //! In a row of its table, code that is the path of a file says where the tests named behind it are; of
 //! several in a row, each has to have them.
 
 use super::Finding;
 
-/// The page this is about.
-pub const PAGE: &str = "docs/lessons.md";
+/// The pages this is about.
+pub const PAGES: [&str; 2] = ["docs/lessons.md", "docs/reliability.md"];
 
-/// What is wrong with the page; `read` gives a file's content, none where there is no such file.
-pub fn check(page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+/// What is wrong with a page; `read` gives a file's content, none where there is no such file.
+pub fn check(path: &str, page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in page.lines().enumerate().filter(|(_, line)| is_row(line)) {
-        let mut fail = |text: String| findings.push(Finding::fail(PAGE, number + 1, text));
+        let mut fail = |text: String| findings.push(Finding::fail(path, number + 1, text));
         let mut files: Vec<(&str, String)> = Vec::new();
         let (mut named, mut shown) = (false, 0);
         for code in code(line) {
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn tests_that_are_there_are_found() {
         let page = "| 1 | `http_bind` | it was so | `a/tests.rs`: `a_test_is_there` |\n";
-        assert_eq!(said(&check(page, read)), [""; 0]);
+        assert_eq!(said(&check(PAGES[0], page, read)), [""; 0]);
     }
 
     #[test]
@@ -104,7 +105,7 @@ mod tests {
                     | 3 | nothing |\n\
                     | 4 | `a/tests.rs`, `a/empty.rs`: `a_test_is_there` |\n";
         assert_eq!(
-            said(&check(page, read)),
+            said(&check(PAGES[0], page, read)),
             [
                 "docs/lessons.md:3: a/tests.rs has no test a_test_is_gone",
                 "docs/lessons.md:3: no test shows this",
