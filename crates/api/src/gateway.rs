@@ -251,9 +251,16 @@ impl ComponentGateway for Gateway {
         let size = session::blob(&self.core, component, digest)
             .await
             .map_err(failed)?;
+        if offset > size.as_bytes() {
+            let why = format!("{digest} has {size}, and no byte {offset}");
+            return Err(GatewayError::Invalid(why));
+        }
         let range = (offset, size.as_bytes());
         match app::blob::read(&self.core, digest, range).await {
-            Ok(bytes) => Ok(BlobReader { bytes }),
+            Ok(bytes) => Ok(BlobReader {
+                bytes,
+                size: size.as_bytes(),
+            }),
             Err(error) if error.kind() == Kind::WrongState => {
                 Err(GatewayError::Damaged(error.public().to_owned()))
             }

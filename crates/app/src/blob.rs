@@ -4,6 +4,7 @@
 //! after it. Damaged ones are never handed out.
 
 mod verify;
+mod whole;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -80,10 +81,11 @@ pub(crate) async fn is_there(conn: &mut Conn, digest: Digest) -> Result<bool> {
     Ok(places.iter().any(|place| place.damage.is_none()))
 }
 
-/// Reads a blob from an offset on, from the first place where it is whole.
+/// Reads a part of a blob, from the first place where it is whole. What is read from the first byte to
+/// the last is verified on its way: the reader fails before the end of bytes that are damaged.
 ///
 /// # Errors
-/// `WrongState` where its bytes are damaged or their location is not configured.
+/// `WrongState` where its bytes are known to be damaged or their location is not configured.
 pub async fn read(core: &Core, digest: Digest, range: (u64, u64)) -> Result<Reader> {
     let places = {
         let mut conn = core.store.read().await?;
@@ -104,6 +106,9 @@ pub async fn read(core: &Core, digest: Digest, range: (u64, u64)) -> Result<Read
         };
         let key = key(&place);
         match location.read(&key, range.0..range.1).await {
+            Ok(reader) if range == (0, place.size.as_bytes()) => {
+                return Ok(Box::pin(whole::Whole::new(reader, core, place)));
+            }
             Ok(reader) => return Ok(reader),
             Err(rhyzome_blob::Error::Missing { .. }) => {
                 let damage = "its bytes are not there any more";

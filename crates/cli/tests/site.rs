@@ -17,15 +17,15 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How many ports the sites of these tests have been given, two each.
+/// How many ports the sites and cores of these tests have been given, two each.
 static PORTS: AtomicU16 = AtomicU16::new(0);
 
 /// A port that is this test's for good, also while its site is down: below those that the kernel gives to
 /// whoever asks for any, apart from those where a site looks for free ones, and different in each process.
 fn own_port() -> u16 {
     const FIRST: u16 = 10_000;
-    const EACH: u16 = 40;
-    let process = u16::try_from(std::process::id() % 500).unwrap();
+    const EACH: u16 = 64;
+    let process = u16::try_from(std::process::id() % 320).unwrap();
     let count = PORTS.fetch_add(1, Ordering::Relaxed);
     assert!(count < EACH, "more sites than there are ports for");
     FIRST + process * EACH + count

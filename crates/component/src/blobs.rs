@@ -103,6 +103,7 @@ impl CoreBlobs {
                 .map_err(|_| DriverError::transient("the core stopped sending the image's bytes"))?
                 .map_err(refused)?;
             let Some(chunk) = chunk else { break };
+            check_size(blob, chunk.size)?;
             partial.append(&chunk.data).await?;
             if partial.length > blob.size.as_bytes() {
                 partial.discard().await?;
@@ -122,11 +123,24 @@ impl CoreBlobs {
     }
 }
 
+/// What the core has under the digest is what the job speaks of. Cores before this one say no size.
+fn check_size(blob: BlobPin, said: u64) -> Result<(), DriverError> {
+    let wanted = blob.size.as_bytes();
+    if said == 0 || said == wanted {
+        return Ok(());
+    }
+    Err(DriverError::permanent(format!(
+        "the core has {said} bytes as the image sha256:{}, which shall have {wanted}",
+        blob.digest
+    )))
+}
+
 fn refused(status: Status) -> DriverError {
     match status.code() {
         Code::NotFound => DriverError::permanent(
             "the core does not have the image's bytes, or not for this component",
         ),
+        Code::DataLoss => DriverError::transient(status.message()),
         _ => transient("the image's bytes", status),
     }
 }
@@ -216,9 +230,10 @@ impl Partial {
             let came = self.length;
             self.discard().await?;
             return Err(DriverError::transient(format!(
-                "{came} bytes with the digest {digest} came where {} with {} were asked for",
+                "the image sha256:{} ({} bytes) came from the core as {came} bytes with the digest \
+                 sha256:{digest}: they were thrown away",
+                blob.digest,
                 blob.size.as_bytes(),
-                blob.digest
             )));
         }
         self.file

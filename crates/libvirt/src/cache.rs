@@ -21,6 +21,8 @@ use sha2::Digest as _;
 
 /// Unused for so long, an image is removed even where there is room.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+/// So long what has come of a fetch is kept for the next try, if no instance waits for it.
+const KEEP_PARTIAL: Duration = Duration::from_secs(24 * 3600);
 
 pub struct Cache {
     folder: PathBuf,
@@ -33,7 +35,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the folder, and removes what an interrupted fetch left.
+    /// Opens the folder. What was fetched and had not got its name yet is removed; what has come in part is
+    /// gone on with by the next fetch.
     pub fn open(folder: PathBuf, bound: Size, blobs: Arc<dyn Blobs>) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
@@ -127,11 +130,17 @@ impl Cache {
         let mut unused = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let digest: Option<Digest> = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok());
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
             let metadata = entry.metadata()?;
+            let age = now.duration_since(metadata.modified()?).unwrap_or_default();
+            let partial = name.strip_suffix(".part.partial");
+            let wanted = |text: &str| text.parse().is_ok_and(|digest| used.contains(&digest));
+            if partial.is_some_and(|text| !wanted(text)) && age > KEEP_PARTIAL {
+                fs::remove_file(entry.path())?;
+                continue;
+            }
+            let digest: Option<Digest> = name.parse().ok();
             if let Some(digest) = digest.filter(|digest| !used.contains(digest)) {
                 unused.push((metadata.modified()?, metadata.len(), digest));
             }

@@ -8,11 +8,13 @@
 mod actor;
 mod core;
 mod events;
+mod proxy;
 mod simulated;
 mod wait;
 
 pub use actor::{Actor, Answer, Call};
 pub use core::{StoppedCore, TestCore};
 pub use events::{EventStream, Told};
+pub use proxy::Proxy;
 pub use simulated::Simulated;
 pub use wait::{BOUND, wait_for};

@@ -66,6 +66,7 @@ async fn send(
 }
 
 async fn copy(mut blob: BlobReader, sender: &mpsc::Sender<Chunk>) -> Result<(), Status> {
+    let mut size = blob.size;
     loop {
         let mut data = Vec::with_capacity(CHUNK);
         let read = (&mut blob.bytes)
@@ -74,9 +75,24 @@ async fn copy(mut blob: BlobReader, sender: &mpsc::Sender<Chunk>) -> Result<(), 
             .await;
         read.map_err(|error| {
             tracing::error!(%error, "an image's bytes cannot be read");
-            Status::unavailable("the image's bytes cannot be read at the moment")
+            match error.kind() {
+                // Said as it is by whoever asks next, too.
+                std::io::ErrorKind::InvalidData => Status::data_loss(format!(
+                    "the image's bytes are damaged at the image host: {error}; import the image again"
+                )),
+                _ => Status::unavailable("the image's bytes cannot be read at the moment"),
+            }
         })?;
-        if data.is_empty() || sender.send(Ok(pb::BlobChunk { data })).await.is_err() {
+        let ended = data.is_empty();
+        // The first one says the size, also where it is the only one.
+        if ended && size == 0 {
+            return Ok(());
+        }
+        let chunk = pb::BlobChunk {
+            data,
+            size: std::mem::take(&mut size),
+        };
+        if sender.send(Ok(chunk)).await.is_err() || ended {
             return Ok(());
         }
     }

@@ -213,4 +213,6 @@ pub enum OutcomeTaken {
 pub struct BlobReader {
     /// Begins at the offset asked for.
     pub bytes: Pin<Box<dyn AsyncRead + Send>>,
+    /// How many bytes the whole has.
+    pub size: u64,
 }

@@ -316,3 +316,34 @@ async fn damaged_bytes_are_not_served_until_they_are_uploaded_again() {
         .json();
     assert_eq!(found["good"], true, "{found}");
 }
+
+#[tokio::test]
+async fn a_download_that_finds_damage_does_not_end_and_the_next_is_refused() {
+    let core = TestCore::start().await;
+    let admin = core.admin();
+    let bytes = bytes();
+    let digest = upload(&admin, &bytes).await;
+    let path = format!("{DEFAULT}/blobs/{digest}");
+    let file = files(&core).pop().expect("its file");
+    let mut damaged = bytes.clone();
+    damaged[4_000_000] ^= 1;
+    std::fs::write(&file, damaged).unwrap();
+    let begun = admin.request(Method::GET, &path).send().await.unwrap();
+    assert_eq!(begun.status(), 200);
+    begun.bytes().await.expect_err("its end is held back");
+    wait_for("the damage to be noted", async || {
+        (head(&admin, digest).await == 404).then_some(())
+    })
+    .await;
+    admin.get(&path).await.problem(404, "not_found");
+
+    upload(&admin, &bytes).await;
+    let file = files(&core).pop().expect("its file");
+    std::fs::write(&file, &bytes[1..]).unwrap();
+    let begun = admin.request(Method::GET, &path).send().await.unwrap();
+    begun.bytes().await.expect_err("it is too short");
+    wait_for("the damage to be noted", async || {
+        (head(&admin, digest).await == 404).then_some(())
+    })
+    .await;
+}

@@ -81,9 +81,7 @@ impl Export {
             || format!("what has come is in {kept}: run it again, and it goes on from there");
         let brought = wait::asked(from.bring(&mut partial, session.output), look).await;
         if let Err(failure) = brought {
-            if partial.length() == 0 {
-                partial.discard().await?;
-            }
+            partial.forget_if_empty();
             return Err(failure);
         }
         partial.finish(&self.output, self.force).await?;
@@ -187,6 +185,10 @@ impl Source {
             let before = sink.length();
             let failed = match self.once(sink, &progress).await {
                 Err(Failure::Client(error)) if !is_passing(&error) => {
+                    if error.is_not_found() {
+                        // What has come may be what is damaged.
+                        sink.discard().await?;
+                    }
                     return Err(gone(error, &self.what));
                 }
                 Err(Failure::Client(error)) => error,

@@ -5,27 +5,31 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rhyzome_testkit::Proxy;
 use tempfile::TempDir;
 
-use super::proxy::Proxy;
 use crate::{own_port, wait_for};
 
 pub struct Core {
     pub folder: TempDir,
     pub proxy: Proxy,
     http: SocketAddr,
+    /// Where components connect to.
+    pub grpc: SocketAddr,
     child: Child,
 }
 
 impl Core {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let http = SocketAddr::from(([127, 0, 0, 1], own_port()));
-        let child = spawn(folder.path(), http);
+        let [http, grpc] =
+            [own_port(), own_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let child = spawn(folder.path(), http, grpc);
         let this = Self {
             proxy: Proxy::to(http),
             folder,
             http,
+            grpc,
             child,
         };
         this.wait();
@@ -49,7 +53,7 @@ impl Core {
     }
 
     pub fn again(&mut self) {
-        self.child = spawn(self.folder.path(), self.http);
+        self.child = spawn(self.folder.path(), self.http, self.grpc);
         self.wait();
     }
 
@@ -149,12 +153,12 @@ impl Told {
     }
 }
 
-fn spawn(folder: &Path, http: SocketAddr) -> Child {
+fn spawn(folder: &Path, http: SocketAddr, grpc: SocketAddr) -> Child {
     let program = Path::new(env!("CARGO_BIN_EXE_rhyzome")).with_file_name("rhyzome-api");
     let settings = [
         format!("state_dir={}", folder.join("core").display()),
         format!("http_bind={http}"),
-        "grpc_bind=127.0.0.1:0".to_owned(),
+        format!("grpc_bind={grpc}"),
         "tls.mode=off".to_owned(),
     ];
     let mut options = fs::File::options();

@@ -2,8 +2,8 @@
 
 mod core;
 mod export;
+mod fetch;
 mod import;
-mod proxy;
 mod web;
 
 const MIB: u64 = 1 << 20;

@@ -71,4 +71,17 @@ async fn room_is_made_of_what_nobody_uses_oldest_first() {
         .unwrap();
     let there = [used, old, second, third].map(|path| path.exists());
     assert_eq!(there, [true, false, false, true]);
+
+    // What has come in part is kept for an instance that waits, otherwise for a day.
+    let partial = |content: &[u8], days: u64| {
+        let path = file(content, days);
+        let partial = path.with_extension("part.partial");
+        fs::rename(path, &partial).unwrap();
+        partial
+    };
+    let partials = [partial(b"used", 9), partial(b"old", 2), partial(b"new", 0)];
+    cache
+        .make_room(&HashSet::from([Digest::of(b"used")]), now)
+        .unwrap();
+    assert_eq!(partials.map(|path| path.exists()), [true, false, true]);
 }

@@ -104,10 +104,13 @@ async fn other_bytes_than_were_asked_for_are_not_kept() {
         .insert(blob.digest, vec![7; 1000]);
     let error = fetching.fetch(blob).await.expect_err("another digest");
     assert_eq!(error.kind, FailureKind::Transient);
+    let said = [blob.digest, Digest::of(&[7; 1000])].map(|digest| digest.to_string());
     assert!(
-        error.message.contains("1000 bytes with the digest"),
+        said.iter().all(|part| error.message.contains(part)),
         "{error}"
     );
+    let left = std::fs::read(fetching.folder.path().join("image.partial"));
+    assert_eq!(left.expect("a file"), b"", "nothing is kept of them");
     fetching
         .site
         .gateway
@@ -123,6 +126,22 @@ async fn other_bytes_than_were_asked_for_are_not_kept() {
         .blobs
         .insert(blob.digest, right.clone());
     assert_eq!(fetching.fetch(blob).await.expect("fetched"), right);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_has_another_size_is_not_asked_again() {
+    let fetching = Fetching::start().await;
+    let blob = fetching.put(&bytes(1000));
+    fetching.site.gateway.state().announced = Some(1001);
+    let error = fetching.fetch(blob).await.expect_err("another size");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(
+        error
+            .message
+            .contains("has 1001 bytes as the image sha256:"),
+        "{error}"
+    );
+    assert_eq!(fetching.site.gateway.state().offsets, [0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,8 @@ pub struct State {
     /// So many outcomes are not taken.
     pub lose_outcomes: usize,
     pub blobs: HashMap<Digest, Vec<u8>>,
+    /// How many bytes a blob is said to have; what it has by default.
+    pub announced: Option<u64>,
     /// Where the streams of blobs break, one after the other.
     pub breaks: Vec<usize>,
     pub offsets: Vec<u64>,
@@ -348,7 +350,9 @@ impl ComponentGateway for Memory {
         } else {
             state.breaks.remove(0)
         };
+        let size = state.announced.unwrap_or(bytes.len() as u64);
         Ok(BlobReader {
+            size,
             bytes: Box::pin(Breaking {
                 rest,
                 left,

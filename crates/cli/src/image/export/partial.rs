@@ -119,6 +119,14 @@ impl Partial {
         folder.sync_all().map_err(failed)
     }
 
+    /// Leaves nothing where nothing has come.
+    pub(super) fn forget_if_empty(&self) {
+        if self.hashed.length == 0 {
+            // It may be gone.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
     fn failed(&self) -> impl FnOnce(io::Error) -> Failure + use<> {
         let path = self.path.clone();
         move |source| Failure::Write { path, source }
