@@ -6,10 +6,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::Size;
+use tokio::time::Instant;
 
 use super::Base;
 use super::program::{QEMU_IMG, text};
@@ -18,6 +20,25 @@ use crate::step::Step;
 
 /// How much is filled with zeros between two looks at how far it is.
 const PIECE: u64 = 256 << 20;
+
+/// How long a device may take to have its name, which somebody else gives it, after it is there.
+const NAMED: Duration = Duration::from_secs(10);
+
+/// Waits for a volume that is known to be there, at its name.
+pub async fn appears(path: &Path) -> Result<(), DriverError> {
+    let limit = Instant::now() + NAMED;
+    while !path.exists() {
+        if Instant::now() > limit {
+            let text = format!(
+                "libvirt has the instance's disk, and {} is not there",
+                path.display()
+            );
+            return Err(DriverError::transient(text));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
 
 /// How large a device is.
 pub fn size(path: &Path) -> io::Result<Size> {

@@ -133,9 +133,10 @@ impl<'a> Pool<'a> {
     async fn found(&self, state: Option<State>) -> Result<Option<Volume>, DriverError> {
         let (pool, volume) = (self.name.clone(), self.volume.clone());
         let found = self.hypervisor.volume(pool, volume).await;
-        let Some(path) = found.map_err(from_libvirt)?.filter(|path| path.exists()) else {
+        let Some(path) = found.map_err(from_libvirt)? else {
             return Ok(None);
         };
+        device::appears(&path).await?;
         let (kind, size) = match (&self.keeps, state) {
             (Keeps::Files, _) => (Kind::Overlay, qcow2::size(&path).map_err(unread)?),
             // What is behind it is not the instance's yet.
@@ -195,6 +196,7 @@ impl Place for Pool<'_> {
                 .map_err(from_libvirt)?
         };
         if self.keeps != Keeps::Files {
+            device::appears(&path).await?;
             device::fill(&path, base, progress).await?;
         }
         self.note(State::Whole)

@@ -1,6 +1,6 @@
 //! libvirt's storage pools, and the volumes in them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -117,10 +117,12 @@ fn open(connection: &Connect, name: &str) -> Result<StoragePool, Error> {
     Ok(pool)
 }
 
-/// libvirt knows the volumes that were there when it looked last: it is made to look again before one is
-/// said to be missing.
+/// libvirt knows the volumes that were there when it looked last: it is made to look again where one is
+/// missing, for it or for us.
 fn find(pool: &StoragePool, name: &str) -> Result<Option<StorageVol>, Error> {
-    if let Some(volume) = unless_missing(StorageVol::lookup_by_name(pool, name))? {
+    if let Some(volume) = unless_missing(StorageVol::lookup_by_name(pool, name))?
+        && Path::new(&volume.get_path()?).exists()
+    {
         return Ok(Some(volume));
     }
     pool.refresh(0)?;
