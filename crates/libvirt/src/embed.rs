@@ -55,12 +55,12 @@ pub fn prepare(settings: &Settings) -> Result<(), EmbedError> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(failed)
     };
     folder(&settings.state)?;
-    if settings.libvirt != Libvirt::Embedded {
-        return Ok(());
-    }
     if let Some(folder) = impassable(&settings.state) {
         let folder = folder.to_owned();
         return Err(EmbedError::Impassable { folder });
+    }
+    if settings.libvirt != Libvirt::Embedded {
+        return Ok(());
     }
     note_run(&settings.state).map_err(|source| EmbedError::Folder {
         path: settings.state.join(MADE_RUN),

@@ -41,7 +41,7 @@ struct Inner {
 /// What libvirt could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum HypervisorError {
-    #[error("an embedded libvirt could not be prepared")]
+    #[error("what libvirt needs of the host could not be prepared")]
     Prepare(#[source] EmbedError),
     #[error("opening {uri} failed")]
     Open {

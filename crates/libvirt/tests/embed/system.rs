@@ -36,13 +36,25 @@ impl Daemons {
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
         // Its own as a whole: on the host nothing is made to be mounted over.
+        let host = folder_of(settings).join("run");
+        fs::create_dir_all(&host).unwrap();
+        let (bind, all) = (MsFlags::MS_BIND, MsFlags::MS_BIND | MsFlags::MS_REC);
+        mount(Some("/run"), &host, none, all, none).unwrap();
         for folder in OWN {
             let (kind, open) = (Some("tmpfs"), Some("mode=755"));
             mount(kind, folder, kind, MsFlags::empty(), open).unwrap();
         }
+        // What LVM needs of the host, where there is LVM.
+        for folder in ["udev", "lvm", "lock"] {
+            let (from, to) = (host.join(folder), Path::new("/run").join(folder));
+            if from.exists() {
+                fs::create_dir(&to).unwrap();
+                mount(Some(&from), &to, none, bind, none).unwrap();
+            }
+        }
         let own = folder_of(settings).join("etc");
         fs::create_dir_all(&own).unwrap();
-        mount(Some(&own), "/etc/libvirt", none, MsFlags::MS_BIND, none).unwrap();
+        mount(Some(&own), "/etc/libvirt", none, bind, none).unwrap();
         hide_kvm(settings);
         let running = ["virtlogd", "libvirtd"].map(daemon).into();
         let limit = Instant::now() + Duration::from_secs(30);
@@ -93,44 +105,52 @@ impl Drop for Daemons {
     }
 }
 
-/// A volume group without LVM, which this kernel may not have: tools of its own in the place of LVM's make
-/// loop devices.
+/// A volume group: of LVM on a loop device, where kernel and tools have it; otherwise tools of the test's in
+/// the place of LVM's make loop devices. All of it holds what somebody else left there.
 struct Group {
     name: String,
     files: PathBuf,
+    /// The loop device that LVM is on.
+    real: Option<String>,
 }
 
 impl Group {
     fn make(settings: &Settings) -> Self {
         let host = folder_of(settings);
         let name = settings.state.parent().unwrap().file_name().unwrap();
-        let group = Self {
+        let mut group = Self {
             name: name.to_str().unwrap().to_owned(),
             files: host.join("volumes"),
+            real: None,
         };
-        let tools = host.join("tools");
-        for folder in [&group.files, &group.devices(), &tools] {
-            fs::create_dir(folder).unwrap();
+        fs::create_dir(&group.files).unwrap();
+        let devices = fs::read_to_string("/proc/misc").unwrap();
+        if devices.contains("device-mapper") && Path::new("/usr/sbin/lvcreate").exists() {
+            let file = host.join("disk");
+            fs::write(&file, vec![0xaa; 64 << 20]).unwrap();
+            let device = said("losetup", &["--find", "--show", file.to_str().unwrap()]);
+            said("vgcreate", &[&group.name, device.trim()]);
+            group.real = Some(device.trim().to_owned());
+        } else {
+            fs::create_dir(group.devices()).unwrap();
+            group.pretend(&host.join("tools"));
         }
+        group
+    }
+
+    fn pretend(&self, tools: &Path) {
+        fs::create_dir(tools).unwrap();
         let script = include_str!("fake-lvm")
-            .replace("@VG@", &group.name)
-            .replace("@FILES@", group.files.to_str().unwrap());
+            .replace("@VG@", &self.name)
+            .replace("@FILES@", self.files.to_str().unwrap());
         for tool in TOOLS {
             let path = tools.join(tool);
             fs::write(&path, &script).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let layers = format!("lowerdir={}:/usr/sbin", tools.display());
+        let layers = Some(format!("lowerdir={}:/usr/sbin", tools.display()));
         let kind = Some("overlay");
-        mount(
-            kind,
-            "/usr/sbin",
-            kind,
-            MsFlags::empty(),
-            Some(layers.as_str()),
-        )
-        .unwrap();
-        group
+        mount(kind, "/usr/sbin", kind, MsFlags::empty(), layers.as_deref()).unwrap();
     }
 
     fn devices(&self) -> PathBuf {
@@ -140,6 +160,11 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        if let Some(device) = &self.real {
+            said("vgremove", &["--force", &self.name]);
+            said("losetup", &["--detach", device]);
+            return;
+        }
         let left = fs::read_dir(&self.files).unwrap().flatten();
         let left: Vec<_> = left.map(|file| file.path()).collect();
         for file in &left {
@@ -179,13 +204,13 @@ fn daemon(name: &str) -> Child {
 }
 
 pub fn virsh(arguments: &[&str]) -> String {
-    let output = Command::new("virsh")
-        .args(["-q", "-c", URI])
-        .args(arguments)
-        .output()
-        .unwrap();
+    said("virsh", &[&["-q", "-c", URI], arguments].concat())
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -191,9 +191,12 @@ impl Blobs for Images {
 
 impl World {
     pub async fn open(&self) -> LibvirtDriver {
-        LibvirtDriver::open(self.settings.clone(), Arc::new(Images(self.hello.clone())))
-            .await
-            .unwrap()
+        self.try_open().await.unwrap()
+    }
+
+    pub async fn try_open(&self) -> Result<LibvirtDriver, DriverError> {
+        let images = Arc::new(Images(self.hello.clone()));
+        LibvirtDriver::open(self.settings.clone(), images).await
     }
 
     /// The one network of the test.
