@@ -68,7 +68,7 @@ pub async fn fill(
         "raw",
     ];
     QEMU_IMG.run(&[&how[..], &[from, to]].concat()).await?;
-    sync(path).await
+    sync(path.to_owned()).await
 }
 
 /// Fills a device with zeros from a position to its end, and has all of it on the disk.
@@ -92,10 +92,16 @@ pub async fn clear(path: &Path, from: Size, progress: &Progress) -> Result<(), D
     done(cleared.await)
 }
 
-/// QEMU's tool leaves what it wrote to the host's memory.
-async fn sync(path: &Path) -> Result<(), DriverError> {
-    let path = path.to_owned();
-    done(tokio::task::spawn_blocking(move || File::open(path)?.sync_all()).await)
+/// Has all of a device or a file on the disk, with its name: tools leave what they wrote to the host's memory.
+pub async fn sync(path: PathBuf) -> Result<(), DriverError> {
+    let sync = move || {
+        File::open(&path)?.sync_all()?;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    done(tokio::task::spawn_blocking(sync).await)
 }
 
 fn done(outcome: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), DriverError> {

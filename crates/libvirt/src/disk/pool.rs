@@ -121,7 +121,10 @@ impl<'a> Pool<'a> {
     }
 
     async fn grow_device(&self, volume: &Volume, size: Size) -> Result<(), DriverError> {
-        let from = volume.size;
+        let from = match self.state()? {
+            Some(State::Growing { from }) => from,
+            _ => volume.size,
+        };
         self.note(State::Growing { from })?;
         if self.device_size(&volume.path)? < size {
             self.extend(&volume.path, size).await?;
@@ -139,8 +142,8 @@ impl<'a> Pool<'a> {
         device::appears(&path).await?;
         let (kind, size) = match (&self.keeps, state) {
             (Keeps::Files, _) => (Kind::Overlay, qcow2::size(&path).map_err(unread)?),
-            // What is behind it is not the instance's yet.
-            (_, Some(State::Growing { from })) => (Kind::Device, from),
+            // Too small for anybody until that is finished.
+            (_, Some(State::Growing { .. })) => (Kind::Device, Size::bytes(0)),
             (Keeps::Lvm | Keeps::Zfs(_), _) => (Kind::Device, self.device_size(&path)?),
         };
         Ok(Some(Volume { path, kind, size }))
@@ -167,7 +170,14 @@ impl Place for Pool<'_> {
         let _one = self.busy.lock().await;
         match self.state()? {
             Some(State::Making) => Ok(None),
-            state => self.found(state).await,
+            state => {
+                let found = self.found(state).await?;
+                if found.is_some() && state.is_none() {
+                    // The note was lost: the settings may change, and the disk stays where it is.
+                    self.note(State::Whole)?;
+                }
+                Ok(found)
+            }
         }
     }
 
@@ -195,9 +205,10 @@ impl Place for Pool<'_> {
                 .await
                 .map_err(from_libvirt)?
         };
-        if self.keeps != Keeps::Files {
-            device::appears(&path).await?;
-            device::fill(&path, base, progress).await?;
+        device::appears(&path).await?;
+        match self.keeps {
+            Keeps::Files => device::sync(path).await?,
+            Keeps::Lvm | Keeps::Zfs(_) => device::fill(&path, base, progress).await?,
         }
         self.note(State::Whole)
     }

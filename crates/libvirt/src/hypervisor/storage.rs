@@ -98,12 +98,10 @@ impl Hypervisor {
         .await
     }
 
-    /// The names of a pool's volumes.
+    /// The names of a pool's volumes, as libvirt knew them last.
     pub async fn volumes(&self, pool: String) -> Result<Vec<String>, HypervisorError> {
         self.call("listing the volumes", move |connection| {
-            let pool = open(connection, &pool)?;
-            pool.refresh(0)?;
-            pool.list_volumes()
+            open(connection, &pool)?.list_volumes()
         })
         .await
     }

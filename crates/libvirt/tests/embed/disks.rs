@@ -63,7 +63,7 @@ impl World {
 fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
     isolated_on_system(
         "disks::a_disk_in_a_storage_pool_boots_as_an_unprivileged_user",
-        |world| async move {
+        |mut world| async move {
             let driver = world.open().await;
             let facts = driver.facts().await.unwrap();
             assert!(facts.details["disks"].starts_with("the pool disks (dir), "));
@@ -122,6 +122,16 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             world.ensure(&driver, &placement).await;
             assert_eq!(fs::metadata(volume).unwrap().ino(), before);
 
+            // It stays where it is, whatever the settings say now.
+            drop(driver);
+            world.settings.pool = None;
+            let driver = world.open().await;
+            for power in [Power::Stopped, Power::Running] {
+                world.change(&mut placement, |spec| spec.power = power);
+                world.ensure(&driver, &placement).await;
+            }
+            world.console_says(&driver, &placement, &says(5)).await;
+            assert_eq!(fs::metadata(volume).unwrap().ino(), before);
             let target = placement.reference();
             for _ in 0..2 {
                 driver.remove(&target, &Progress::new().0).await.unwrap();
@@ -132,64 +142,70 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
 }
 
 #[test]
-fn a_disk_in_a_volume_group_is_a_copy_with_nothing_of_others_in_it() {
+fn a_disk_that_is_a_device_is_a_copy_with_nothing_of_others_in_it() {
     isolated_on_system(
-        "disks::a_disk_in_a_volume_group_is_a_copy_with_nothing_of_others_in_it",
+        "disks::a_disk_that_is_a_device_is_a_copy_with_nothing_of_others_in_it",
         |mut world| async move {
-            world.settings.pool = Some(system::LVM.to_owned());
-            let driver = world.open().await;
-            let facts = driver.facts().await.unwrap();
-            let said = &facts.details["disks"];
-            assert!(
-                said.starts_with("the pool volumes (logical), ") && said.ends_with(" free"),
-                "{said}"
-            );
-            // One that a kill left half-made, on which there is what others left.
-            let mut placement = world.bios(3);
-            let mark = world.settings.mark();
-            let volume = format!("rhyzome-{mark}-{}", placement.spec.resource());
-            system::virsh(&["vol-create-as", system::LVM, &volume, "4MiB"]);
-            let folder = world.folder(&placement);
-            fs::create_dir_all(&folder).unwrap();
-            let note = r#"{"pool":"volumes","state":"making"}"#;
-            fs::write(folder.join("in-pool.json"), note).unwrap();
-
-            world.ensure(&driver, &placement).await;
-            // Extents have 4 MiB.
-            let says = format!("{BIOS_SAYS}4");
-            world.console_says(&driver, &placement, &says).await;
-            let device = system::virsh(&["vol-path", &volume, "--pool", system::LVM]);
-            let device = device.trim();
-            let holds = |mib: usize| {
-                let mut expect = disk_guest::bios();
-                expect.resize(mib << 20, 0);
-                assert!(fs::read(device).unwrap() == expect, "not {mib} MiB of it");
-            };
-            holds(4);
-            let source = format!("<source dev='{device}'");
-            let xml = system::virsh(&["dumpxml", &placement.spec.resource().to_string()]);
-            assert!(
-                xml.contains("<disk type='block'") && xml.contains(&source),
-                "{xml}"
-            );
-
-            for (power, mib) in [(Power::Stopped, 4), (Power::Running, 7)] {
-                world.change(&mut placement, |spec| {
-                    spec.power = power;
-                    spec.disk.as_mut().unwrap().size = Size::mib(mib);
-                });
-                world.ensure(&driver, &placement).await;
+            for pool in system::devices() {
+                world.settings.pool = Some(pool.to_owned());
+                copied(&world, pool).await;
             }
-            world
-                .console_says(&driver, &placement, &format!("{BIOS_SAYS}8"))
-                .await;
-            holds(8);
-            let target = placement.reference();
-            driver.remove(&target, &Progress::new().0).await.unwrap();
-            let left = system::virsh(&["vol-list", system::LVM]);
-            assert_eq!(left.trim(), "");
         },
     );
+}
+
+async fn copied(world: &World, pool: &str) {
+    let driver = world.open().await;
+    let said = &driver.facts().await.unwrap().details["disks"];
+    let kind = if pool == system::LVM {
+        "logical"
+    } else {
+        "zfs"
+    };
+    assert!(
+        said.starts_with(&format!("the pool {pool} ({kind}), ")),
+        "{said}"
+    );
+    // LVM rounds up to extents of 4 MiB.
+    let less = u64::from(pool == system::LVM);
+    let mut placement = world.bios(4 - less);
+    let id = placement.spec.resource().to_string();
+    // One that a kill left half-made, on which there is what others left.
+    let volume = format!("rhyzome-{}-{id}", world.settings.mark());
+    system::virsh(&["vol-create-as", pool, &volume, "4MiB"]);
+    let folder = world.folder(&placement);
+    fs::create_dir_all(&folder).unwrap();
+    let note = format!(r#"{{"pool":"{pool}","state":"making"}}"#);
+    fs::write(folder.join("in-pool.json"), note).unwrap();
+
+    world.ensure(&driver, &placement).await;
+    let says = |mib: u64| format!("{BIOS_SAYS}{mib}");
+    world.console_says(&driver, &placement, &says(4)).await;
+    let device = system::virsh(&["vol-path", &volume, "--pool", pool]);
+    let device = device.trim();
+    let holds = |mib: usize| {
+        let mut expect = disk_guest::bios();
+        expect.resize(mib << 20, 0);
+        assert!(fs::read(device).unwrap() == expect, "not {mib} MiB of it");
+    };
+    holds(4);
+    let source = format!("<source dev='{device}'");
+    let xml = system::virsh(&["dumpxml", &id]);
+    let is_device = xml.contains("<disk type='block'") && xml.contains(&source);
+    assert!(is_device, "{xml}");
+
+    for (power, mib) in [(Power::Stopped, 4), (Power::Running, 8 - less)] {
+        world.change(&mut placement, |spec| {
+            spec.power = power;
+            spec.disk.as_mut().unwrap().size = Size::mib(mib);
+        });
+        world.ensure(&driver, &placement).await;
+    }
+    world.console_says(&driver, &placement, &says(8)).await;
+    holds(8);
+    let target = placement.reference();
+    driver.remove(&target, &Progress::new().0).await.unwrap();
+    assert_eq!(system::virsh(&["vol-list", pool]).trim(), "");
 }
 
 #[test]
@@ -243,7 +259,8 @@ fn a_guest_sees_its_disk_grow_while_it_runs() {
     isolated_on_system(
         "disks::a_guest_sees_its_disk_grow_while_it_runs",
         |mut world| async move {
-            for pool in [None, Some(system::POOL), Some(system::LVM)] {
+            let pools = [None, Some(system::POOL)].into_iter();
+            for pool in pools.chain(system::devices().into_iter().map(Some)) {
                 world.settings.pool = pool.map(str::to_owned);
                 grows(&world).await;
             }

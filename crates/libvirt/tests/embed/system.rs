@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub const URI: &str = "qemu:///system";
 pub const POOL: &str = "disks";
 /// A pool of logical volumes.
 pub const LVM: &str = "volumes";
+/// A pool of ZFS volumes, where the host has ZFS.
+const ZFS: &str = "zvols";
 const TOOLS: [&str; 9] = [
     "vgchange", "vgscan", "vgs", "lvs", "lvcreate", "lvextend", "lvremove", "lvchange", "pvs",
 ];
@@ -58,8 +61,13 @@ impl Daemons {
         hide_kvm(settings);
         let running = ["virtlogd", "libvirtd"].map(daemon).into();
         let limit = Instant::now() + Duration::from_secs(30);
-        while !Path::new("/run/libvirt/libvirt-sock").exists() {
-            assert!(Instant::now() < limit, "libvirtd does not start");
+        let sockets =
+            ["virtlogd-sock", "libvirt-sock"].map(|name| Path::new("/run/libvirt").join(name));
+        while sockets
+            .iter()
+            .any(|socket| UnixStream::connect(socket).is_err())
+        {
+            assert!(Instant::now() < limit, "libvirtd and virtlogd do not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         let pool = pool(settings);
@@ -77,6 +85,15 @@ impl Daemons {
         let target = target.to_str().unwrap();
         let source = ["--source-name", name, "--target", target];
         virsh(&[&["pool-define-as", LVM, "logical"], &source[..]].concat());
+        if devices().contains(&ZFS) {
+            let (file, dataset) = (folder_of(settings).join("tank"), format!("{name}/vms"));
+            let made = fs::File::create(&file).unwrap();
+            made.set_len(256 << 20).unwrap();
+            let create = ["create", "-o", "cachefile=none", name];
+            said("zpool", &[&create[..], &[file.to_str().unwrap()]].concat());
+            said("zfs", &["create", &dataset]);
+            virsh(&["pool-define-as", ZFS, "zfs", "--source-name", &dataset]);
+        }
         let settings = settings.clone();
         Self {
             settings,
@@ -160,6 +177,9 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        if devices().contains(&ZFS) {
+            said("zpool", &["destroy", &self.name]);
+        }
         if let Some(device) = &self.real {
             said("vgremove", &["--force", &self.name]);
             said("losetup", &["--detach", device]);
@@ -201,6 +221,12 @@ fn daemon(name: &str) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// The pools in which a disk is a device.
+pub fn devices() -> Vec<&'static str> {
+    let has_zfs = Path::new("/dev/zfs").exists() && Path::new("/usr/sbin/zpool").exists();
+    [LVM].into_iter().chain(has_zfs.then_some(ZFS)).collect()
 }
 
 pub fn virsh(arguments: &[&str]) -> String {
