@@ -16,6 +16,15 @@ use crate::system::{self, volumes};
 use crate::world::{World, isolated, isolated_on_system};
 
 impl World {
+    /// Where the device is that is an instance's disk.
+    pub fn device(&self, placement: &Placement) -> PathBuf {
+        let (mark, id) = (self.settings.mark(), placement.spec.resource());
+        let volume = format!("rhyzome-{mark}-{id}");
+        let pool = self.settings.pool.as_deref().unwrap();
+        let path = system::virsh(&["vol-path", &volume, "--pool", pool]);
+        path.trim().into()
+    }
+
     /// An instance's folder.
     pub fn folder(&self, placement: &Placement) -> PathBuf {
         let id = placement.spec.resource().to_string();
@@ -154,6 +163,13 @@ fn a_disk_that_is_a_device_is_a_copy_with_nothing_of_others_in_it() {
     );
 }
 
+/// Makes sure that a device is the image of the guest, and zeros.
+pub fn holds(device: &Path, mib: usize) {
+    let mut expect = disk_guest::bios();
+    expect.resize(mib << 20, 0);
+    assert!(fs::read(device).unwrap() == expect, "not {mib} MiB of it");
+}
+
 async fn copied(world: &World, pool: &str) {
     let driver = world.open().await;
     let said = &driver.facts().await.unwrap().details["disks"];
@@ -181,14 +197,9 @@ async fn copied(world: &World, pool: &str) {
     world.ensure(&driver, &placement).await;
     let says = |mib: u64| format!("{BIOS_SAYS}{mib}");
     world.console_says(&driver, &placement, &says(4)).await;
-    let device = system::virsh(&["vol-path", &volume, "--pool", pool]);
-    let device = device.trim();
-    let holds = |mib: usize| {
-        let mut expect = disk_guest::bios();
-        expect.resize(mib << 20, 0);
-        assert!(fs::read(device).unwrap() == expect, "not {mib} MiB of it");
-    };
-    holds(4);
+    let device = world.device(&placement);
+    holds(&device, 4);
+    let device = device.display();
     let source = format!("<source dev='{device}'");
     let xml = system::virsh(&["dumpxml", &id]);
     let is_device = xml.contains("<disk type='block'") && xml.contains(&source);
@@ -202,7 +213,7 @@ async fn copied(world: &World, pool: &str) {
         world.ensure(&driver, &placement).await;
     }
     world.console_says(&driver, &placement, &says(8)).await;
-    holds(8);
+    holds(&world.device(&placement), 8);
     let target = placement.reference();
     driver.remove(&target, &Progress::new().0).await.unwrap();
     assert_eq!(system::virsh(&["vol-list", pool]).trim(), "");

@@ -10,6 +10,7 @@ use rhyzome_model::instance::{InstanceState, Power};
 use rhyzome_model::placement::Placement;
 
 use crate::disk_guest::BIOS_SAYS;
+use crate::disks::holds;
 use crate::system;
 use crate::world::{World, isolated, isolated_on_system};
 
@@ -141,6 +142,9 @@ async fn finish(world: &World, work: Work, number: u64) {
     let says = format!("{BIOS_SAYS}{mib}");
     world.console_says(&driver, &spec, &says).await;
     assert_eq!(world.processes().len(), 1);
+    if world.settings.pool.is_some() {
+        holds(&world.device(&spec), mib as usize);
+    }
     assert_eq!(world.only(&world.settings.blobs()), world.image(&spec));
     driver.idle().await;
 }
