@@ -78,6 +78,7 @@ impl rhyzome_settings::Settings for Configuration {
         ("state_dir", "component.state_dir"),
         ("core", "component.core"),
         ("libvirt", "uri"),
+        ("pool", "storage_pool"),
     ];
 
     fn check(&self) -> Vec<Complaint> {

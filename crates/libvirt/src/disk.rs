@@ -66,6 +66,9 @@ pub enum Use {
 /// the next try or with [`remove`](Place::remove).
 #[async_trait]
 trait Place: Send + Sync {
+    /// Where that is, in words.
+    fn name(&self) -> String;
+
     async fn find(&self) -> Result<Option<Volume>, DriverError>;
 
     /// Makes a disk of at least a size, which begins as the base and goes on with zeros.
@@ -154,7 +157,10 @@ impl Disks {
             Some(volume) if volume.size >= size => return Ok(volume),
             Some(_) => place.grow(size, Use::Nobody).await?,
             None if had => {
-                let text = "the instance's disk is gone: bring it back, or delete the instance";
+                let text = format!(
+                    "the instance's disk, {}, is gone: bring it back, or delete the instance",
+                    place.name()
+                );
                 return Err(DriverError::permanent(text));
             }
             None => place.make(size, base, progress).await?,

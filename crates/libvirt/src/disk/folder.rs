@@ -26,6 +26,10 @@ impl Folder {
 
 #[async_trait]
 impl Place for Folder {
+    fn name(&self) -> String {
+        Self::path(&self.0).display().to_string()
+    }
+
     async fn find(&self) -> Result<Option<Volume>, DriverError> {
         let path = Self::path(&self.0);
         if !path.exists() {

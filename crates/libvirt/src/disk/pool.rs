@@ -165,6 +165,10 @@ fn unread(error: std::io::Error) -> DriverError {
 
 #[async_trait]
 impl Place for Pool<'_> {
+    fn name(&self) -> String {
+        format!("{} in the storage pool {}", self.volume, self.name)
+    }
+
     /// Half-made ones are not found: nobody has written to them.
     async fn find(&self) -> Result<Option<Volume>, DriverError> {
         let _one = self.busy.lock().await;

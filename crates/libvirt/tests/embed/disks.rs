@@ -141,6 +141,20 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             }
             world.console_says(&driver, &placement, &says(5)).await;
             assert_eq!(fs::metadata(volume).unwrap().ino(), before);
+
+            // Without it there is no guest, and no empty disk in its place.
+            world.change(&mut placement, |spec| spec.power = Power::Stopped);
+            world.ensure(&driver, &placement).await;
+            fs::remove_file(volume).unwrap();
+            world.change(&mut placement, |spec| spec.power = Power::Running);
+            let error = driver.ensure(&placement, &Progress::new().0).await;
+            let error = error.unwrap_err();
+            assert_eq!(error.kind, FailureKind::Permanent);
+            let name = volume.file_name().unwrap().to_str().unwrap();
+            let gone = format!("the instance's disk, {name} in the storage pool disks, is gone");
+            assert!(error.message.starts_with(&gone), "{error}");
+            assert!(volumes(&world.settings).is_empty());
+
             let target = placement.reference();
             for _ in 0..2 {
                 driver.remove(&target, &Progress::new().0).await.unwrap();
