@@ -169,6 +169,32 @@ fn every_family_has_last_words_of_its_own() {
         (Crashed, "the unikernel ran into trap 6 (invalid opcode)"),
     );
     check(
+        &unikraft(),
+        &[
+            "[    0.104718] Info: [libukboot] <boot.c @  503> main returned 3",
+            "[    0.104844] Info: [libukboot] <boot.c @  421> Halting system (0)",
+        ],
+        (Crashed, "the unikernel exited with status 3"),
+    );
+    check(
+        &unikraft(),
+        &[
+            "[    0.121472] ERR:  [libukrandom] <random.c @   65> Could not initialize the HWRNG (-95)",
+            "[    0.121668] ERR:  [libukboot] <boot.c @  385> Init function at 0x126200 returned error -95",
+        ],
+        (Crashed, "Unikraft found no random numbers in the processor"),
+    );
+    check(
+        &unikraft(),
+        &[
+            "[    0.1] ERR:  [libukboot] <boot.c @  385> Init function at 0x126200 returned error -12",
+        ],
+        (
+            Crashed,
+            "Unikraft did not come up: its init function at 0x126200 returned error -12",
+        ),
+    );
+    check(
         &ImageFormat::Hermit,
         &["[0][PANIC] panicked at src/main.rs:3:5:", "no such file"],
         (

@@ -22,7 +22,7 @@ pub fn last(format: &ImageFormat, lines: &[String]) -> Option<Said> {
     let lines = &lines[lines.len().saturating_sub(WINDOW)..];
     let said = match format {
         ImageFormat::Solo5 { .. } => solo5(lines),
-        ImageFormat::Unikraft { .. } => unikraft(lines).map(Said::Crash),
+        ImageFormat::Unikraft { .. } => unikraft(lines),
         ImageFormat::Hermit => hermit(lines).map(Said::Crash),
         ImageFormat::Disk {
             guest: Some(DiskGuest::Nanos),
@@ -121,18 +121,34 @@ fn solo5(lines: &[String]) -> Option<Said> {
 }
 
 /// lib/ukdebug/include/uk/assert.h, plat/common/x86/traps.c.
-fn unikraft(lines: &[String]) -> Option<String> {
+/// lib/ukboot/boot.c, lib/ukrandom/random.c.
+fn unikraft(lines: &[String]) -> Option<Said> {
+    let crash = |why: String| Some(Said::Crash(why));
     if let Some(assertion) = behind(lines, "Assertion failure: ") {
-        return Some(format!("an assertion failed in Unikraft ({assertion})"));
+        return crash(format!("an assertion failed in Unikraft ({assertion})"));
     }
     if let Some(trap) = behind(lines, "Unhandled Trap ") {
         let trap = trap.split(", error code").next().unwrap_or_default();
-        return Some(format!("the unikernel ran into trap {trap}"));
+        return crash(format!("the unikernel ran into trap {trap}"));
+    }
+    if behind(lines, "Could not initialize the HWRNG").is_some() {
+        let why = "Unikraft found no random numbers in the processor (RDRAND, RDSEED): before QEMU 8 emulation has no \
+                   RDSEED, so take a newer one, or KVM, or build the image without ukrandom";
+        return crash(why.to_owned());
+    }
+    if let Some(function) = behind(lines, "Init function at ") {
+        return crash(format!(
+            "Unikraft did not come up: its init function at {function}"
+        ));
+    }
+    let status = behind(lines, "main returned ").and_then(|status| status.parse().ok());
+    if let Some(status) = status {
+        return Some(Said::Exit(status));
     }
     let crashing = lines
         .iter()
         .any(|line| line.trim_end().ends_with("Crashing"));
-    crashing.then(|| "the unikernel crashed".to_owned())
+    crashing.then(|| Said::Crash("the unikernel crashed".to_owned()))
 }
 
 /// src/rt.rs and src/arch/x86_64/kernel/interrupts.rs of the kernel, src/os/none of the loader.
