@@ -52,6 +52,8 @@ pub enum StartError {
     Locked { path: PathBuf },
     #[error("cannot use the storage for images")]
     Blobs(#[from] crate::configuration::BlobsError),
+    #[error("cannot keep images where blobs.url says, or in the state folder")]
+    Images { source: rhyzome_blob::Error },
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("cannot make a TLS configuration")]
@@ -214,7 +216,8 @@ async fn open(
     };
     let failed = |source| StartError::Core { source };
     let core = app::Core::open(options).await.map_err(failed)?;
-    core.blobs.prepare().await.map_err(failed)?;
+    let unusable = |source| StartError::Images { source };
+    core.blobs.prepare().await.map_err(unusable)?;
     Ok(core)
 }
 

@@ -66,10 +66,17 @@ impl Blobs {
             .find(|location| location.name() == name)
     }
 
-    /// Sees whether all of them can be used.
-    pub async fn prepare(&self) -> Result<()> {
+    /// Sees whether all of them can be used. One that does not answer just now may do so later.
+    pub async fn prepare(&self) -> std::result::Result<(), rhyzome_blob::Error> {
         for location in &self.locations {
-            location.prepare().await.map_err(Error::internal)?;
+            match location.prepare().await {
+                Err(error) if error.is_transient() => tracing::warn!(
+                    location = location.name(),
+                    error = chain(&error),
+                    "the storage for images does not answer; the core starts without it"
+                ),
+                prepared => prepared?,
+            }
         }
         Ok(())
     }

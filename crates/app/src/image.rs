@@ -164,6 +164,7 @@ pub async fn verification(
             digest,
             size: shown.map_or(found.blob.size, |row| row.blob.size),
             read: core.verifying.progress((project, digest)),
+            unread: core.verifying.failure((project, digest)),
             damage: match places.first() {
                 Some(first) if !whole => first.damage.clone(),
                 Some(_) => None,
@@ -174,7 +175,9 @@ pub async fn verification(
     }
     Ok(ImageVerification {
         running: blobs.iter().any(|blob| blob.read.is_some()),
-        good: blobs.iter().all(|blob| blob.damage.is_none()),
+        good: blobs
+            .iter()
+            .all(|blob| blob.damage.is_none() && blob.unread.is_none()),
         blobs,
     })
 }

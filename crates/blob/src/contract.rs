@@ -280,6 +280,11 @@ async fn a_wrong_secret_is_refused_and_not_shown() {
         options(&endpoint, "wrong-secret")
     );
     assert!(shown.contains("s3://images/site/blobs"), "{shown}");
+    assert!(
+        error.to_string().contains("refuses the access key"),
+        "{error}"
+    );
+    assert!(!error.is_transient());
     assert!(!shown.contains("wrong-secret"), "{shown}");
 }
 

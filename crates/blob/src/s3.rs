@@ -131,8 +131,16 @@ impl Location for S3 {
     async fn prepare(&self) -> Result<()> {
         let prefix = Path::from(self.prefix.as_str());
         let first = self.store.list(Some(&prefix)).next().await;
-        first.transpose().map_err(self.failed("list"))?;
-        Ok(())
+        match first.transpose() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match refusal(&error) {
+                Some(reason) => Error::Unusable {
+                    location: self.name.clone(),
+                    reason,
+                },
+                None => self.failed("list")(error),
+            }),
+        }
     }
 
     fn least_piece(&self, size: u64) -> usize {
@@ -248,6 +256,33 @@ impl S3 {
             location: self.name.clone(),
             reason: format!("the upload {} was not begun", staged.key.as_str()),
         })
+    }
+}
+
+/// What the server has against a request, where trying again does not help. The library has no form for it
+/// but its text, in which the server's answer stands.
+fn refusal(error: &object_store::Error) -> Option<String> {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    let code = text
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split('<').next());
+    let code = code.map_or(String::new(), |code| format!(" ({code})"));
+    let said = |part: &str| text.contains(part);
+    if said("NoSuchBucket") || said("404 Not Found") {
+        Some(format!(
+            "its server has no such bucket{code}: make it, or name another one"
+        ))
+    } else if said("401 Unauthorized") || said("403 Forbidden") {
+        Some(format!(
+            "its server refuses the access key, its secret, or what they may do{code}"
+        ))
+    } else {
+        None
     }
 }
 

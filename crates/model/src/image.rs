@@ -176,7 +176,7 @@ pub struct Upload {
 pub struct ImageVerification {
     /// Whether they are being read just now.
     pub running: bool,
-    /// Whether all that was found is as it should be.
+    /// Whether all was read that should be, and is as it should be.
     pub good: bool,
     /// The image's own, and its initial RAM disk's.
     pub blobs: Vec<BlobVerification>,
@@ -192,6 +192,9 @@ pub struct BlobVerification {
     /// What is wrong with them; they are not handed out then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
+    /// Why they could not be read when somebody asked for it the last time: nothing is known of them then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// When they were read last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Timestamp>,

@@ -4,7 +4,7 @@
 //! started again begins it again when somebody asks.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_model::{Digest, ProjectId};
 use rhyzome_store::blob::{self, Place};
@@ -18,34 +18,59 @@ const UNSEEN: i64 = 30 * 24 * 3600 * 1000;
 /// Whose reading: what one project has read is not seen by another that has the same.
 type Which = (ProjectId, Digest);
 
-/// The readings under way: bytes read so far.
+/// The readings under way, and those that could not be made.
 #[derive(Clone, Default)]
-pub struct Verifying(Arc<Mutex<HashMap<Which, watch::Receiver<u64>>>>);
+pub struct Verifying(Arc<Mutex<HashMap<Which, Reading>>>);
+
+enum Reading {
+    /// Bytes read so far.
+    Runs(watch::Receiver<u64>),
+    /// Why it ended early; until the next one begins.
+    Failed(String),
+}
 
 impl Verifying {
     /// Joins the reading of a blob that is under way, or begins one.
     pub fn begin(&self, core: &Core, which: Which) -> watch::Receiver<u64> {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = running.get(&which) {
+        let mut readings = self.lock();
+        if let Some(Reading::Runs(progress)) = readings.get(&which) {
             return progress.clone();
         }
         let (sender, receiver) = watch::channel(0);
-        running.insert(which, receiver.clone());
+        readings.insert(which, Reading::Runs(receiver.clone()));
         let (this, core) = (self.clone(), core.clone());
         tokio::spawn(async move {
-            if let Err(error) = verify_all(&core, which.1, &sender).await {
-                tracing::warn!(digest = %which.1, %error, "a blob could not be verified");
-            }
-            let mut running = this.0.lock().unwrap_or_else(PoisonError::into_inner);
-            running.remove(&which);
+            let read = verify_all(&core, which.1, &sender).await;
+            let mut readings = this.lock();
+            match read {
+                Ok(()) => readings.remove(&which),
+                Err(error) => {
+                    tracing::warn!(digest = %which.1, %error, "a blob could not be verified");
+                    readings.insert(which, Reading::Failed(error.public().to_owned()))
+                }
+            };
         });
         receiver
     }
 
     /// How far the reading of a blob is; none where none is under way.
     pub fn progress(&self, which: Which) -> Option<u64> {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(&which).map(|progress| *progress.borrow())
+        match self.lock().get(&which) {
+            Some(Reading::Runs(progress)) => Some(*progress.borrow()),
+            _ => None,
+        }
+    }
+
+    /// Why the last reading of a blob could not be made.
+    pub fn failure(&self, which: Which) -> Option<String> {
+        match self.lock().get(&which) {
+            Some(Reading::Failed(why)) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Which, Reading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Site {
     pub hypervisor: Component,
     pub router: Component,
     _database: Database,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A component that the test plays.
@@ -107,8 +107,13 @@ impl Site {
             hypervisor,
             router,
             _database: database,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where the image host keeps its files.
+    pub fn blobs(&self) -> std::path::PathBuf {
+        self.folder.path().join("blobs")
     }
 
     /// Uploads a tiny Linux kernel and names it `tiny`.
@@ -224,7 +229,7 @@ pub fn spec(networks: &[&str]) -> InstanceSpec {
 }
 
 /// The least that is recognised as a Linux kernel: its magic numbers (Documentation/arch/x86/boot.rst).
-fn tiny_kernel() -> Vec<u8> {
+pub fn tiny_kernel() -> Vec<u8> {
     let mut bytes = vec![0u8; 4096];
     bytes[0x1f1] = 4;
     bytes[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);

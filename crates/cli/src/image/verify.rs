@@ -34,7 +34,11 @@ pub async fn verify(cx: &Cx, name: &Name) -> Result<(), Failure> {
         let damage = blob.damage.as_ref()?;
         Some(format!("sha256:{}: {damage}; import it again", blob.digest))
     });
-    let wrong: Vec<String> = wrong.collect();
+    let unread = found.blobs.iter().filter_map(|blob| {
+        let why = blob.unread.as_ref()?;
+        Some(format!("sha256:{} could not be read: {why}", blob.digest))
+    });
+    let wrong: Vec<String> = wrong.chain(unread).collect();
     if wrong.is_empty() {
         let size = super::import::rough(size(&found));
         return cx

@@ -17,20 +17,27 @@ pub struct Core {
     /// Where components connect to.
     pub grpc: SocketAddr,
     child: Child,
+    settings: Vec<String>,
 }
 
 impl Core {
     pub fn start() -> Self {
+        Self::start_with(Vec::new())
+    }
+
+    /// A core that is set up otherwise in something.
+    pub fn start_with(settings: Vec<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [http, grpc] =
             [own_port(), own_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let child = spawn(folder.path(), http, grpc);
+        let child = spawn(folder.path(), http, grpc, &settings);
         let this = Self {
             proxy: Proxy::to(http),
             folder,
             http,
             grpc,
             child,
+            settings,
         };
         this.wait();
         this
@@ -53,7 +60,7 @@ impl Core {
     }
 
     pub fn again(&mut self) {
-        self.child = spawn(self.folder.path(), self.http, self.grpc);
+        self.child = spawn(self.folder.path(), self.http, self.grpc, &self.settings);
         self.wait();
     }
 
@@ -114,6 +121,11 @@ impl Drop for Core {
     }
 }
 
+/// Another program of the workspace, built before: `cargo build --workspace --bins`.
+pub fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_rhyzome")).with_file_name(name)
+}
+
 /// What came of a command.
 #[derive(Debug)]
 pub struct Told {
@@ -153,8 +165,7 @@ impl Told {
     }
 }
 
-fn spawn(folder: &Path, http: SocketAddr, grpc: SocketAddr) -> Child {
-    let program = Path::new(env!("CARGO_BIN_EXE_rhyzome")).with_file_name("rhyzome-api");
+fn spawn(folder: &Path, http: SocketAddr, grpc: SocketAddr, more: &[String]) -> Child {
     let settings = [
         format!("state_dir={}", folder.join("core").display()),
         format!("http_bind={http}"),
@@ -164,8 +175,13 @@ fn spawn(folder: &Path, http: SocketAddr, grpc: SocketAddr) -> Child {
     let mut options = fs::File::options();
     let options = options.create(true).append(true);
     let log = options.open(folder.join("core.log")).unwrap();
-    Command::new(program)
-        .args(settings.iter().flat_map(|setting| ["--set", setting]))
+    Command::new(program("rhyzome-api"))
+        .args(
+            settings
+                .iter()
+                .chain(more)
+                .flat_map(|setting| ["--set", setting]),
+        )
         .env_clear()
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())

@@ -15,8 +15,8 @@ use super::core::Core;
 use super::{MIB, bytes};
 use crate::wait_for;
 
-struct World {
-    core: Core,
+pub struct World {
+    pub core: Core,
     /// Between the component and the core.
     way: Proxy,
     component: Child,
@@ -40,7 +40,10 @@ impl Drop for World {
 
 impl World {
     fn start() -> Self {
-        let core = Core::start();
+        Self::around(Core::start())
+    }
+
+    pub fn around(core: Core) -> Self {
         let way = Proxy::to(core.grpc);
         join(&core, &way);
         let component = simulate(&core);
@@ -51,7 +54,7 @@ impl World {
         }
     }
 
-    fn blobs(&self) -> PathBuf {
+    pub fn blobs(&self) -> PathBuf {
         self.core.path("simulated/host/host/blobs")
     }
 
@@ -96,7 +99,7 @@ impl World {
         }
     }
 
-    fn wait_ready(&self, name: &str) {
+    pub fn wait_ready(&self, name: &str) {
         wait_for("the instance is ready", || {
             self.json(&["instance", "show", name])["status"]["phase"] == "ready"
         });

@@ -4,6 +4,7 @@ mod core;
 mod export;
 mod fetch;
 mod import;
+mod object_storage;
 mod web;
 
 const MIB: u64 = 1 << 20;
