@@ -1,6 +1,7 @@
 //! Images, by the real programs: brought to a core and back, while each of them is killed.
 
 mod core;
+mod disks;
 mod export;
 mod fetch;
 mod import;

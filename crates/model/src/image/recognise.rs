@@ -61,7 +61,8 @@ pub fn recognise(bytes: &[u8]) -> Result<ImageFormat, Refused> {
     recognise_at(bytes).expect("reading from memory does not fail")
 }
 
-/// Recognises bytes that are read as needed: at most some hundred KiB of them.
+/// Recognises bytes that are read as needed: some hundred KiB at most of what is no qcow2 image, and of
+/// one its tables besides, up to 17 MiB, and a few compressed clusters of up to 2 MiB each.
 ///
 /// # Errors
 /// The outer one where reading failed, the inner one why they are no image that can be booted.

@@ -3,6 +3,7 @@
 //! By QEMU's docs/interop/qcow2.txt. Integers are big-endian. Nothing that the header says is believed
 //! before it was compared with the length of the file.
 
+use std::cell::RefCell;
 use std::io;
 
 use miniz_oxide::inflate;
@@ -13,10 +14,12 @@ use crate::instance::MAX_DISK;
 
 pub const MAGIC: &[u8] = b"QFI\xfb";
 const WHAT: &str = "qcow2 image";
-/// QEMU's own bound on the first table, in entries.
-const MOST_L1: u64 = (32 << 20) / 8;
-/// How much of the second tables is looked through at most, in bytes: two 64-bit words for each 64 KiB of 256 GiB.
-const MOST_L2: u64 = 64 << 20;
+/// The largest first table, in entries of 8 bytes. In clusters of 64 KiB, which all tools make where they are
+/// not told otherwise, 16 TiB take a quarter of it.
+const MOST_L1: u64 = (1 << 20) / 8;
+/// How much of the second tables is looked through at most, in bytes: 128 GiB of disk in clusters of 64 KiB and
+/// entries of 8 bytes. All of them are looked for in the file.
+const MOST_L2: u64 = 16 << 20;
 /// Where in the file a table or a cluster is.
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COMPRESSED: u64 = 1 << 62;
@@ -39,6 +42,8 @@ pub struct Qcow2<'a, B: ?Sized> {
     l1: Vec<u64>,
     /// Bytes of an entry of a second table.
     entry: u64,
+    /// The compressed cluster that was read last, by its entry: small reads come one after the other.
+    plain: RefCell<Option<(u64, Vec<u8>)>>,
 }
 
 fn word(bytes: &[u8], offset: usize) -> Option<u32> {
@@ -98,6 +103,7 @@ impl<'a, B: ReadAt + ?Sized> Qcow2<'a, B> {
             size,
             l1,
             entry,
+            plain: RefCell::default(),
         };
         let refcounts = (long(48)?, word(56)?);
         image.inside(refcounts.0, refcounts.1 << cluster_bits)?;
@@ -121,18 +127,15 @@ impl<'a, B: ReadAt + ?Sized> Qcow2<'a, B> {
         Ok(())
     }
 
-    /// Follows the tables to every cluster, up to a bound on what is read.
+    /// Looks for every second table, and follows as many of them to their clusters as the bound allows: the
+    /// last ones first, whose clusters are what a file lacks that was cut off.
     pub fn check_tables(&self) -> Result<(), Stop> {
-        let mut read = 0;
-        for table in self.l1.iter().map(|entry| entry & OFFSET) {
-            if table == 0 {
-                continue;
-            }
+        let tables = || self.l1.iter().map(|entry| entry & OFFSET);
+        for table in tables().filter(|table| *table != 0) {
             self.inside(table, self.cluster())?;
-            read += self.cluster();
-            if read > MOST_L2 {
-                continue;
-            }
+        }
+        let most = usize::try_from(MOST_L2 / self.cluster()).unwrap_or(usize::MAX);
+        for table in tables().filter(|table| *table != 0).rev().take(most) {
             let entries = window(self.bytes, table, self.cluster() as usize)?;
             for entry in entries.chunks_exact(self.entry as usize) {
                 match long(entry, 0).unwrap_or(0) {
@@ -155,11 +158,12 @@ impl<'a, B: ReadAt + ?Sized> Qcow2<'a, B> {
         (offset, (sectors + 1) * 512 - offset % 512)
     }
 
-    /// The bytes of the cluster that the disk has at an offset.
-    fn read_cluster(&self, at: u64) -> io::Result<Vec<u8>> {
-        let length = self.cluster() as usize;
-        let zeros = || Ok(vec![0; length]);
+    /// Some of the bytes of the cluster that the disk has at an offset: no more than asked for are read, but
+    /// for a compressed one.
+    fn read_part(&self, at: u64, count: usize) -> io::Result<Vec<u8>> {
+        let zeros = || Ok(vec![0; count]);
         let index = at >> self.cluster_bits;
+        let skip = (at % self.cluster()) as usize;
         let in_table = self.cluster() / self.entry;
         let table = usize::try_from(index / in_table)
             .ok()
@@ -174,29 +178,39 @@ impl<'a, B: ReadAt + ?Sized> Qcow2<'a, B> {
             return zeros();
         };
         if first & COMPRESSED != 0 {
-            let (offset, packed) = self.packed(first);
-            let packed = window(self.bytes, offset, packed as usize)?;
-            let mut plain = vec![0; length];
-            // It may be cut where the cluster is full; what is missing reads as zeros.
-            let mut state = Box::<inflate::core::DecompressorOxide>::default();
-            let flags = inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-            inflate::core::decompress(&mut state, &packed, &mut plain, 0, flags);
-            return Ok(plain);
+            let mut kept = self.plain.borrow_mut();
+            let cluster = match &mut *kept {
+                Some((entry, cluster)) if *entry == first => cluster,
+                other => &mut other.insert((first, self.unpack(first)?)).1,
+            };
+            return Ok(cluster[skip..skip + count].to_vec());
         }
         let data = first & OFFSET;
         if data == 0 || (self.entry == 8 && first & ZEROS != 0) {
             return zeros();
         }
-        let mut plain = window(self.bytes, data, length)?;
-        plain.resize(length, 0);
+        let mut plain = window(self.bytes, data + skip as u64, count)?;
+        plain.resize(count, 0);
         if let Some(bitmap) = long(&entry, 8) {
             // A bit for each thirty-second of the cluster that is there; the rest reads as zeros.
-            for (bit, part) in plain.chunks_exact_mut(length / 32).enumerate() {
-                if bitmap >> bit & 1 == 0 {
-                    part.fill(0);
+            let part = self.cluster() as usize / 32;
+            for (index, byte) in plain.iter_mut().enumerate() {
+                if bitmap >> ((skip + index) / part) & 1 == 0 {
+                    *byte = 0;
                 }
             }
         }
+        Ok(plain)
+    }
+
+    fn unpack(&self, entry: u64) -> io::Result<Vec<u8>> {
+        let (offset, packed) = self.packed(entry);
+        let packed = window(self.bytes, offset, packed as usize)?;
+        let mut plain = vec![0; self.cluster() as usize];
+        // It may be cut where the cluster is full; what is missing reads as zeros.
+        let mut state = Box::<inflate::core::DecompressorOxide>::default();
+        let flags = inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        inflate::core::decompress(&mut state, &packed, &mut plain, 0, flags);
         Ok(plain)
     }
 }
@@ -212,11 +226,10 @@ impl<B: ReadAt + ?Sized> ReadAt for Qcow2<'_, B> {
         let mut filled = 0;
         while filled < wanted {
             let at = offset + filled as u64;
-            let cluster = self.read_cluster(at)?;
-            let skip = (at % self.cluster()) as usize;
-            let count = (cluster.len() - skip).min(wanted - filled);
-            buffer[filled..filled + count].copy_from_slice(&cluster[skip..skip + count]);
-            filled += count;
+            let rest = (self.cluster() - at % self.cluster()) as usize;
+            let part = self.read_part(at, rest.min(wanted - filled))?;
+            buffer[filled..filled + part.len()].copy_from_slice(&part);
+            filled += part.len();
         }
         Ok(wanted)
     }
@@ -264,7 +277,7 @@ fn first_table<B: ReadAt + ?Sized>(
         return Err(malformed("its first table is too small for its disk").into());
     }
     if entries > MOST_L1 {
-        return Err(malformed("its first table is larger than any can be").into());
+        return Err(Refused::FirstTable.into());
     }
     let wanted = offset.saturating_add(entries * 8);
     if wanted > bytes.size() {

@@ -54,6 +54,11 @@ pub enum Refused {
     )]
     DataFile,
     #[error(
+        "this disk image's clusters are so small that its first table has more than 1 MiB: make them larger with \
+         `qemu-img convert -O qcow2`"
+    )]
+    FirstTable,
+    #[error(
         "this disk image is encrypted, and nobody here has the key: decrypt it with `qemu-img convert`"
     )]
     Encrypted,
@@ -169,6 +174,7 @@ impl Refused {
             Self::DiskFormat(_)
             | Self::BackingFile
             | Self::DataFile
+            | Self::FirstTable
             | Self::Encrypted
             | Self::Snapshots(_)
             | Self::DiskFeature(_)

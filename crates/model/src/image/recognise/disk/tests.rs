@@ -188,14 +188,111 @@ fn a_qcow2_image_that_is_not_whole_and_plain_is_refused_with_what_to_do() {
         (7, &[9][..]),
         (23, &[40]),
         (24, &(15u64 << 40).to_be_bytes()),
-        (36, &[0xff; 4]),
     ] {
         let said = refused(at, what).to_string();
         assert!(said.contains("contradicts itself"), "{at}: {said}");
     }
+    assert_eq!(refused(36, &[0xff; 4]), Refused::FirstTable);
     for at in [40, 48] {
         let said = refused(at, &[0x7f; 8]).to_string();
         assert!(said.contains("is cut off"), "{at}: {said}");
+    }
+}
+
+/// Counts what is read of bytes that are mostly not there: what lies between reads as zeros.
+struct Sparse {
+    size: u64,
+    parts: Vec<(u64, Vec<u8>)>,
+    read: std::cell::Cell<u64>,
+}
+
+impl super::super::ReadAt for Sparse {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let rest = usize::try_from(self.size.saturating_sub(offset)).unwrap();
+        let count = buffer.len().min(rest);
+        self.read.set(self.read.get() + count as u64);
+        buffer[..count].fill(0);
+        for (start, part) in &self.parts {
+            let (from, to) = (
+                offset.max(*start),
+                (offset + count as u64).min(start + part.len() as u64),
+            );
+            if from < to {
+                let part = &part[(from - start) as usize..(to - start) as usize];
+                buffer[(from - offset) as usize..][..part.len()].copy_from_slice(part);
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A qcow2 image of 16 TiB whose second tables are all there, 2 GiB of them, with nothing in them but in the
+/// very last entry, which leads `behind` the end of the file.
+fn enormous(behind: bool) -> Sparse {
+    const CLUSTER: u64 = 1 << 16;
+    const TABLES: u64 = 32_768;
+    let mut head = qcow2_of(&gpt_disk(LINUX, true), false);
+    head.truncate(CLUSTER as usize);
+    put(&mut head, 24, &(16u64 << 40).to_be_bytes());
+    put(&mut head, 36, &u32::try_from(TABLES).unwrap().to_be_bytes());
+    let first = 4 * CLUSTER;
+    let tables = first + 8 * CLUSTER;
+    put(&mut head, 40, &first.to_be_bytes());
+    put(&mut head, 48, &(3 * CLUSTER).to_be_bytes());
+    let l1: Vec<u8> = (0..TABLES)
+        .flat_map(|n| ((tables + n * CLUSTER) | (1 << 63)).to_be_bytes())
+        .collect();
+    let disk = tables + TABLES * CLUSTER;
+    let size = disk + CLUSTER;
+    let mut beginning = gpt_disk(LINUX, true);
+    beginning.truncate(CLUSTER as usize);
+    let last = if behind { size } else { disk };
+    let parts = vec![
+        (0, head),
+        (first, l1),
+        (tables, (disk | (1 << 63)).to_be_bytes().to_vec()),
+        (
+            tables + TABLES * CLUSTER - 8,
+            (last | (1 << 63)).to_be_bytes().to_vec(),
+        ),
+        (disk, beginning),
+    ];
+    Sparse {
+        size,
+        parts,
+        read: std::cell::Cell::new(0),
+    }
+}
+
+#[test]
+fn no_more_is_read_of_the_largest_image_than_is_said() {
+    let whole = enormous(false);
+    let found = super::super::recognise_at(&whole).unwrap().unwrap();
+    assert!(matches!(found, ImageFormat::Disk { size, .. } if size == Size::bytes(16 << 40)));
+    let read = whole.read.get();
+    assert!(read > 16 << 20, "its tables are followed: {read}");
+    assert!(read < 18 << 20, "{read} bytes were read");
+    let cut = enormous(true);
+    let said = super::super::recognise_at(&cut).unwrap().unwrap_err();
+    assert!(said.to_string().contains("is cut off"), "{said}");
+}
+
+#[test]
+fn little_is_read_of_a_disk_whatever_its_clusters() {
+    let disk = efi_disk(X64);
+    for file in [disk.clone(), qcow2_of(&disk, false), qcow2_of(&disk, true)] {
+        let sparse = Sparse {
+            size: file.len() as u64,
+            parts: vec![(0, file)],
+            read: std::cell::Cell::new(0),
+        };
+        super::super::recognise_at(&sparse).unwrap().unwrap();
+        let read = sparse.read.get();
+        assert!(read < 400 << 10, "{read} bytes were read");
     }
 }
 
