@@ -154,11 +154,14 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 /// A core in a process of its own. Killed when the test is over.
-struct Running {
+pub struct Running {
     child: Child,
-    admin: Actor,
+    pub admin: Actor,
+    /// Where components connect to.
+    pub grpc_url: String,
     token: String,
     state: PathBuf,
+    log_level: &'static str,
     database: Option<Database>,
 }
 
@@ -172,18 +175,22 @@ impl Drop for Running {
 
 impl Running {
     async fn start(folder: &Path) -> Self {
-        let database = Database::new(folder.parent().expect("a folder above")).await;
-        Self::start_on(folder, database).await
+        Self::start_logging(folder, "trace").await
     }
 
-    async fn start_on(folder: &Path, database: Database) -> Self {
-        let port = free_port();
+    pub async fn start_logging(folder: &Path, level: &'static str) -> Self {
+        let database = Database::new(folder.parent().expect("a folder above")).await;
+        Self::start_on(folder, database, level).await
+    }
+
+    async fn start_on(folder: &Path, database: Database, log_level: &'static str) -> Self {
+        let (port, grpc) = (free_port(), free_port());
         let settings = [
             format!("state_dir={}", folder.display()),
             format!("http_bind=127.0.0.1:{port}"),
-            format!("grpc_bind=127.0.0.1:{}", free_port()),
+            format!("grpc_bind=127.0.0.1:{grpc}"),
             format!("db={}", database.url()),
-            "log.level=trace".to_owned(),
+            format!("log.level={log_level}"),
             "log.format=json".to_owned(),
         ];
         let mut command = program(&[]);
@@ -212,6 +219,8 @@ impl Running {
             admin,
             token,
             state: folder.to_owned(),
+            grpc_url: format!("https://127.0.0.1:{grpc}"),
+            log_level,
             database: Some(database),
         }
     }
@@ -219,9 +228,14 @@ impl Running {
     /// Ends it and starts it again on the same state.
     async fn again(mut self, signal: Signal) -> (Option<i32>, Self) {
         let (state, database) = (self.state.clone(), self.database.take());
+        let level = self.log_level;
         let code = self.end(signal);
-        let next = Self::start_on(&state, database.expect("its database")).await;
+        let next = Self::start_on(&state, database.expect("its database"), level).await;
         (code, next)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn end(mut self, signal: Signal) -> Option<i32> {

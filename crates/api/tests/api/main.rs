@@ -20,6 +20,7 @@ mod outage;
 mod pages;
 mod peers;
 mod postgres;
+mod serving;
 mod site;
 mod strangers;
 mod tags;

@@ -208,6 +208,14 @@ fn a_download_that_was_killed_is_gone_on_with_unless_its_bytes_are_others_by_now
             .good();
         check(&core, &bytes);
     }
+    // Bytes that the core has are not even asked for, where they are pinned.
+    web.asked();
+    let pin = rhyzome_model::Digest::of(&bytes).to_string();
+    let told = core
+        .run(&[&import[..], &["--sha256", &pin]].concat())
+        .good();
+    assert!(told.stderr.contains("already"), "{told:?}");
+    assert_eq!(web.asked(), Vec::<String>::new());
     let other = "0".repeat(64);
     let told = core.run(&[&import[..], &["--sha256", &other]].concat());
     told.refused(2, "has the digest");
