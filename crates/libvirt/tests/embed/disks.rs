@@ -101,6 +101,16 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             let in_folder = world.folder(&placement).join("disk.qcow2");
             assert!(!in_folder.exists());
 
+            // What it reads about itself when it starts is told with a restart.
+            let key = "ssh-ed25519 AAAA a-later-key";
+            world.change(&mut placement, |spec| {
+                spec.guest.ssh_keys.push(key.to_owned());
+            });
+            let told = world.ensure(&driver, &placement).await;
+            let seed = fs::read(world.folder(&placement).join("seed.iso")).unwrap();
+            let has_key = |seed: &[u8]| seed.windows(key.len()).any(|part| part == key.as_bytes());
+            assert!(told.needs_restart && !has_key(&seed), "{told:?}");
+
             // It grows while the guest has it, and the guest of the next start sees it.
             world.change(&mut placement, |spec| {
                 spec.disk.as_mut().unwrap().size = Size::mib(3);
@@ -117,7 +127,9 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
                 spec.disk.as_mut().unwrap().size = Size::mib(5);
                 spec.power = Power::Running;
             });
-            world.ensure(&driver, &placement).await;
+            let told = world.ensure(&driver, &placement).await;
+            let seed = fs::read(world.folder(&placement).join("seed.iso")).unwrap();
+            assert!(!told.needs_restart && has_key(&seed), "{told:?}");
             world.console_says(&driver, &placement, &says(5)).await;
 
             // Found again by its name, whatever else is lost.
