@@ -5,6 +5,7 @@
 //! no such device can be above a file.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quick_xml::Writer;
@@ -13,6 +14,7 @@ use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::Mark;
 use rhyzome_model::{InstanceId, Size};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::note::{Note, State};
 use super::program::{LVEXTEND, ZFS, text};
@@ -20,6 +22,9 @@ use super::{Base, Kind, Place, Use, Volume, device, qcow2};
 use crate::hypervisor::Hypervisor;
 use crate::hypervisor::storage::Pool as Seen;
 use crate::instances::{from_disk, from_libvirt};
+
+/// How long somebody else may look at a device that was closed.
+const LOOKED_AT: Duration = Duration::from_secs(5);
 
 /// What kinds of pools there are for disks.
 pub const KINDS: &str = "dir, fs, netfs, logical (LVM) and zfs";
@@ -149,6 +154,21 @@ impl<'a> Pool<'a> {
         Ok(Some(Volume { path, kind, size }))
     }
 
+    /// Deletes the volume. A device that was just closed may be in use for a moment yet: udev looks at what
+    /// is on it.
+    async fn delete(&self) -> Result<(), DriverError> {
+        let limit = Instant::now() + LOOKED_AT;
+        loop {
+            let (pool, volume) = (self.name.clone(), self.volume.clone());
+            match self.hypervisor.delete_volume(pool, volume).await {
+                Err(_) if self.keeps != Keeps::Files && Instant::now() < limit => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                deleted => return deleted.map_err(from_libvirt),
+            }
+        }
+    }
+
     fn device_size(&self, path: &Path) -> Result<Size, DriverError> {
         device::size(path).map_err(unread)
     }
@@ -194,18 +214,14 @@ impl Place for Pool<'_> {
         self.note(State::Making)?;
         let path = {
             let _one = self.busy.lock().await;
-            let (pool, volume) = (self.name.clone(), self.volume.clone());
-            self.hypervisor
-                .delete_volume(pool.clone(), volume)
-                .await
-                .map_err(from_libvirt)?;
+            self.delete().await?;
             let overlay = match self.keeps {
                 Keeps::Files => Some(base),
                 Keeps::Lvm | Keeps::Zfs(_) => None,
             };
             let xml = describe(&self.volume, size, overlay);
             self.hypervisor
-                .make_volume(pool, xml)
+                .make_volume(self.name.clone(), xml)
                 .await
                 .map_err(from_libvirt)?
         };
@@ -235,9 +251,7 @@ impl Place for Pool<'_> {
 
     async fn remove(&self) -> Result<(), DriverError> {
         let _one = self.busy.lock().await;
-        let (pool, volume) = (self.name.clone(), self.volume.clone());
-        let deleted = self.hypervisor.delete_volume(pool, volume).await;
-        deleted.map_err(from_libvirt)
+        self.delete().await
     }
 }
 
