@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rhyzome_component::Progress;
 use rhyzome_component::driver::Driver;
+use rhyzome_libvirt::LibvirtDriver;
 use rhyzome_model::Size;
 use rhyzome_model::instance::{Firmware, InstanceState, Power};
 use rhyzome_model::job::FailureKind;
@@ -76,6 +77,7 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             let driver = world.open().await;
             let facts = driver.facts().await.unwrap();
             assert!(facts.details["disks"].starts_with("the pool disks (dir), "));
+            tells_of_lost_ones(&world, &driver).await;
             let mut placement = world.bios(1);
             let started = world.ensure(&driver, &placement).await;
             assert_eq!(started.state, InstanceState::Running, "{started:?}");
@@ -174,6 +176,23 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             assert!(volumes(&world.settings).is_empty() && world.processes().is_empty());
         },
     );
+}
+
+/// What may be the only copy of something is told of, and of others there is no word.
+async fn tells_of_lost_ones(world: &World, driver: &LibvirtDriver) {
+    let mark = world.settings.mark();
+    let lost = format!("rhyzome-{mark}-00000000-0000-0000-0000-000000000009.qcow2");
+    for name in [&lost, "somebodys.qcow2"] {
+        system::virsh(&["vol-create-as", system::POOL, name, "1MiB"]);
+    }
+    let told = driver.facts().await.unwrap();
+    let told = &told.details["disks"];
+    let expect = format!("; of instances that are not here: {lost}");
+    assert!(told.ends_with(&expect), "{told}");
+    assert_eq!(driver.inventory(&[]).await.unwrap(), []);
+    for name in [&lost, "somebodys.qcow2"] {
+        system::virsh(&["vol-delete", name, "--pool", system::POOL]);
+    }
 }
 
 #[test]
