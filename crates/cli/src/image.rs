@@ -47,7 +47,7 @@ Example:
     #[command(after_help = "\
 Example:
   rhyzome image export hello --output hello.elf
-  rhyzome image export debian:12 --output - | sha256sum")]
+  rhyzome image export debian:12 --output - > debian.qcow2")]
     Export(export::Export),
     /// Read an image's bytes where they are kept, to see whether they are whole.
     #[command(after_help = "Example:\n  rhyzome image verify hello")]
