@@ -19,6 +19,7 @@ use crate::disk::Disks;
 use crate::embed;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::instances::now;
+use crate::leftovers::{self, Unended};
 use crate::record::{Phase, Record};
 use crate::settings::{Libvirt, Settings};
 
@@ -37,8 +38,8 @@ pub enum DownError {
     Libvirt(#[source] HypervisorError),
     #[error("{0} guests are still there after they were forced to end")]
     StillThere(usize),
-    #[error("the process {0} of this state directory's QEMU cannot be ended")]
-    Process(i32, #[source] nix::Error),
+    #[error("a process of this state directory's QEMU is left")]
+    Process(#[source] Unended),
     #[error("a disk could not be removed: {}", .0.chain())]
     Disk(DriverError),
     #[error("the port rules could not be removed")]
@@ -74,7 +75,7 @@ pub async fn down(settings: &Settings, purge: bool) -> Result<(), DownError> {
         }
     }
     if settings.libvirt == Libvirt::Embedded {
-        end_leftovers(&settings.embed_root())?;
+        leftovers::end_lost(&settings.embed_root()).map_err(DownError::Process)?;
     }
     let mark = settings.mark();
     Ports::of(mark)
@@ -206,43 +207,4 @@ fn note_stop(settings: &Settings, uuid: Uuid) -> Result<Duration, DownError> {
         source,
     })?;
     Ok(Duration::from_secs(record.wanted.stop_timeout.into()))
-}
-
-/// Ends QEMU processes that libvirt lost, by the process ids that it wrote: only those whose command
-/// line names this state directory.
-fn end_leftovers(root: &Path) -> Result<(), DownError> {
-    let Ok(entries) = fs::read_dir(root.join("run/qemu")) else {
-        return Ok(());
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|ending| ending != "pid") {
-            continue;
-        }
-        let pid = fs::read_to_string(&path)
-            .ok()
-            .and_then(|text| text.trim().parse::<i32>().ok());
-        let Some(pid) = pid.filter(|pid| is_qemu_of(*pid, root)) else {
-            continue;
-        };
-        tracing::warn!(
-            pid,
-            "ending a QEMU process that libvirt does not know any more"
-        );
-        let process = nix::unistd::Pid::from_raw(pid);
-        match nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL) {
-            Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-            Err(error) => return Err(DownError::Process(pid, error)),
-        }
-    }
-    Ok(())
-}
-
-fn is_qemu_of(pid: i32, root: &Path) -> bool {
-    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
-        return false;
-    };
-    let line = String::from_utf8_lossy(&line).into_owned();
-    let program = line.split('\0').next().unwrap_or_default();
-    let inside = format!("{}/", root.display());
-    program.contains("qemu") && line.split('\0').any(|argument| argument.contains(&inside))
 }

@@ -21,6 +21,7 @@ use rhyzome_model::Size;
 
 use crate::domain::{DomainMark, NAMESPACE};
 use crate::embed::{self, EmbedError};
+use crate::leftovers;
 use crate::settings::Settings;
 use event::Event;
 use threads::Threads;
@@ -89,6 +90,8 @@ impl Hypervisor {
             events,
             connection: Mutex::new(None),
         };
+        let root = settings.embed_root();
+        let left = leftovers::questioned(&root);
         let settings = settings.clone();
         let threads = Threads::start(move || {
             embed::prepare(&settings).map_err(HypervisorError::Prepare)?;
@@ -100,6 +103,8 @@ impl Hypervisor {
             threads,
         };
         hypervisor.call("settling", settle).await?;
+        // Nobody else has it open, so nobody waits for their answer.
+        leftovers::end_questioned(&root, &left);
         Ok(hypervisor)
     }
 

@@ -17,6 +17,7 @@ mod ending;
 pub mod host;
 pub mod hypervisor;
 mod instances;
+mod leftovers;
 mod metadata;
 mod record;
 mod restart;

@@ -43,13 +43,16 @@ const STEPS: [&str; 9] = [
     FETCH, PREPARE, CLEAR, COPY, RULES, GUEST, END, UNRULE, REMOVE,
 ];
 
-const OVERLAY: [At; 14] = [
+const OVERLAY: [At; 16] = [
     (Work::Start, FETCH, 0),
     (Work::Start, FETCH, 15),
     (Work::Start, PREPARE, 0),
     (Work::Start, PREPARE, 10),
     (Work::Start, RULES, 0),
     (Work::Start, GUEST, 0),
+    // libvirt asks what QEMU can do, at its first start.
+    (Work::Start, GUEST, 300),
+    (Work::Start, GUEST, 700),
     (Work::Start, GUEST, DONE),
     (Work::Start, GUEST, 60),
     (Work::Start, GUEST, 110),

@@ -65,7 +65,7 @@ fn isolated_on<F: Future<Output = ()>>(libvirt: Libvirt, test: &'static str, bod
         .unwrap();
     assert!(passed, "the test failed in its own process; see above");
     assert!(down.success(), "taking the test's host down failed");
-    assert_eq!(processes(&state), Vec::<i32>::new());
+    assert_eq!(qemu_of(&state, |_| true), Vec::<i32>::new());
     for left in ["instances", "images", "libvirt"] {
         assert!(!state.join(left).exists(), "{left} is left after a purge");
     }
@@ -140,18 +140,22 @@ pub async fn wait_for<T>(
     }
 }
 
-/// The QEMU processes of a state directory.
+/// The guests of a state directory.
 fn processes(state: &Path) -> Vec<i32> {
+    qemu_of(state, |line| line.contains("-name"))
+}
+
+/// The QEMU processes of a state directory whose command line is one that is looked for.
+fn qemu_of(state: &Path, is_one: impl Fn(&str) -> bool) -> Vec<i32> {
     let own = format!("{}/", state.display());
-    let is_guest =
-        |line: &str| line.contains("qemu-system") && line.contains(&own) && line.contains("-name");
+    let is_ours = |line: &str| line.contains("qemu-system") && line.contains(&own) && is_one(line);
     let mut found: Vec<i32> = fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             let line = fs::read(entry.path().join("cmdline")).ok()?;
-            is_guest(&String::from_utf8_lossy(&line)).then_some(pid)
+            is_ours(&String::from_utf8_lossy(&line)).then_some(pid)
         })
         .collect();
     found.sort_unstable();
