@@ -87,12 +87,49 @@ fn install(machine: &Machine) {
     }
     machine.run("mkdir -p /etc/rhyzome").expect("it is root");
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
-    let unit = "rhyzome-api.service";
-    machine.copy(
-        &units.join(unit),
-        &format!("/usr/lib/systemd/system/{unit}"),
-    );
+    // Nothing of a package is on the second host but the programs: `join --install` has to do.
+    let packaged = match machine.name() {
+        "host2" => &["rhyzome-api"][..],
+        _ => &["rhyzome-api", "rhyzome-libvirt", "rhyzome-linux"],
+    };
+    for program in packaged {
+        let unit = format!("{program}.service");
+        machine.copy(
+            &units.join(&unit),
+            &format!("/usr/lib/systemd/system/{unit}"),
+        );
+    }
     machine.copy(&programs::hello(), "/root/hello.elf");
+}
+
+/// What `join --install` puts on a machine.
+fn files_of_ours(machine: &Machine) -> Vec<String> {
+    let command =
+        "find /etc/systemd/system /etc/sysusers.d /usr/local/share -name '*rhyzome*' -type f";
+    let found = machine.run(&format!("{command} 2>/dev/null || true"));
+    let found = found.expect("find is everywhere");
+    found.lines().map(str::to_owned).collect()
+}
+
+/// The package's unit is used where it is; elsewhere there is the same one.
+fn installed_what_was_missing(machine: &Machine) {
+    let files = files_of_ours(machine);
+    if machine.name() != "host2" {
+        assert!(files.is_empty(), "beside the package: {files:?}");
+        return;
+    }
+    for path in [
+        "/etc/systemd/system/rhyzome-libvirt.service",
+        "/etc/sysusers.d/rhyzome-libvirt.conf",
+        "/usr/local/share/man/man8/rhyzome-libvirt.8",
+        "/usr/local/share/bash-completion/completions/rhyzome-libvirt",
+    ] {
+        assert!(files.iter().any(|file| file == path), "{path}: {files:?}");
+    }
+    let verify = "systemd-analyze verify /etc/systemd/system/rhyzome-libvirt.service";
+    machine.run(verify).expect("the unit is right");
+    let user = machine.run("getent passwd libvirt-qemu");
+    user.expect("the user that QEMU runs as");
 }
 
 pub fn every_command_of_the_guide_does_what_it_says() {
@@ -106,5 +143,12 @@ pub fn every_command_of_the_guide_does_what_it_says() {
     for step in guide::steps(&text) {
         println!("{:6.1} s  {step}", began.elapsed().as_secs_f32());
         printed = site.run(&step, &printed);
+        if step.command.contains("--install") {
+            installed_what_was_missing(site.machine(&step.machine));
+        }
+    }
+    for host in ["host1", "host2"] {
+        let left = files_of_ours(site.machine(host));
+        assert!(left.is_empty(), "left on {host}: {left:?}");
     }
 }

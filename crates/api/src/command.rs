@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use rhyzome_settings::usage::{self, Shell};
 use rhyzome_settings::{Errors, Loaded, Loader};
 
 use crate::configuration::Configuration;
+use crate::openapi;
 
 /// The file that is read where none is named.
 const USUAL_FILE: &str = "/etc/rhyzome/api.toml";
@@ -35,6 +37,12 @@ pub enum Action {
     /// Prints the API's definition.
     #[command(hide = true)]
     Openapi,
+    /// Prints the man page.
+    #[command(hide = true)]
+    Man,
+    /// Prints what makes a shell complete commands.
+    #[command(hide = true)]
+    Completion { shell: Shell },
     /// Write the whole site into one file, while the core runs.
     ///
     /// Database, authority and administrator's token, as they are at one moment; it can be looked into
@@ -86,6 +94,18 @@ pub enum Db {
         #[arg(long, value_name = "FILE")]
         to_password_file: Option<PathBuf>,
     },
+}
+
+impl Action {
+    /// What is only printed, out of the program itself: definition, man page (of section 8) or completion.
+    pub fn printed(&self) -> Option<String> {
+        Some(match self {
+            Self::Openapi => openapi::text(),
+            Self::Man => usage::page(Command::command()).expect("memory takes all"),
+            Self::Completion { shell } => usage::completion(Command::command(), *shell),
+            Self::Backup { .. } | Self::Restore { .. } | Self::Db(_) => return None,
+        })
+    }
 }
 
 impl Command {

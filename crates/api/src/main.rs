@@ -1,18 +1,20 @@
 //! The core's binary.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use rhyzome_api::command::{Action, Command, Db};
 use rhyzome_api::problem::chain;
-use rhyzome_api::{backup, certificate, db_move, logs, openapi, start};
+use rhyzome_api::{backup, certificate, db_move, logs, start};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    if let Some(Action::Openapi) = command.action {
-        print!("{}", openapi::text());
+    if let Some(text) = command.action.as_ref().and_then(Action::printed) {
+        // Whoever reads it may have read enough.
+        let _ = std::io::stdout().write_all(text.as_bytes());
         return ExitCode::SUCCESS;
     }
     let loaded = match command.configuration() {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let done = match &command.action {
-        None | Some(Action::Openapi) => run(&loaded.settings),
+        None => run(&loaded.settings),
         Some(action) => upkeep(&loaded.settings, action),
     };
     match done {
@@ -77,7 +79,7 @@ fn upkeep(
     logs::start(&settings.log).context("cannot start logging")?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     match action {
-        Action::Openapi => {}
+        Action::Openapi | Action::Man | Action::Completion { .. } => {}
         Action::Backup {
             file,
             with_images,

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
-    complete, component, context, events, forward, http, image, instance, job, network, peer,
+    complete, component, context, events, forward, http, image, instance, job, man, network, peer,
     project, site, ssh, ssh_key,
 };
 
@@ -62,6 +62,9 @@ pub enum Command {
     Context(context::Command),
     /// Print what makes a shell complete commands and names.
     Completion(complete::Completion),
+    /// Write the man pages of all commands into a folder.
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 impl Command {
@@ -92,6 +95,7 @@ impl Command {
             Self::SshConfig(config) => config.run(cx).await,
             Self::Context(command) => command.run(cx),
             Self::Completion(completion) => completion.run(),
+            Self::Man(man) => man.run(),
         }
     }
 }

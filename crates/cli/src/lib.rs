@@ -23,6 +23,7 @@ pub mod http;
 pub mod image;
 pub mod instance;
 pub mod job;
+pub mod man;
 pub mod naming;
 pub mod network;
 pub mod output;

@@ -19,7 +19,7 @@ use tonic::Status;
 
 use crate::link::{CoreUrl, InvalidCoreUrl, LinkError, channel};
 
-pub mod unit;
+pub mod install;
 
 /// How long joining may take.
 const WITHIN: Duration = Duration::from_secs(30);

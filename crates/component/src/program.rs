@@ -23,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use crate::component::{Component, Setup, lock};
 use crate::driver::{Blobs, Driver};
 use crate::jobs::JobsConfig;
-use crate::join::{self, Joining, identity_folder, unit};
+use crate::join::{self, Joining, identity_folder, install};
 use crate::ledger::Ledger;
 
 mod arguments;
 mod log;
+mod papers;
 mod settings;
 
 use arguments::{Arguments, Command};
@@ -42,6 +43,12 @@ pub trait Program: 'static {
     const KIND: ComponentKind;
     /// Usually `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
+    /// What it is, in a sentence, for `--help` and the man page.
+    const ABOUT: &'static str;
+    /// The unit of its package.
+    const UNIT: &'static str;
+    /// The system users that its package makes, as sysusers.d(5) has them.
+    const SYSUSERS: Option<&'static str>;
 
     /// The whole configuration, with [`ComponentSettings`] somewhere in it.
     type Settings: Settings + Send + Sync;
@@ -80,7 +87,7 @@ pub struct Context {
 
 /// The whole of a component's `main`.
 pub fn main<P: Program>() -> ExitCode {
-    let arguments = Arguments::<P::Command>::of_process(P::NAME, P::VERSION);
+    let arguments = Arguments::<P::Command>::of_process(papers::command::<P>());
     match start::<P>(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,6 +101,10 @@ fn start<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
     let check_config = arguments.check_config;
     let command = match arguments.command {
         Some(Command::Own(command)) if !check_config => return P::command(command),
+        Some(Command::Man) => return papers::print(&papers::page::<P>()?),
+        Some(Command::Completion { shell }) => {
+            return papers::print(&papers::completion::<P>(shell));
+        }
         command => command,
     };
     let config = arguments.config.clone();
@@ -126,10 +137,13 @@ fn start<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
                     kind,
                     name,
                 };
-                join_core(P::NAME, request, install, config.as_deref()).await
+                let installed = install.then(papers::package::<P>).transpose()?;
+                join_core(request, installed.as_ref(), config.as_deref()).await
             }
             Some(Command::Down { purge }) => down::<P>(loaded.settings, purge).await,
-            Some(Command::Own(_)) => unreachable!("it has been run before"),
+            Some(Command::Own(_) | Command::Man | Command::Completion { .. }) => {
+                unreachable!("it has been run before")
+            }
             None => anyhow::bail!("a command is needed: run, join or down; --help says more"),
         }
     });
@@ -198,12 +212,12 @@ async fn stop_on_signal(stop: CancellationToken) {
 }
 
 async fn join_core(
-    program: &str,
     request: join::Request<'_>,
-    install: bool,
+    installed: Option<&install::Package>,
     config: Option<&Path>,
 ) -> anyhow::Result<()> {
     let core = request.core.to_owned();
+    let identity = std::path::absolute(identity_folder(request.state_dir))?;
     match join::join(request).await? {
         Joining::Joined { component, name } => {
             println!("joined {core} as {name} ({component})");
@@ -212,11 +226,19 @@ async fn join_core(
             println!("had joined {core} before, as {component}; the token was not used");
         }
     }
-    if install {
+    if let Some(package) = installed {
         let executable = std::env::current_exe().context("this program's own path is not known")?;
         let config = config.map(std::path::absolute).transpose()?;
-        unit::install(program, &executable, config.as_deref())?;
-        println!("{program} runs now, and at each start of the machine");
+        let started = install::Started {
+            executable: &executable,
+            config: config.as_deref(),
+            identity: &identity,
+        };
+        install::install(package, started)?;
+        println!(
+            "{} runs now, and at each start of the machine",
+            package.program
+        );
     }
     Ok(())
 }
@@ -226,6 +248,8 @@ async fn down<P: Program>(settings: P::Settings, purge: bool) -> anyhow::Result<
     let _lock = lock(&state_dir)?;
     P::down(settings, purge).await?;
     if purge {
+        let identity = std::path::absolute(identity_folder(&state_dir))?;
+        install::remove(&papers::package::<P>()?, &identity)?;
         purge_state(&state_dir)?;
     }
     Ok(())

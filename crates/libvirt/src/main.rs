@@ -35,6 +35,12 @@ impl Program for Hypervisors {
     const NAME: &'static str = "rhyzome-libvirt";
     const KIND: ComponentKind = ComponentKind::Libvirt;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ABOUT: &'static str = "The component of Rhyzome on a hypervisor: makes instances, as a core tells \
+        it. Stopping it stops no instance; `down` does.";
+    const UNIT: &'static str = include_str!("../../../packaging/systemd/rhyzome-libvirt.service");
+    const SYSUSERS: Option<&'static str> = Some(include_str!(
+        "../../../packaging/sysusers/rhyzome-libvirt.conf"
+    ));
 
     type Settings = Configuration;
     type Command = Command;

@@ -28,6 +28,10 @@ impl Program for Linux {
     const NAME: &'static str = "rhyzome-linux";
     const KIND: ComponentKind = ComponentKind::Linux;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ABOUT: &'static str = "The component of Rhyzome on a router: makes networks, leases and WireGuard \
+        endpoints, as a core tells it. Stopping it stops none of them; `down` does.";
+    const UNIT: &'static str = include_str!("../../../packaging/systemd/rhyzome-linux.service");
+    const SYSUSERS: Option<&'static str> = None;
     type Settings = Configuration;
     type Command = Own;
 

@@ -28,6 +28,7 @@ mod secret;
 mod source;
 mod text;
 mod tree;
+pub mod usage;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -4,8 +4,9 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 use rhyzome_model::Name;
+use rhyzome_settings::usage::Shell;
 
 /// Where a token is read from if it is not an argument.
 const TOKEN_VARIABLE: &str = "RHYZOME_JOIN_TOKEN";
@@ -41,7 +42,8 @@ pub(super) enum Command<C: Subcommand> {
         /// The name to ask for; by default the core makes one from the host's.
         #[arg(long)]
         name: Option<Name>,
-        /// Runs it from now on, with systemd.
+        /// Runs it from now on, with systemd: by the package's unit, or by the same one where there is no
+        /// package, with man page and completions.
         #[arg(long)]
         install: bool,
     },
@@ -51,6 +53,12 @@ pub(super) enum Command<C: Subcommand> {
         #[arg(long)]
         purge: bool,
     },
+    /// Prints the man page.
+    #[command(hide = true)]
+    Man,
+    /// Prints what makes a shell complete commands.
+    #[command(hide = true)]
+    Completion { shell: Shell },
     #[command(flatten)]
     Own(C),
 }
@@ -61,8 +69,7 @@ pub enum NoCommand {}
 
 impl<C: Subcommand> Arguments<C> {
     /// Those of the process; says what is wrong with them, or helps, and exits.
-    pub fn of_process(name: &'static str, version: &'static str) -> Self {
-        let command = Self::command().name(name).version(version);
+    pub fn of_process(command: clap::Command) -> Self {
         match Self::from_arg_matches(&command.get_matches()) {
             Ok(arguments) => arguments,
             Err(error) => error.exit(),
@@ -93,6 +100,8 @@ pub fn parse_token(argument: Option<String>) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[derive(Debug, Subcommand)]

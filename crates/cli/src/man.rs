@@ -1,0 +1,20 @@
+//! The man pages: one for each command, out of what `--help` says.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The folder, which has to be there.
+    folder: PathBuf,
+}
+
+impl Man {
+    pub fn run(self) -> Result<(), Failure> {
+        clap_mangen::generate_to(crate::args::Args::command(), &self.folder)
+            .map_err(|source| Failure::Output { source })
+    }
+}
