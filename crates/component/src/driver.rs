@@ -76,6 +76,12 @@ pub trait Driver: Send + Sync + 'static {
     /// Waits for the next change that nobody asked for (an instance ended, a process died) and names
     /// its placement; the job loop then looks at it and repairs or reports it.
     async fn changed(&self) -> PlacementRef;
+
+    /// Waits until something happened to the host that may concern any placement, such as its firewall's
+    /// rules being flushed; the job loop then looks at all of them. Never, where nobody looks for that.
+    async fn disturbed(&self) {
+        std::future::pending().await
+    }
 }
 
 /// A console that somebody is attached to, until both ends are dropped or the instance is removed.

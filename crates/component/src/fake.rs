@@ -80,6 +80,7 @@ pub struct FakeDriver {
     faults: Faults,
     tell: mpsc::UnboundedSender<PlacementRef>,
     told: tokio::sync::Mutex<mpsc::UnboundedReceiver<PlacementRef>>,
+    disturbance: tokio::sync::Notify,
 }
 
 impl FakeDriver {
@@ -112,6 +113,7 @@ impl FakeDriver {
             faults: Faults::default(),
             tell,
             told,
+            disturbance: tokio::sync::Notify::new(),
         }))
     }
 
@@ -156,6 +158,17 @@ impl FakeDriver {
         {
             let _ = self.tell.send(target);
         }
+    }
+
+    /// Removes everything behind everybody's back, and lets it be noticed that something happened.
+    pub fn flush(&self) {
+        let mut host = self.host();
+        let all: Vec<PlacementId> = host.all().map(|made| made.placement.id).collect();
+        for id in all {
+            // What cannot be removed stays.
+            let _ = host.remove(id);
+        }
+        self.disturbance.notify_one();
     }
 
     fn host(&self) -> MutexGuard<'_, Host> {
@@ -324,6 +337,10 @@ impl Driver for FakeDriver {
             // The other end lives as long as this one.
             None => std::future::pending().await,
         }
+    }
+
+    async fn disturbed(&self) {
+        self.disturbance.notified().await;
     }
 }
 

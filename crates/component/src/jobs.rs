@@ -3,7 +3,7 @@
 //! One task owns the queue. What it does about a placement runs in a task of its own, one at a time
 //! for each placement. A *round* compares an inventory with the ledger and brings back what differs, in
 //! phases (networks and segments, then leases and peers, then instances): the first one at the start,
-//! which is how everything comes up after a reboot; then one every minute. Between rounds, what the
+//! which is how everything comes up after a reboot; then one every minute, and one when the driver says that the host was disturbed. Between rounds, what the
 //! driver says has changed is looked at at once. Repairs of one placement pause longer each time; one
 //! that fails is shown to the core with another inventory, so that its people see it.
 //!
@@ -191,6 +191,8 @@ impl Loop {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, round: Duration) {
         let (changed, mut changes) = mpsc::channel(64);
         let watching = tokio::spawn(watch_changes(Arc::clone(&self.performer.driver), changed));
+        let (disturbed, mut disturbances) = mpsc::channel(1);
+        let alert = tokio::spawn(watch_host(Arc::clone(&self.performer.driver), disturbed));
         let mut rounds = tokio::time::interval(round);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let within = loop {
@@ -204,10 +206,13 @@ impl Loop {
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
                 Some(id) = changes.recv() => self.look(id),
                 () = until(self.due.values().min().copied()) => self.put_due(),
+                // One that is under way may have looked before it happened.
+                Some(()) = disturbances.recv(), if self.round.is_none() => self.begin_round(),
                 _ = rounds.tick() => self.begin_round(),
             }
         };
         watching.abort();
+        alert.abort();
         self.wind_up(within).await;
     }
 
@@ -381,10 +386,16 @@ impl Loop {
             .as_mut()
             .and_then(|round| round.phases.pop_front())
         {
-            let begins: HashSet<_> = phase
-                .into_iter()
-                .filter(|id| self.queue.idle(*id) && self.pauses.next(*id, now) <= now)
-                .collect();
+            let mut begins = HashSet::new();
+            for id in phase.into_iter().filter(|id| self.queue.idle(*id)) {
+                let at = self.pauses.next(id, now);
+                if at <= now {
+                    begins.insert(id);
+                } else {
+                    // Not left to the next round, which is far.
+                    self.due.entry(id).or_insert(at);
+                }
+            }
             for id in &begins {
                 self.due.remove(id);
                 self.queue.put(Work::Repair(*id));
@@ -435,6 +446,24 @@ async fn watch_changes(driver: Arc<dyn Driver>, changed: mpsc::Sender<PlacementI
             }
             Err(panic) => {
                 tracing::error!(panic, "the driver panicked while waiting for changes");
+                tokio::time::sleep(PANIC_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The same for what may concern all of them.
+async fn watch_host(driver: Arc<dyn Driver>, disturbed: mpsc::Sender<()>) {
+    loop {
+        match perform::caught(driver.disturbed()).await {
+            Ok(()) => {
+                tracing::warn!("the host was disturbed; all that should be there is looked at");
+                if disturbed.send(()).await.is_err() {
+                    return;
+                }
+            }
+            Err(panic) => {
+                tracing::error!(panic, "the driver panicked while watching the host");
                 tokio::time::sleep(PANIC_PAUSE).await;
             }
         }

@@ -5,6 +5,7 @@
 //! a rule in it, so that [`Ruleset::differs`] can tell from a listing whether it is there and whole.
 
 mod ruleset;
+mod watch;
 
 use std::process::Stdio;
 
@@ -13,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 pub use ruleset::*;
+pub use watch::{Watch, until_flushed};
 
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{Console, DriverError, Progress};
-use rhyzome_hostnet::{Holder, Port, Ports, Role, Services, TunnelError, Tunnels, Underlay};
+use rhyzome_hostnet::{Holder, Port, Ports, Role, Services, TunnelError, Tunnels, Underlay, nft};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::console::ConsoleFrom;
 use rhyzome_model::instance::{InstancePlacement, Power};
@@ -407,6 +407,10 @@ impl Driver for LibvirtDriver {
             }
             other => Err(unsupported(other.kind())),
         }
+    }
+
+    async fn disturbed(&self) {
+        nft::until_flushed().await;
     }
 
     async fn changed(&self) -> PlacementRef {

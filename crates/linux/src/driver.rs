@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rhyzome_component::{Driver, DriverError, Progress};
 use rhyzome_hostnet::forwarding::{self, Before};
-use rhyzome_hostnet::{Mark, Tunnels, Underlay, host_warnings, underlay};
+use rhyzome_hostnet::{Mark, Tunnels, Underlay, host_warnings, nft, underlay};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
@@ -255,6 +255,10 @@ impl Driver for LinuxDriver {
         inventory::one(self, placement)
             .await
             .map_err(|e| e.into_driver(&what))
+    }
+
+    async fn disturbed(&self) {
+        nft::until_flushed().await;
     }
 
     async fn changed(&self) -> PlacementRef {

@@ -164,6 +164,17 @@ async fn a_repair_that_fails_is_tried_again_after_a_pause() {
 }
 
 #[tokio::test]
+async fn after_a_disturbance_all_that_is_missing_is_brought_back_before_the_next_round() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Host::start(folder.path(), linux());
+    host.made(&[network(1), lease(1), network(2)]).await;
+    for _ in 0..2 {
+        host.driver.flush();
+        wait_for("all of it", || host.driver.count() == 3).await;
+    }
+}
+
+#[tokio::test]
 async fn a_crash_is_undone_as_the_restart_policy_says_and_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = Host::start(folder.path(), libvirt());

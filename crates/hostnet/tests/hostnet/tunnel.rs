@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 
 use rhyzome_hostnet::tunnel::Kept;
-use rhyzome_hostnet::{Links, nft, segment};
+use rhyzome_hostnet::underlay::End;
+use rhyzome_hostnet::{Links, Underlay, nft, segment};
 use rhyzome_model::network::{bridge_name, router_mac, tunnel_name};
 
 use crate::frame::{answers_arp, arp, arrives, icmp6, inject, open, udp4};
-use crate::wire::{Host, Spanning, Wire};
+use crate::wire::{Host, Spanning, Under, Wire};
 use crate::world::Place;
 
 const A: &str = "52:54:00:00:00:0a";
@@ -49,7 +50,11 @@ struct Two {
 
 impl Two {
     async fn new() -> Self {
-        let mut wire = Wire::new().await;
+        Self::over(Under::Ipv4).await
+    }
+
+    async fn over(under: Under) -> Self {
+        let mut wire = Wire::new(under).await;
         let on = Spanning::new(0x00a1_b2c3);
         let (first, second) = (wire.host().await, wire.host().await);
         first.segment(on).await;
@@ -106,6 +111,75 @@ fn nothing_is_taken_but_from_an_end_and_from_a_mac_behind_it() {
         assert!(!hears(&two.a, b"forged", from_a_stranger).await);
         let other_number = two.second.forge(to, vni + 1, frame(B));
         assert!(!hears(&two.a, b"forged", other_number).await);
+    });
+}
+
+#[test]
+fn hosts_may_speak_ipv6_with_each_other_which_takes_twenty_bytes_more() {
+    for under in [Under::Ipv4, Under::Ipv6] {
+        wired(|| async {
+            let mut two = Two::over(under).await;
+            let (own, fits) = (two.first.address, under.mtu());
+            let found = two
+                .first
+                .place
+                .run(move || async move { Underlay::new(End::Given(own)).look().await });
+            let found = found.await;
+            assert_eq!(found.mtu, Some(fits), "{}", found.said);
+            assert!(answers_arp(&two.a, octets(A), "10.1.0.10", "10.1.0.11").await);
+            // IP's and UDP's headers are 28 bytes of it; the largest packet arrives as it was sent.
+            let sized = |bytes: u16| {
+                let mut payload = vec![b'x'; usize::from(bytes) - 28 - 5];
+                payload.extend(b"whole");
+                udp4(
+                    octets(B),
+                    Ipv4Addr::new(10, 1, 0, 11),
+                    (1000, 1000),
+                    &payload,
+                )
+            };
+            let sent = inject(&two.b, sized(fits));
+            assert!(
+                hears(&two.a, b"whole", sent).await,
+                "{fits} bytes do not fit over {under:?}"
+            );
+            let stranger = two.wire.host().await;
+            let frame = || {
+                udp4(
+                    octets(B),
+                    Ipv4Addr::new(10, 1, 0, 11),
+                    (1000, 1000),
+                    b"forged",
+                )
+            };
+            let (to, vni) = (two.first.address, two.on.vni);
+            let control = two.second.forge(to, vni, frame());
+            assert!(
+                hears(&two.a, b"forged", control).await,
+                "the control does not arrive"
+            );
+            let forged = stranger.forge(to, vni, frame());
+            assert!(!hears(&two.a, b"forged", forged).await, "over {under:?}");
+        });
+    }
+}
+
+#[test]
+fn rules_that_were_flushed_are_noticed_once() {
+    wired(|| async {
+        let two = Two::new().await;
+        two.first
+            .place
+            .run(|| async {
+                let mut watch = nft::Watch::default();
+                assert!(!watch.look().await.unwrap());
+                assert!(!watch.look().await.unwrap());
+                let flush = serde_json::json!({"flush": {"ruleset": null}});
+                nft::apply(vec![flush]).await.unwrap();
+                assert!(watch.look().await.unwrap());
+                assert!(!watch.look().await.unwrap());
+            })
+            .await;
     });
 }
 

@@ -19,12 +19,39 @@ pub const PORT: u16 = 4789;
 pub struct Wire {
     switch: Place,
     hosts: u8,
+    under: Under,
+}
+
+/// What the hosts of a wire speak with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    Ipv4,
+    Ipv6,
+}
+
+impl Under {
+    /// The largest packet of an instance that fits into a packet of 1500 bytes.
+    pub fn mtu(self) -> u16 {
+        match self {
+            Self::Ipv4 => 1450,
+            Self::Ipv6 => 1430,
+        }
+    }
+
+    fn address(self, host: u8) -> IpNet {
+        match self {
+            Self::Ipv4 => IpNet::new([192, 0, 2, host].into(), 24),
+            Self::Ipv6 => IpNet::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, host.into()].into(), 64),
+        }
+        .unwrap()
+    }
 }
 
 /// A host on a wire, at an address of its own.
 pub struct Host {
     pub place: Place,
     pub address: IpAddr,
+    under: Under,
     pub component: ComponentId,
     pub mark: Mark,
 }
@@ -46,7 +73,7 @@ impl Spanning {
 }
 
 impl Wire {
-    pub async fn new() -> Self {
+    pub async fn new(under: Under) -> Self {
         let switch = Place::new("wire").await;
         switch
             .run(|| async {
@@ -54,12 +81,16 @@ impl Wire {
                 up("br").await;
             })
             .await;
-        Self { switch, hosts: 0 }
+        Self {
+            switch,
+            hosts: 0,
+            under,
+        }
     }
 
     pub async fn host(&mut self) -> Host {
         self.hosts += 1;
-        let address = IpAddr::from([192, 0, 2, self.hosts]);
+        let own = self.under.address(self.hosts);
         let place = Place::new("host").await;
         let (name, target) = (format!("h{}", self.hosts), place.0.path());
         self.switch
@@ -85,13 +116,15 @@ impl Wire {
         place
             .run(move || async move {
                 let (links, under) = up("under").await;
-                let own = IpNet::new(address, 24).unwrap();
+                // Without it, nobody could use the address for a second.
+                std::fs::write("/proc/sys/net/ipv6/conf/under/accept_dad", "0").unwrap();
                 links.ensure_addresses(under, &[own]).await.unwrap();
             })
             .await;
         Host {
             place,
-            address,
+            address: own.addr(),
+            under: self.under,
             component: ComponentId(Uuid::new_v4()),
             mark: mark(),
         }
@@ -111,11 +144,11 @@ impl Host {
     }
 
     pub async fn segment(&self, on: Spanning) {
-        let holder = self.holder();
+        let (holder, mtu) = (self.holder(), self.under.mtu());
         self.place
             .run(move || async move {
                 let placement = PlacementId(Uuid::new_v4());
-                segment::ensure(on.network, placement, 1450, holder)
+                segment::ensure(on.network, placement, mtu, holder)
                     .await
                     .unwrap();
             })
