@@ -6,6 +6,7 @@
 pub mod firewall;
 pub mod kernel;
 pub mod machine;
+pub mod underlay;
 pub mod virtualization;
 
 use clap::Args;
@@ -75,6 +76,7 @@ impl Doctor {
             virtualization::checks(),
             kernel::checks(),
             firewall::checks(),
+            underlay::checks(),
             machine::checks(),
         ]
         .into_iter()

@@ -98,6 +98,47 @@ fn ruleset() -> Option<Value> {
         .filter(|_| output.status.success())
 }
 
+/// What other firewalls drop.
+pub struct Dropping {
+    chains: Vec<String>,
+    ruleset: Value,
+}
+
+/// None where it cannot be seen.
+pub fn dropping() -> Option<Dropping> {
+    let ruleset = ruleset()?;
+    Some(Dropping {
+        chains: drop_policies(&ruleset),
+        ruleset,
+    })
+}
+
+impl Dropping {
+    /// A chain that drops what comes to this machine and is not known to it, where no rule of its table
+    /// names a port.
+    pub fn input_without(&self, port: u16) -> Option<&str> {
+        let rules = self.ruleset["nftables"].as_array().into_iter().flatten();
+        let rules: Vec<&Value> = rules.map(|object| &object["rule"]).collect();
+        let named = |chain: &str| {
+            let table = chain.split(' ').nth(1).unwrap_or_default();
+            rules
+                .iter()
+                .any(|rule| rule["table"] == table && names(&rule["expr"], port))
+        };
+        let input = |chain: &&String| chain.ends_with(" input") && !named(chain);
+        self.chains.iter().find(input).map(String::as_str)
+    }
+}
+
+/// Whether a number stands anywhere in an expression.
+fn names(value: &Value, port: u16) -> bool {
+    match value {
+        Value::Array(all) => all.iter().any(|one| names(one, port)),
+        Value::Object(all) => all.values().any(|one| names(one, port)),
+        value => *value == port,
+    }
+}
+
 /// The base chains of others that drop what no rule accepts: `family table chain hook`.
 fn drop_policies(ruleset: &Value) -> Vec<String> {
     let objects = ruleset["nftables"].as_array().cloned().unwrap_or_default();
@@ -189,6 +230,29 @@ mod tests {
         assert_eq!(bridge_calls("0", &drops).level, Level::Ok);
         assert_eq!(other_rules(true, &drops).level, Level::Warn);
         assert_eq!(other_rules(true, &[]).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_chain_that_drops_and_names_a_port_may_let_it_in() {
+        let rule = serde_json::json!({"rule": {"family": "ip", "table": "filter", "chain": "c", "expr": [
+            {"match": {"left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": {"set": [53, 4789]}}},
+            {"accept": null}
+        ]}});
+        let check = |objects: Vec<Value>, expect: Option<&str>| {
+            let ruleset = serde_json::json!({ "nftables": objects });
+            let dropping = Dropping {
+                chains: drop_policies(&ruleset),
+                ruleset,
+            };
+            assert_eq!(dropping.input_without(4789), expect);
+        };
+        check(
+            vec![chain("filter", "input", "drop")],
+            Some("ip filter c input"),
+        );
+        check(vec![chain("filter", "input", "drop"), rule], None);
+        check(vec![chain("filter", "forward", "drop")], None);
+        check(vec![chain("filter", "input", "accept")], None);
     }
 
     #[test]
