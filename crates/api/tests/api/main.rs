@@ -25,6 +25,7 @@ mod site;
 mod strangers;
 mod tags;
 mod unikernels;
+mod upgrade;
 mod uploads;
 mod waiting;
 
