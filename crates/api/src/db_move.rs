@@ -1,7 +1,6 @@
 //! A site's state from one database into another: all of it, or nothing.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rhyzome_pki::file::{self, FileError};
 use rhyzome_store::Store;
@@ -70,9 +69,9 @@ pub async fn run(
     // A core holds the one or the other as long as it runs.
     let _lock = start::take_folder(&settings.state_dir)?;
     let source = Store::open_as_it_is(&from).await?;
-    let _place = source.take_place(Duration::ZERO).await?;
+    let _place = source.take_place(start::COMMANDS_PLACE_WITHIN).await?;
     let target = Store::open_to_fill(&to).await?;
-    let _other = target.take_place(Duration::ZERO).await?;
+    let _other = target.take_place(start::COMMANDS_PLACE_WITHIN).await?;
     let tables = copy::all(&source, &target, COMMAND).await?;
     let moved = Moved {
         from: source.place(),

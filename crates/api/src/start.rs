@@ -43,6 +43,10 @@ const GRACE: Duration = serve::GRACE.saturating_add(Duration::from_secs(2));
 /// to notice that a machine is gone.
 const PLACE_WITHIN: Duration = Duration::from_secs(35);
 
+/// The same for a command that fills or empties a database: one that was killed just before may hold its
+/// place for a moment.
+pub(crate) const COMMANDS_PLACE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Why the core did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -57,7 +57,7 @@ pub async fn restore(
     let _lock = start::take_folder(&settings.state_dir)?;
     let identity = identity(path)?;
     let store = Store::open_to_fill(&settings.db_url()?).await?;
-    let _place = store.take_place(std::time::Duration::ZERO).await?;
+    let _place = store.take_place(start::COMMANDS_PLACE_WITHIN).await?;
     refuse_others(settings, &identity, overwrite)?;
     let mut refill = match store.refill(&head.schema, COMMAND, overwrite).await {
         Err(rhyzome_store::Error::NotEmpty { .. }) if is_here(&store, &head).await? => {

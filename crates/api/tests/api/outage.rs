@@ -126,7 +126,7 @@ async fn a_database_that_comes_back_finds_everything_going_on() {
     site.router.wait_connected(&admin, true).await;
     site.hypervisor.wait_connected(&admin, true).await;
     assert_eq!(site.hypervisor.driver.count(), count);
-    site.instance("second", "lab").await;
+    create_when_heard(&admin, "second").await;
 }
 
 /// What somebody was answered who asked for one project after the other, whatever happened.
@@ -244,7 +244,7 @@ async fn postgresql_is_stopped_and_started_and_nothing_that_was_answered_is_lost
         (shown["status"]["phase"] == "ready").then_some(())
     })
     .await;
-    site.instance("third", "lab").await;
+    create_when_heard(&admin, "third").await;
 
     // What another process commits wakes this one again.
     let other = Store::open(&server.socket_url()).await.expect("a store");
@@ -259,4 +259,17 @@ async fn postgresql_is_stopped_and_started_and_nothing_that_was_answered_is_lost
     }
     other.close().await;
     site.core.stop().await;
+}
+
+/// Creates an instance once its host has a session that the core knows of: the rows say of one that broke
+/// with the database, for a moment, that it goes on.
+async fn create_when_heard(admin: &Actor, name: &str) {
+    let body = json!({"name": name, "spec": {"image": "hello", "networks": ["lab"]}});
+    let path = format!("{DEFAULT}/instances?wait=30s");
+    let made = wait_for("its host is connected", async || {
+        let answer = admin.post(&path).json(&body).await;
+        (answer.status != 409).then(|| answer.good())
+    })
+    .await;
+    assert_eq!(made["status"]["phase"], "ready", "{made}");
 }
