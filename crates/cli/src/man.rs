@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rhyzome man /usr/local/share/man/man1")]
 pub struct Man {
     /// The folder, which has to be there.
     folder: PathBuf,
