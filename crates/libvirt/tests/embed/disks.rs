@@ -137,6 +137,7 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             // Found again by its name, whatever else is lost.
             drop(driver);
             world.kill_guests();
+            system::wait_until_no_guest_runs();
             world.lose_records();
             fs::remove_file(world.folder(&placement).join("in-pool.json")).unwrap();
             let driver = world.open().await;

@@ -233,6 +233,15 @@ pub fn virsh(arguments: &[&str]) -> String {
     said("virsh", &[&["-q", "-c", URI], arguments].concat())
 }
 
+/// libvirt sees only after a moment that a guest's process is gone.
+pub fn wait_until_no_guest_runs() {
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !virsh(&["list", "--name"]).trim().is_empty() {
+        assert!(Instant::now() < limit, "libvirt still shows guests");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
