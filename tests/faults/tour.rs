@@ -33,7 +33,8 @@ pub struct Usual {
 
 /// Everything once without a fault, to know what has to come of it.
 pub async fn without_faults(world: &mut World, scope: &Scope) -> Usual {
-    let tour = Tour::new(scope);
+    let mut tour = Tour::new(scope);
+    tour.reboots_for_sure = true;
     let mut inhabited = None;
     let see = async |world: &World| inhabited = Some(picture(world));
     tour.go(world, see).await;
@@ -84,6 +85,8 @@ struct Tour<'a> {
     lab: Name,
     web: Name,
     laptop: Name,
+    /// Nothing goes wrong: a reboot is waited for. A component that is killed in one may have done it or not.
+    reboots_for_sure: bool,
     /// What goes wrong, until it did.
     fault: Option<(Case, std::path::PathBuf)>,
 }
@@ -95,6 +98,7 @@ impl<'a> Tour<'a> {
             lab: name("lab"),
             web: name("web"),
             laptop: name("laptop"),
+            reboots_for_sure: false,
             fault: None,
         }
     }
@@ -182,6 +186,13 @@ impl<'a> Tour<'a> {
         })
         .await;
         self.ready(world).await;
+        if self.reboots_for_sure {
+            self.until(world, "it was rebooted", async || {
+                let observed = scope.instance().get(&web).await.ok()?.status.observed?;
+                observed.reason.contains("rebooted as asked").then_some(())
+            })
+            .await;
+        }
     }
 
     async fn stop_and_start(&mut self, world: &mut World) {
