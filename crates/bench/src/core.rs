@@ -162,7 +162,7 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// The memory of a process that is its own and in RAM, in bytes: `Pss` would need its neighbours.
+/// What a process has in RAM (its resident set), in bytes.
 pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;

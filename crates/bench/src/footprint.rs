@@ -1,5 +1,5 @@
-//! Each program: how large its file is, how long it takes until it can be used, and what it has in memory
-//! when nothing happens.
+//! Each program: how large its file is, and how long it takes to start. Of the core besides how long it
+//! takes until it answers for the first time, and what it has in memory when nothing happens.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -36,7 +36,7 @@ struct Arguments {
 enum Name {
     /// Creates, lists and jobs of a core with simulated hosts, small and large.
     ControlPlane,
-    /// Memory, size and time to ready of each program.
+    /// Each program's size and start, and an idle core's memory and time to ready.
     Footprint,
 }
 
