@@ -29,7 +29,8 @@ mod upgrade;
 mod uploads;
 mod waiting;
 
-use rhyzome_testkit::{Simulated, TestCore};
+use rhyzome_api::configuration::Switch;
+use rhyzome_testkit::{Simulated, TestCore, wait_for};
 use serde_json::{Value, json};
 
 /// Where the resources of the tests are.
@@ -44,7 +45,23 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        let core = TestCore::start().await;
+        Self::of(TestCore::start().await).await
+    }
+
+    /// One whose state is in a database of the test's own, with a network and an instance in it.
+    async fn inhabited(database: &str) -> (Self, Value) {
+        let core = TestCore::start_with(|configuration| {
+            configuration.tls.mode = Switch::Off;
+            configuration.db = Some(database.to_owned());
+        });
+        let site = Self::of(core.await).await;
+        site.network("lab").await;
+        site.image("hello").await;
+        let first = site.instance("first", "lab").await;
+        (site, first)
+    }
+
+    async fn of(core: TestCore) -> Self {
         let router = core.router("router").await;
         let hypervisor = core.hypervisor("host").await;
         Self {
@@ -52,6 +69,19 @@ impl Site {
             hypervisor,
             router,
         }
+    }
+
+    /// Waits until a component is at work on a job.
+    async fn at_work(&self) {
+        let admin = self.core.admin();
+        wait_for("a job is being done", async || {
+            let jobs = admin.get(&format!("{DEFAULT}/jobs")).await.good();
+            let jobs = jobs["items"].as_array().expect("items").clone();
+            jobs.iter()
+                .any(|job| job["state"] == "leased" && job["component"] == "host")
+                .then_some(())
+        })
+        .await;
     }
 
     /// Creates a network and waits until it is ready.

@@ -65,37 +65,16 @@ pub async fn pairs(folder: &Path) -> Vec<(Database, Database)> {
 async fn a_site_moves_into_another_database_with_its_jobs_in_flight() {
     let folder = tempfile::tempdir().expect("a folder");
     for (from, into) in pairs(folder.path()).await {
-        let core = TestCore::start_with(|configuration| {
-            configuration.tls.mode = rhyzome_api::configuration::Switch::Off;
-            configuration.db = Some(from.url().to_owned());
-        })
-        .await;
-        let router = core.router("router").await;
-        let hypervisor = core.hypervisor("host").await;
-        let site = Site {
-            core,
-            hypervisor,
-            router,
-        };
-        site.network("lab").await;
-        site.image("hello").await;
-        let before = site.instance("first", "lab").await;
+        let (site, before) = Site::inhabited(from.url()).await;
         // One whose jobs are being done.
+        site.hypervisor.driver.faults().hold();
+        let asked = make(&site.core.admin(), "second").await.good();
+        site.at_work().await;
         let Site {
             core,
             hypervisor,
             router,
         } = site;
-        hypervisor.driver.faults().hold();
-        let asked = make(&core.admin(), "second").await.good();
-        wait_for("a job is being done", async || {
-            let jobs = core.admin().get(&format!("{DEFAULT}/jobs")).await.good();
-            let jobs = jobs["items"].as_array().expect("items").clone();
-            jobs.iter()
-                .any(|job| job["state"] == "leased")
-                .then_some(())
-        })
-        .await;
         let settings = core.configuration().clone();
         let running = db_move::run(&settings, into.url(), None).await;
         assert!(matches!(running, Err(MoveError::Folder(_))), "{running:?}");

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhyzome_api::configuration::Switch;
 use rhyzome_store::Store;
 use rhyzome_store::testing::{Database, VARIABLE};
 use rhyzome_store::wake::Wake;
-use rhyzome_testkit::{Actor, BOUND, TestCore, wait_for};
+use rhyzome_testkit::{Actor, BOUND, wait_for};
 use serde_json::json;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
@@ -79,21 +78,7 @@ async fn a_database_that_comes_back_finds_everything_going_on() {
         .unwrap_or(name)
         .to_owned();
     let url = format!("postgres://rhyzome@127.0.0.1:{}/{name}", door.port);
-    let core = TestCore::start_with(|configuration| {
-        configuration.tls.mode = Switch::Off;
-        configuration.db = Some(url);
-    })
-    .await;
-    let router = core.router("router").await;
-    let hypervisor = core.hypervisor("host").await;
-    let site = Site {
-        core,
-        hypervisor,
-        router,
-    };
-    site.network("lab").await;
-    site.image("hello").await;
-    site.instance("first", "lab").await;
+    let (site, _) = Site::inhabited(&url).await;
     let admin = site.core.admin();
 
     door.set(false);
@@ -172,35 +157,14 @@ async fn postgresql_is_stopped_and_started_and_nothing_that_was_answered_is_lost
         return;
     }
     let mut server = Postgres::start(&[], &[]).await;
-    let core = TestCore::start_with(|configuration| {
-        configuration.tls.mode = Switch::Off;
-        configuration.db = Some(server.url("127.0.0.1", ""));
-    })
-    .await;
-    let router = core.router("router").await;
-    let hypervisor = core.hypervisor("host").await;
-    let site = Site {
-        core,
-        hypervisor,
-        router,
-    };
-    site.network("lab").await;
-    site.image("hello").await;
-    site.instance("first", "lab").await;
+    let (site, _) = Site::inhabited(&server.url("127.0.0.1", "")).await;
     let admin = site.core.admin();
     // A job that is being done all the while.
     site.hypervisor.driver.faults().hold();
     let body = json!({"name": "second", "spec": {"image": "hello", "networks": ["lab"]}});
     let asked = admin.post(&format!("{DEFAULT}/instances")).json(&body);
     asked.await.good();
-    wait_for("its job is being done", async || {
-        let jobs = admin.get(&format!("{DEFAULT}/jobs")).await.good();
-        let jobs = jobs["items"].as_array().expect("items").clone();
-        jobs.iter()
-            .any(|job| job["state"] == "leased" && job["component"] == "host")
-            .then_some(())
-    })
-    .await;
+    site.at_work().await;
     let until = CancellationToken::new();
     let (seen, refused) = watch::channel(0);
     let asking: Vec<_> = (0..4)
