@@ -350,33 +350,26 @@ impl<'a> Tour<'a> {
         let Fault::Kill(victims) = case.fault else {
             return;
         };
-        let at = match case.program {
-            Program::Core => None,
-            Program::Component(kind) => Some(kind),
+        let core = matches!(victims, Victims::Core | Victims::Both);
+        let components: &[Kind] = match (victims, case.program) {
+            (Victims::Core, _) => &[],
+            (_, Program::Component(Kind::Libvirt)) => &[Kind::Libvirt],
+            (_, Program::Component(Kind::Linux)) => &[Kind::Linux],
+            // Where it is the core that is at the step, all of them go with it.
+            (_, Program::Core) => &Kind::ALL,
         };
-        if matches!(victims, Victims::Core | Victims::Both) {
+        if core {
             world.kill_core();
         }
-        if matches!(victims, Victims::Component | Victims::Both) {
-            // Where it is the core that is at the step, all components go with it.
-            for kind in Kind::ALL
-                .into_iter()
-                .filter(|kind| at.is_none_or(|at| at == *kind))
-            {
-                world.kill_component(kind);
-            }
+        for kind in components {
+            world.kill_component(*kind);
         }
         release(&note);
-        if matches!(victims, Victims::Core | Victims::Both) {
+        if core {
             world.start_core();
         }
-        if matches!(victims, Victims::Component | Victims::Both) {
-            for kind in Kind::ALL
-                .into_iter()
-                .filter(|kind| at.is_none_or(|at| at == *kind))
-            {
-                world.start_component(kind);
-            }
+        for kind in components {
+            world.start_component(*kind);
         }
     }
 }
