@@ -224,12 +224,20 @@ fn write(package: &Package, started: Started<'_>, root: &Path) -> Result<(), Ins
     }
     for (path, text) in files {
         let path = root.join(path);
-        let folder = path.parent().unwrap_or(root);
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&path, text))
-            .map_err(|source| InstallError::Write { path, source })?;
+        put(&path, &text).map_err(|source| InstallError::Write { path, source })?;
     }
     Ok(())
+}
+
+/// A file is there whole or not at all: half of one has no mark, and would be somebody else's.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(&new, path)
 }
 
 /// Whether there were any.
