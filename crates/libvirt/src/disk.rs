@@ -169,6 +169,15 @@ impl Disks {
         made.ok_or_else(|| DriverError::transient("the instance's disk was not made"))
     }
 
+    /// Notes where the disk of a running guest is, where that note was lost: its next start may be with other
+    /// settings.
+    pub async fn remember(&self, id: InstanceId, folder: &Path) -> Result<(), DriverError> {
+        if self.pool.is_none() || read_note(folder)?.is_some() {
+            return Ok(());
+        }
+        self.place(id, folder).await?.find().await.map(drop)
+    }
+
     /// Makes room for the disk of a running guest to grow, before QEMU is told.
     pub async fn make_room(
         &self,

@@ -180,6 +180,9 @@ impl Instances {
             record.enter(Phase::Running, "it was found running", now());
         }
         slot.keep(&record)?;
+        if record.wanted.disk.is_some() {
+            self.disks.remember(slot.id, &slot.folder).await?;
+        }
         self.grow(slot, &record).await?;
         let mark = self.mark(&record);
         self.hypervisor

@@ -134,12 +134,19 @@ fn a_disk_in_a_storage_pool_boots_as_an_unprivileged_user() {
             assert!(!told.needs_restart && has_key(&seed), "{told:?}");
             world.console_says(&driver, &placement, &says(5)).await;
 
-            // Found again by its name, whatever else is lost.
+            // Found again by its name, whatever else is lost: while its guest runs, and after.
+            drop(driver);
+            let note = world.folder(&placement).join("in-pool.json");
+            fs::remove_file(&note).unwrap();
+            let driver = world.open().await;
+            world.change(&mut placement, |_| {});
+            world.ensure(&driver, &placement).await;
+            assert!(note.exists());
             drop(driver);
             world.kill_guests();
             system::wait_until_no_guest_runs();
             world.lose_records();
-            fs::remove_file(world.folder(&placement).join("in-pool.json")).unwrap();
+            fs::remove_file(&note).unwrap();
             let driver = world.open().await;
             let before = fs::metadata(volume).unwrap().ino();
             world.change(&mut placement, |_| {});
