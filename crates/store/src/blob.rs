@@ -3,7 +3,7 @@
 use rhyzome_model::{Digest, Size, Timestamp};
 
 use crate::column::Columns;
-use crate::statement::{Statement, gathered, query, sql};
+use crate::statement::{gathered, query, sql};
 use crate::{Conn, Result, Tx};
 
 /// A blob's bytes in one location.

@@ -8,7 +8,7 @@ use rhyzome_model::{ComponentId, Name, Size, Timestamp};
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Aside, Conn, Result, Tx};
 
 /// A component's row with what is promised on it: sums over rows, never counters.

@@ -4,34 +4,46 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, SqlSafeStr, Transaction};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::cause::Cause;
 use crate::dialect::Dialect;
+use crate::sqlite::{self, Role};
 use crate::statement::in_time;
 use crate::url::without_password;
 use crate::{Doing, Error, Result, migration};
 
+mod conn;
+
+pub use conn::Conn;
+
+/// Connections to PostgreSQL at a time.
+const CONNECTIONS: u32 = 16;
 /// How long a new connection may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After one was not to be had, the next is asked for no sooner: who comes meanwhile is told at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What every reading function takes: a connection of its own or a transaction's.
-pub type Conn = AnyConnection;
-
 /// A site's database.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: AnyPool,
-    dialect: Dialect,
+    pool: Pool,
     url: Arc<str>,
-    /// There is one writer at a time: waiting here is fair, does not poll and holds no connection.
-    writer: Arc<tokio::sync::Mutex<()>>,
     /// When a connection was not to be had.
     failed: Arc<Mutex<Option<Instant>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Pool {
+    Sqlite(sqlite::File),
+    Postgres {
+        pool: PgPool,
+        /// There is one writer at a time: waiting here is fair, does not poll and holds no connection.
+        writer: Arc<tokio::sync::Mutex<()>>,
+    },
 }
 
 impl Store {
@@ -61,93 +73,94 @@ impl Store {
     /// # Errors
     /// If it cannot be opened or can only be read.
     pub async fn open_to_fill(url: &str) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let dialect = Dialect::of(url);
-        let failed = |source: sqlx::Error| {
+        let failed = |source: Cause| {
             let url = without_password(url);
-            if is_untrusted(&source) {
+            if source.is_untrusted() {
                 Error::OpenUntrusted { url, source }
             } else {
                 Error::Open { url, source }
             }
         };
-        if try_once(dialect, url).await.map_err(failed)? {
-            return Err(Error::OpenReadOnly {
-                url: without_password(url),
-            });
-        }
-        let pool = AnyPoolOptions::new()
-            .max_connections(dialect.connections())
-            .acquire_timeout(match dialect {
-                Dialect::Sqlite => Duration::from_secs(30),
-                Dialect::Postgres => PATIENCE,
-            })
-            .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
-            // A full disk makes SQLite end a transaction by itself, which sqlx does not notice: such a
-            // connection could never begin another one.
-            .before_acquire(|connection, _| {
-                let usable = !connection.is_in_transaction();
-                Box::pin(async move { Ok(usable) })
-            })
-            .connect(&dialect.url(url))
-            .await
-            .map_err(failed)?;
+        let pool = match Dialect::of(url) {
+            Dialect::Sqlite => Pool::Sqlite(sqlite::File::open(url).map_err(failed)?),
+            Dialect::Postgres => {
+                if try_once(url).await.map_err(failed)? {
+                    return Err(Error::OpenReadOnly {
+                        url: without_password(url),
+                    });
+                }
+                Pool::Postgres {
+                    pool: connect(url).await.map_err(failed)?,
+                    writer: Arc::default(),
+                }
+            }
+        };
         Ok(Self {
             pool,
-            dialect,
             url: url.into(),
-            writer: Arc::default(),
             failed: Arc::default(),
         })
     }
 
     /// A connection to read with.
-    pub async fn read(&self) -> Result<PoolConnection<Any>> {
-        self.acquire().await
+    pub async fn read(&self) -> Result<Conn> {
+        match &self.pool {
+            Pool::Sqlite(file) => leased(file, Role::Read).await,
+            Pool::Postgres { pool, .. } => Ok(Conn::postgres(self.acquire(pool).await?)),
+        }
     }
 
     /// A transaction to write in, of which there is one at a time over all cores: what it has read
     /// stays true until it commits. Dropped without [`Tx::commit`], it leaves nothing.
     pub async fn write(&self) -> Result<Tx> {
-        let turn = self.writer.clone().lock_owned().await;
-        let connection = self.acquire().await?;
-        let inner = Transaction::begin(connection, Some(self.dialect.begin().into_sql_str()));
-        let inner = in_time(inner).await.doing("begin a transaction")?;
+        let turn = match &self.pool {
+            Pool::Sqlite(_) => None,
+            Pool::Postgres { writer, .. } => Some(writer.clone().lock_owned().await),
+        };
         Ok(Tx {
-            inner,
-            dialect: self.dialect,
+            conn: self.begin(Role::Write, self.dialect().begin()).await?,
+            dialect: self.dialect(),
             _turn: turn,
         })
     }
 
     /// A transaction that decides nothing, and need not wait for those that do.
     pub async fn aside(&self) -> Result<Aside> {
-        let turn = match self.dialect {
-            Dialect::Sqlite => Some(self.writer.clone().lock_owned().await),
-            Dialect::Postgres => None,
-        };
-        let connection = self.acquire().await?;
-        let inner = Transaction::begin(connection, Some(self.dialect.begin_aside().into_sql_str()));
-        let inner = in_time(inner).await.doing("begin a transaction")?;
+        let text = self.dialect().begin_aside().to_owned();
         Ok(Aside {
-            inner,
-            dialect: self.dialect,
-            _turn: turn,
+            conn: self.begin(Role::Write, text).await?,
+            dialect: self.dialect(),
         })
     }
 
     /// A transaction to read in, all as it was at its first look.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Any>> {
-        let connection = self.acquire().await?;
-        let inner = Transaction::begin(
-            connection,
-            Some(self.dialect.begin_snapshot().into_sql_str()),
-        );
-        in_time(inner).await.doing("begin to read")
+    pub async fn snapshot(&self) -> Result<Conn> {
+        let text = self.dialect().begin_snapshot().to_owned();
+        self.begin(Role::Read, text).await
+    }
+
+    async fn begin(&self, role: Role, text: String) -> Result<Conn> {
+        const OPERATION: &str = "begin a transaction";
+        match &self.pool {
+            Pool::Sqlite(file) => {
+                let mut conn = file.acquire(role).await.doing("give a connection")?;
+                conn.begin(&text).await.doing(OPERATION)?;
+                Ok(Conn::sqlite(conn))
+            }
+            Pool::Postgres { pool, .. } => {
+                let connection = self.acquire(pool).await?;
+                let text = sqlx::AssertSqlSafe(text).into_sql_str();
+                let begun = in_time(Transaction::begin(connection, Some(text))).await;
+                Ok(Conn::transaction(begun.doing(OPERATION)?))
+            }
+        }
     }
 
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        match &self.pool {
+            Pool::Sqlite(_) => Dialect::Sqlite,
+            Pool::Postgres { .. } => Dialect::Postgres,
+        }
     }
 
     /// Where it is, without a password.
@@ -165,34 +178,44 @@ impl Store {
     /// What it would say to a change.
     pub async fn ready(&self) -> Result<()> {
         const OPERATION: &str = "be ready";
-        let mut connection = self.acquire().await?;
-        let read_only = in_time(self.dialect.is_read_only(&mut connection)).await;
-        if read_only.doing(OPERATION)? {
-            return Err(Error::ReadOnly {
-                operation: OPERATION,
-                source: sqlx::Error::Configuration("transaction_read_only is on".into()),
-            });
+        match &self.pool {
+            Pool::Sqlite(file) => leased(file, Role::Read).await.map(drop),
+            Pool::Postgres { pool, .. } => {
+                let mut connection = self.acquire(pool).await?;
+                if in_time(is_read_only(&mut connection))
+                    .await
+                    .doing(OPERATION)?
+                {
+                    return Err(Cause::TransactionReadOnly).doing(OPERATION);
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Closes all connections, after what runs on them has ended.
     pub async fn close(&self) {
-        self.pool.close().await;
+        match &self.pool {
+            Pool::Sqlite(file) => file.close().await,
+            Pool::Postgres { pool, .. } => pool.close().await,
+        }
     }
 
     /// Whether [`Store::close`] was called: the next core sees to what is left.
     pub fn is_closed(&self) -> bool {
-        self.pool.is_closed()
+        match &self.pool {
+            Pool::Sqlite(file) => file.is_closed(),
+            Pool::Postgres { pool, .. } => pool.is_closed(),
+        }
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Any>> {
+    async fn acquire(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>> {
         const OPERATION: &str = "give a connection";
         let failed = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed().is_some_and(|at| at.elapsed() < PAUSE) {
-            return Err(sqlx::Error::PoolTimedOut).doing(OPERATION);
+            return Err(Cause::NoConnection).doing(OPERATION);
         }
-        let acquired = self.pool.acquire().await.doing(OPERATION);
+        let acquired = pool.acquire().await.doing(OPERATION);
         *failed() = match &acquired {
             Err(Error::Away { .. }) => Some(Instant::now()),
             _ => None,
@@ -201,72 +224,97 @@ impl Store {
     }
 }
 
+async fn leased(file: &sqlite::File, role: Role) -> Result<Conn> {
+    let leased = file.acquire(role).await.doing("give a connection")?;
+    Ok(Conn::sqlite(leased))
+}
+
 /// A transaction that may write, and decide what to write from what it reads.
 pub struct Tx {
-    inner: Transaction<'static, Any>,
+    conn: Conn,
     pub(crate) dialect: Dialect,
     // Dropped after the transaction: the next writer begins when this one has ended.
-    _turn: OwnedMutexGuard<()>,
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// A transaction that notes something about rows that it names, and waits for nobody while it holds
 /// any: several of them run beside each other and beside a [`Tx`].
 pub struct Aside {
-    inner: Transaction<'static, Any>,
+    conn: Conn,
     pub(crate) dialect: Dialect,
-    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Tx {
     pub async fn commit(self) -> Result<()> {
-        in_time(self.inner.commit()).await.doing("commit")
+        self.conn.commit().await
     }
 }
 
 impl Aside {
     pub async fn commit(self) -> Result<()> {
-        in_time(self.inner.commit()).await.doing("commit")
+        self.conn.commit().await
     }
 }
 
 impl Deref for Tx {
     type Target = Conn;
     fn deref(&self) -> &Conn {
-        &self.inner
+        &self.conn
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.inner
+        &mut self.conn
     }
 }
 
 impl Deref for Aside {
     type Target = Conn;
     fn deref(&self) -> &Conn {
-        &self.inner
+        &self.conn
     }
 }
 
 impl DerefMut for Aside {
     fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.inner
+        &mut self.conn
     }
 }
 
-/// Whether it was the server's certificate that was refused: sqlx passes rustls' error on within others.
-fn is_untrusted(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_))
-        && error.to_string().contains("invalid peer certificate")
+/// Connections to PostgreSQL.
+async fn connect(url: &str) -> std::result::Result<PgPool, Cause> {
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .after_connect(|connection, _| Box::pin(prepare(connection)))
+        .connect(url);
+    Ok(pool.await?)
+}
+
+/// Makes a new connection ready. PostgreSQL is told to notice by itself when this process is gone (its
+/// locks are free then), and not to let a transaction hold its locks for ever.
+async fn prepare(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+    let text = "SET client_min_messages = 'warning'; SET lock_timeout = '10s'; \
+         SET idle_in_transaction_session_timeout = '60s'; \
+         SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+         SET tcp_keepalives_count = 3;";
+    sqlx::Executor::execute(connection, text).await.map(drop)
+}
+
+/// Whether what is at this connection can only be read: a replica, or a server that is recovering.
+async fn is_read_only(connection: &mut PgConnection) -> std::result::Result<bool, sqlx::Error> {
+    let text = "SELECT current_setting('transaction_read_only') AS setting";
+    let row = sqlx::Executor::fetch_one(connection, text).await?;
+    Ok(sqlx::Row::try_get::<String, _>(&row, "setting")? == "on")
 }
 
 /// A pool tries again until its time is over, and then says that alone: a connection of our own says at
 /// once what is wrong. Whether the database can only be read.
-async fn try_once(dialect: Dialect, url: &str) -> std::result::Result<bool, sqlx::Error> {
-    let mut connection = in_time(AnyConnection::connect(&dialect.url(url))).await?;
-    dialect.prepare(&mut connection).await?;
-    let read_only = dialect.is_read_only(&mut connection).await?;
+async fn try_once(url: &str) -> std::result::Result<bool, Cause> {
+    let mut connection = in_time(PgConnection::connect(url)).await?;
+    prepare(&mut connection).await?;
+    let read_only = is_read_only(&mut connection).await?;
     connection.close().await?;
     Ok(read_only)
 }

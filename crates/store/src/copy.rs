@@ -6,14 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sqlx::any::{AnyRow, AnyTypeInfoKind};
-use sqlx::{Row as _, ValueRef};
 
-use crate::statement::{Statement, gathered, generated, query};
-use crate::{Conn, Doing, Error, Result, Store, Tx, filling, migration};
+use crate::column::{Columns, Held};
+use crate::statement::{gathered, generated, query};
+use crate::{Conn, Error, Result, Store, Tx, filling, migration};
 
 /// How many rows are in memory at a time.
 const CHUNK: usize = 1000;
@@ -197,7 +195,7 @@ pub async fn export(store: &Store) -> Result<Vec<(Table, Vec<Row>)>> {
 pub async fn each<E: From<Error>>(
     conn: &mut Conn,
     table: &Table,
-    mut take: impl AsyncFnMut(Vec<Row>) -> std::result::Result<(), E>,
+    take: impl AsyncFnMut(Vec<Row>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     const OPERATION: &str = "read a table";
     let order: Vec<String> = (1..=table.columns.len())
@@ -209,32 +207,20 @@ pub async fn each<E: From<Error>>(
         table.name,
         order.join(", ")
     );
-    let mut rows = generated(text).fetch(conn);
-    let mut chunk = Vec::new();
-    while let Some(row) = rows.try_next().await.doing(OPERATION)? {
-        chunk.push(read(&row, table.columns.len())?);
-        if chunk.len() == CHUNK {
-            take(std::mem::take(&mut chunk)).await?;
-        }
-    }
-    if !chunk.is_empty() {
-        take(chunk).await?;
-    }
-    Ok(())
+    let columns = table.columns.len();
+    let read = move |row: &Columns<'_>| cells(row, columns);
+    conn.stream(generated(text), (OPERATION, CHUNK), read, take)
+        .await
 }
 
-fn read(row: &AnyRow, columns: usize) -> Result<Row> {
-    const OPERATION: &str = "give a column";
+fn cells(row: &Columns<'_>, columns: usize) -> Result<Row> {
     (0..columns)
-        .map(|n| {
-            let value = row.try_get_raw(n).doing(OPERATION)?;
-            if value.is_null() {
-                return Ok(Cell::Null);
-            }
-            match value.type_info().kind() {
-                AnyTypeInfoKind::Text => Ok(Cell::Text(row.try_get(n).doing(OPERATION)?)),
-                _ => Ok(Cell::Integer(row.try_get(n).doing(OPERATION)?)),
-            }
+        .map(|position| {
+            Ok(match row.at(position)? {
+                Held::Null => Cell::Null,
+                Held::Integer(value) => Cell::Integer(value),
+                Held::Text(text) => Cell::Text(text.to_owned()),
+            })
         })
         .collect()
 }

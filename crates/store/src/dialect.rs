@@ -9,8 +9,8 @@
 
 use std::borrow::Cow;
 
+use rusqlite::ErrorCode;
 use sqlx::error::DatabaseError;
-use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
 
 use crate::statement::{Text, sql};
 
@@ -34,64 +34,15 @@ impl Dialect {
         }
     }
 
-    /// The database's URL with what a new database needs.
-    pub(crate) fn url(self, url: &str) -> String {
-        match self {
-            Self::Sqlite if url.contains('?') => url.to_owned(),
-            Self::Sqlite => format!("{url}?mode=rwc"),
-            Self::Postgres => url.to_owned(),
-        }
-    }
-
-    pub(crate) fn connections(self) -> u32 {
-        match self {
-            Self::Sqlite => 8,
-            Self::Postgres => 16,
-        }
-    }
-
-    /// Makes a new connection ready. PostgreSQL is told to notice by itself when this process is gone
-    /// (its locks are free then), and not to let a transaction hold its locks for ever.
-    pub(crate) async fn prepare(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        let text = match self {
-            Self::Sqlite => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                 PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000;"
-            }
-            Self::Postgres => {
-                "SET client_min_messages = 'warning'; SET lock_timeout = '10s'; \
-                 SET idle_in_transaction_session_timeout = '60s'; \
-                 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-                 SET tcp_keepalives_count = 3;"
-            }
-        };
-        connection.execute(text).await.map(drop)
-    }
-
-    /// Whether what is at this connection can only be read: a replica, or a server that is recovering.
-    pub(crate) async fn is_read_only(
-        self,
-        connection: &mut AnyConnection,
-    ) -> Result<bool, sqlx::Error> {
-        match self {
-            Self::Sqlite => Ok(false),
-            Self::Postgres => {
-                let text = "SELECT current_setting('transaction_read_only') AS setting";
-                let row = connection.fetch_one(text).await?;
-                Ok(row.try_get::<String, _>("setting")? == "on")
-            }
-        }
-    }
-
     /// Begins a transaction that decides something from what it reads: taking the one write lock now,
     /// not at its first write, where it could fail.
-    pub(crate) fn begin(self) -> AssertSqlSafe<String> {
-        AssertSqlSafe(match self {
+    pub(crate) fn begin(self) -> String {
+        match self {
             Self::Sqlite => "BEGIN IMMEDIATE".to_owned(),
             Self::Postgres => format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITER})"
             ),
-        })
+        }
     }
 
     /// Begins a transaction that only notes something about rows that it names.
@@ -175,27 +126,37 @@ pub(crate) enum Meaning {
     Other,
 }
 
-/// By SQLite's result codes (sqlite.org/rescode.html) and PostgreSQL's SQLSTATEs (its manual, appendix
-/// A), which are not as long.
-pub(crate) fn meaning(error: &dyn DatabaseError) -> Meaning {
+/// By SQLite's result codes (sqlite.org/rescode.html).
+pub(crate) fn sqlite_meaning(error: &rusqlite::Error) -> Meaning {
+    let unique = |failure: &rusqlite::ffi::Error| {
+        matches!(
+            failure.extended_code,
+            rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        )
+    };
+    match error.sqlite_error() {
+        Some(failure) if unique(failure) => Meaning::Conflict,
+        Some(failure) => match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Meaning::Busy,
+            ErrorCode::ReadOnly => Meaning::ReadOnly,
+            ErrorCode::DiskFull => Meaning::Full,
+            _ => Meaning::Other,
+        },
+        None => Meaning::Other,
+    }
+}
+
+/// By PostgreSQL's SQLSTATEs (its manual, appendix A).
+pub(crate) fn postgres_meaning(error: &dyn DatabaseError) -> Meaning {
     if error.is_unique_violation() {
         return Meaning::Conflict;
     }
-    let code = error.code().unwrap_or_default();
-    match code.as_ref() {
+    match error.code().unwrap_or_default().as_ref() {
         "53100" => Meaning::Full,
         "25006" => Meaning::ReadOnly,
         "40001" | "40P01" | "55P03" => Meaning::Busy,
         "25P03" | "53200" | "53300" => Meaning::Away,
-        code if code.len() == 5 && (code.starts_with("08") || code.starts_with("57P")) => {
-            Meaning::Away
-        }
-        code if code.len() < 5 => match code.parse::<u32>().map(|code| code & 0xff) {
-            Ok(5 | 6) => Meaning::Busy,
-            Ok(8) => Meaning::ReadOnly,
-            Ok(13) => Meaning::Full,
-            _ => Meaning::Other,
-        },
+        code if code.starts_with("08") || code.starts_with("57P") => Meaning::Away,
         _ => Meaning::Other,
     }
 }

@@ -5,7 +5,7 @@ use rhyzome_model::{Name, ProjectId, Timestamp};
 use uuid::Uuid;
 
 use crate::column::Columns;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
 /// What happened, to be written in the transaction in which it happens.

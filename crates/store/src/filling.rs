@@ -1,7 +1,7 @@
 //! Databases that are being filled from elsewhere. That is noted in them before anything else and taken
 //! away with the last step, in its transaction: no core runs on what was cut off in between.
 
-use crate::statement::{Statement, gathered, generated};
+use crate::statement::{gathered, generated};
 use crate::{Conn, Error, Result, Store, Tx, copy};
 
 /// A table of its own, outside of the schema: what is filled may have no schema yet.

@@ -4,7 +4,7 @@ use rhyzome_model::{Name, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::column::to_json;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
 /// A request that was begun with a key, and its answer if it has one.

@@ -7,7 +7,7 @@ use rhyzome_model::{Digest, Name, ProjectId, Size, Timestamp};
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::{Statement, Text, gathered, query, sql};
+use crate::statement::{Text, gathered, query, sql};
 use crate::{After, Conn, Result, Tx, image_tag};
 
 /// A blob, with what its bytes were recognised as, or why they were not.

@@ -9,7 +9,7 @@ use rhyzome_model::{Name, ProjectId, Timestamp};
 use uuid::Uuid;
 
 use crate::column::Columns;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Conn, Result, Tx};
 
 fn read(c: &Columns<'_>) -> Result<ImageTag> {

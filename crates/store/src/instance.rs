@@ -9,7 +9,7 @@ use rhyzome_model::{ComponentId, Digest, InstanceId, Name, ProjectId, Size, Time
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Conn, Result, Tx};
 
 /// An instance with what was decided of it.

@@ -7,7 +7,7 @@ use rhyzome_model::{ComponentId, JobId, Name, NetworkId, PlacementId, ProjectId,
 use uuid::Uuid;
 
 use crate::column::{Columns, to_json};
-use crate::statement::{Statement, locking, query, sql};
+use crate::statement::{locking, query, sql};
 use crate::{Aside, Conn, Result, Tx};
 
 /// What a job does with its placement.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use rhyzome_model::{InstanceId, LeaseId, MacAddr, Name, NetworkId};
 
 use crate::column::Columns;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
 /// An interface of an instance.

@@ -6,6 +6,7 @@
 //! Texts and 64-bit integers are the only column types.
 
 pub mod blob;
+pub mod cause;
 pub mod column;
 pub mod component;
 pub mod connection;
@@ -27,6 +28,7 @@ pub mod project;
 pub mod refill;
 pub mod restored;
 pub mod site;
+mod sqlite;
 pub mod ssh_key;
 mod statement;
 #[cfg(any(test, feature = "testing"))]
@@ -34,9 +36,11 @@ pub mod testing;
 pub mod token;
 pub mod upload;
 pub mod url;
+mod value;
 pub mod vtep;
 pub mod wake;
 
+use cause::Cause;
 pub use connection::{Aside, Conn, Store, Tx};
 use dialect::Meaning;
 
@@ -44,12 +48,12 @@ use dialect::Meaning;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot open the database {url}")]
-    Open { url: String, source: sqlx::Error },
+    Open { url: String, source: Cause },
     #[error(
         "the database {url} shows a certificate that is not good for it: sslrootcert has to be its authority, and \
          the host's name has to be in the certificate"
     )]
-    OpenUntrusted { url: String, source: sqlx::Error },
+    OpenUntrusted { url: String, source: Cause },
     #[error("the database {url} can only be read: it is a replica, or still recovering")]
     OpenReadOnly { url: String },
     #[error("another core runs on the database {url}")]
@@ -57,37 +61,37 @@ pub enum Error {
     #[error("the database did not {operation}")]
     Sql {
         operation: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     #[error("cannot {operation}: another one took the same name, address or port first")]
     Conflict {
         operation: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     /// Nothing was written, and what is there can be read.
     #[error("cannot {operation}: the database's disk is full")]
     Full {
         operation: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     /// A replica, or a server that is recovering.
     #[error("cannot {operation}: this database can only be read")]
     ReadOnly {
         operation: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     /// Nothing was written; the same again may do.
     #[error("cannot {operation}: another transaction is in the way")]
     Busy {
         operation: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     /// The connection is lost or none is to be had. Where it was lost at a commit, it is not known
     /// whether that was done.
     #[error("cannot {operation}: the database does not answer")]
     Away {
         operation: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     #[error("the column {column} holds {value:?}, which is no {wanted}")]
     Corrupt {
@@ -99,7 +103,7 @@ pub enum Error {
     Migration {
         version: i64,
         name: &'static str,
-        source: sqlx::Error,
+        source: Cause,
     },
     #[error(
         "the database is at version {found}, newer than this program's {known}: upgrade the program"
@@ -142,30 +146,19 @@ pub(crate) trait Doing<T> {
     fn doing(self, operation: &'static str) -> Result<T>;
 }
 
-impl<T> Doing<T> for std::result::Result<T, sqlx::Error> {
+impl<T, E: Into<Cause>> Doing<T> for std::result::Result<T, E> {
     fn doing(self, operation: &'static str) -> Result<T> {
-        self.map_err(|source| match meaning(&source) {
-            Meaning::Conflict => Error::Conflict { operation, source },
-            Meaning::Full => Error::Full { operation, source },
-            Meaning::ReadOnly => Error::ReadOnly { operation, source },
-            Meaning::Busy => Error::Busy { operation, source },
-            Meaning::Away => Error::Away { operation, source },
-            Meaning::Other => Error::Sql { operation, source },
+        self.map_err(|source| {
+            let source = source.into();
+            match source.meaning() {
+                Meaning::Conflict => Error::Conflict { operation, source },
+                Meaning::Full => Error::Full { operation, source },
+                Meaning::ReadOnly => Error::ReadOnly { operation, source },
+                Meaning::Busy => Error::Busy { operation, source },
+                Meaning::Away => Error::Away { operation, source },
+                Meaning::Other => Error::Sql { operation, source },
+            }
         })
-    }
-}
-
-fn meaning(error: &sqlx::Error) -> Meaning {
-    match error {
-        sqlx::Error::Database(error) => dialect::meaning(error.as_ref()),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::BeginFailed
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Meaning::Away,
-        _ => Meaning::Other,
     }
 }
 

@@ -1,7 +1,5 @@
 //! Forward-only migrations, which run by themselves when the database is opened.
 
-use sqlx::{AssertSqlSafe, Executor};
-
 use crate::statement::query;
 use crate::{Doing, Error, Result, Store, Tx};
 
@@ -69,7 +67,7 @@ pub(crate) async fn run(store: &Store) -> Result<()> {
 pub async fn apply(tx: &mut Tx, fits: impl Fn(i64) -> bool) -> Result<()> {
     let table =
         "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
-    tx.execute(table)
+    tx.script(table)
         .await
         .doing("make the table of migrations")?;
     let applied = crate::copy::versions(tx).await?;
@@ -85,14 +83,12 @@ pub async fn apply(tx: &mut Tx, fits: impl Fn(i64) -> bool) -> Result<()> {
             name,
             source,
         };
-        let text = AssertSqlSafe(tx.dialect.migration(sql).into_owned());
-        tx.execute(sqlx::raw_sql(text)).await.map_err(failed)?;
-        query!("INSERT INTO migrations (version, name) VALUES ($1, $2)")
+        let text = tx.dialect.migration(sql);
+        tx.script(&text).await.map_err(failed)?;
+        let applied = query!("INSERT INTO migrations (version, name) VALUES ($1, $2)")
             .bind(version)
-            .bind(name)
-            .execute(&mut **tx)
-            .await
-            .map_err(failed)?;
+            .bind(name);
+        tx.run(applied).await.map_err(failed)?;
         tracing::info!(version, name, "the database was migrated");
     }
     Ok(())

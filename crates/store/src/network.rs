@@ -7,7 +7,7 @@ use rhyzome_model::{ComponentId, Name, NetworkId, ProjectId, Timestamp};
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Conn, Result, Tx};
 
 /// A network with its allocation.

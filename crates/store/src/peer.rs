@@ -8,7 +8,7 @@ use rhyzome_model::{Name, NetworkId, PeerId, ProjectId, Timestamp};
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Conn, Result, Tx};
 
 /// A peer with its addresses.

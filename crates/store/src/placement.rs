@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::column::{Columns, to_json};
-use crate::statement::{Statement, gathered, query, sql};
+use crate::statement::{gathered, query, sql};
 use crate::{After, Conn, Result, Tx};
 
 mod wish;

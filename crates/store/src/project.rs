@@ -4,7 +4,7 @@ use rhyzome_model::resource::{Meta, Project};
 use rhyzome_model::{Name, ProjectId, Timestamp};
 
 use crate::column::Columns;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Conn, Result, Tx};
 
 fn read(c: &Columns<'_>) -> Result<Project> {

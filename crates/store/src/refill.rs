@@ -4,7 +4,7 @@
 use rhyzome_model::{Digest, Timestamp};
 
 use crate::copy::{self, Row, Sum, Table};
-use crate::statement::{Statement, generated};
+use crate::statement::generated;
 use crate::{Error, Result, Store, Tx, blob, filling, migration, restored};
 
 /// A database that is being filled. Dropped before [`Refill::finish`], it is as it was.

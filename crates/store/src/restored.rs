@@ -5,7 +5,7 @@ use rhyzome_model::{ComponentId, PlacementId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Columns, to_json};
-use crate::statement::{Statement, gathered, query, sql};
+use crate::statement::{gathered, query, sql};
 use crate::{After, Conn, Result, Tx, event, site};
 
 /// Under which name the site keeps it.

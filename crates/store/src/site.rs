@@ -1,6 +1,6 @@
 //! What belongs to the site as a whole: its seed.
 
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
 /// A value that was set once, by its name.

@@ -6,7 +6,7 @@ use rhyzome_model::{Name, ProjectId, SshKeyId, Timestamp};
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{After, Conn, Result, Tx};
 
 pub struct NewSshKey<'a> {

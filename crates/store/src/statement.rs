@@ -5,15 +5,18 @@
 //! path of a test comes to it. What is generated for each table (`copy`, `refill`) is run for all tables
 //! by the tests of copying, and migrations are run by all tests.
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use sqlx::Any;
-use sqlx::any::AnyArguments;
+use sqlx::AssertSqlSafe;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, SqlSafeStr};
 
+use crate::cause::Cause;
 use crate::column::Columns;
 use crate::dialect::Dialect;
+use crate::value::Value;
 use crate::{Conn, Doing, Result};
 
 #[cfg(test)]
@@ -110,27 +113,103 @@ macro_rules! query {
 pub(crate) use {gather, query, sql};
 
 /// A statement, ready for its values.
-pub(crate) fn gathered(text: Text) -> Query<'static, Any, AnyArguments> {
-    prepared(text.0)
+pub(crate) fn gathered(text: Text) -> Prepared {
+    Prepared::new(Words::Gathered(text.0))
 }
 
 /// A query for rows of its alias that are then changed, without waiting for those that somebody else
 /// is changing just now.
-pub(crate) fn locking(dialect: Dialect, query: Locking) -> Query<'static, Any, AnyArguments> {
-    prepared(AssertSqlSafe(dialect.locking(query.text, query.alias)))
+pub(crate) fn locking(dialect: Dialect, query: Locking) -> Prepared {
+    match dialect {
+        Dialect::Sqlite => Prepared::new(Words::Gathered(query.text)),
+        Dialect::Postgres => generated(dialect.locking(query.text, query.alias)),
+    }
 }
 
 /// A statement that is made for a table that the database has.
-pub(crate) fn generated(text: String) -> Query<'static, Any, AnyArguments> {
-    prepared(AssertSqlSafe(text))
+pub(crate) fn generated(text: String) -> Prepared {
+    Prepared::new(Words::Generated(text))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "here is where statements come together"
-)]
-fn prepared(text: impl SqlSafeStr) -> Query<'static, Any, AnyArguments> {
-    sqlx::query(text)
+/// A statement with the values of its parameters, in their order.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) text: Words,
+    pub(crate) values: Vec<Value>,
+}
+
+/// A statement's text, from wherever it comes.
+#[derive(Debug)]
+pub(crate) enum Words {
+    Gathered(&'static str),
+    Generated(String),
+}
+
+impl Deref for Words {
+    type Target = str;
+    fn deref(&self) -> &str {
+        match self {
+            Self::Gathered(text) => text,
+            Self::Generated(text) => text,
+        }
+    }
+}
+
+impl Words {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "here is where statements come together"
+    )]
+    pub(crate) fn into_query(self) -> Query<'static, Postgres, PgArguments> {
+        match self {
+            Self::Gathered(text) => sqlx::query(text),
+            Self::Generated(text) => sqlx::query(AssertSqlSafe(text)),
+        }
+    }
+}
+
+impl Prepared {
+    fn new(text: Words) -> Self {
+        Self {
+            text,
+            values: Vec::new(),
+        }
+    }
+
+    /// Gives the next parameter its value.
+    pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// How many rows it changed.
+    pub(crate) async fn run(self, conn: &mut Conn, operation: &'static str) -> Result<u64> {
+        conn.run(self).await.doing(operation)
+    }
+
+    pub(crate) async fn rows<T>(
+        self,
+        conn: &mut Conn,
+        operation: &'static str,
+        read: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        conn.rows(self, operation, usize::MAX, read).await
+    }
+
+    pub(crate) async fn row<T>(
+        self,
+        conn: &mut Conn,
+        operation: &'static str,
+        read: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(conn.rows(self, operation, 1, read).await?.pop())
+    }
+
+    /// The whole number that a statement with a column `n` answers with; 0 for no row.
+    pub(crate) async fn number(self, conn: &mut Conn, operation: &'static str) -> Result<i64> {
+        let answer = self.row(conn, operation, |c| c.integer("n")).await?;
+        Ok(answer.unwrap_or(0))
+    }
 }
 
 /// How long a statement may take before its connection is taken for dead.
@@ -139,64 +218,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What is to be had from the database within its time.
 pub(crate) async fn in_time<T>(
     asked: impl Future<Output = std::result::Result<T, sqlx::Error>>,
-) -> std::result::Result<T, sqlx::Error> {
+) -> std::result::Result<T, Cause> {
     match tokio::time::timeout(LONGEST, asked).await {
-        Ok(answered) => answered,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-    }
-}
-
-/// What is done with a statement whose values are bound.
-pub(crate) trait Statement: Sized {
-    /// How many rows it changed.
-    async fn run(self, conn: &mut Conn, operation: &'static str) -> Result<u64>;
-
-    async fn rows<T>(
-        self,
-        conn: &mut Conn,
-        operation: &'static str,
-        read: impl Fn(&Columns<'_>) -> Result<T>,
-    ) -> Result<Vec<T>>;
-
-    async fn row<T>(
-        self,
-        conn: &mut Conn,
-        operation: &'static str,
-        read: impl Fn(&Columns<'_>) -> Result<T>,
-    ) -> Result<Option<T>>;
-
-    /// The whole number that a statement with a column `n` answers with; 0 for no row.
-    async fn number(self, conn: &mut Conn, operation: &'static str) -> Result<i64> {
-        Ok(self
-            .row(conn, operation, |c| c.integer("n"))
-            .await?
-            .unwrap_or(0))
-    }
-}
-
-impl Statement for Query<'_, Any, AnyArguments> {
-    async fn run(self, conn: &mut Conn, operation: &'static str) -> Result<u64> {
-        let done = in_time(self.execute(conn)).await;
-        Ok(done.doing(operation)?.rows_affected())
-    }
-
-    async fn rows<T>(
-        self,
-        conn: &mut Conn,
-        operation: &'static str,
-        read: impl Fn(&Columns<'_>) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let rows = in_time(self.fetch_all(conn)).await.doing(operation)?;
-        rows.iter().map(|row| read(&Columns(row))).collect()
-    }
-
-    async fn row<T>(
-        self,
-        conn: &mut Conn,
-        operation: &'static str,
-        read: impl Fn(&Columns<'_>) -> Result<T>,
-    ) -> Result<Option<T>> {
-        let row = in_time(self.fetch_optional(conn)).await.doing(operation)?;
-        row.as_ref().map(|row| read(&Columns(row))).transpose()
+        Ok(answered) => Ok(answered?),
+        Err(_) => Err(Cause::Slow),
     }
 }

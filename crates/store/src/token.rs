@@ -3,7 +3,7 @@
 use rhyzome_model::component::ComponentKind;
 use rhyzome_model::{Name, Timestamp};
 
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
 /// Who an API token speaks for.

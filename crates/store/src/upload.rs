@@ -3,7 +3,7 @@
 use rhyzome_model::{Digest, ProjectId, Size, Timestamp};
 
 use crate::column::Columns;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
 /// An upload.

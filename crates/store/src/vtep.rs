@@ -7,7 +7,7 @@ use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::{ComponentId, MacAddr, NetworkId, PlacementId};
 
 use crate::column::Columns;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Conn, Result};
 
 /// A component that a network is on: its router, or a hypervisor with its segment.

@@ -137,12 +137,11 @@ impl Tx {
             Wake::Events => EVENTS.to_owned(),
             Wake::Everything => String::new(),
         };
-        let notified = gathered(sql!(Postgres: "SELECT pg_notify($1, $2)"))
+        gathered(sql!(Postgres: "SELECT pg_notify($1, $2)"))
             .bind(CHANNEL)
-            .bind(payload);
-        in_time(self.execute(notified))
+            .bind(payload)
+            .run(self, "wake the cores")
             .await
-            .doing("wake the cores")
             .map(drop)
     }
 }

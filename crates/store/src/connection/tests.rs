@@ -1,11 +1,9 @@
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-use sqlx::{Executor, Row};
-
 use super::*;
-use crate::statement::query;
+use crate::statement::{generated, query};
 use crate::testing::{Database, VARIABLE};
+use futures::future::join_all;
 
 async fn opened() -> (tempfile::TempDir, Database, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -32,11 +30,14 @@ async fn several_that_open_it_at_once_migrate_it_once() {
     let stores = join_all(opening).await;
     for store in stores {
         let mut conn = store.unwrap().read().await.unwrap();
-        let row = conn
-            .fetch_one("SELECT COUNT(*) AS n, MAX(version) AS version FROM migrations")
+        let counted = "SELECT COUNT(*) AS n, MAX(version) AS version FROM migrations";
+        let (n, version): (i64, i64) = generated(counted.to_owned())
+            .row(&mut conn, "count migrations", |c| {
+                Ok((c.integer("n")?, c.integer("version")?))
+            })
             .await
+            .unwrap()
             .unwrap();
-        let (n, version): (i64, i64) = (row.get("n"), row.get("version"));
         assert!(n >= 1 && n <= version, "{n} {version}");
     }
 }
@@ -45,11 +46,11 @@ async fn several_that_open_it_at_once_migrate_it_once() {
 async fn who_decides_sees_what_was_decided_before() {
     let (_folder, _database, store) = opened().await;
     let mut tx = store.write().await.unwrap();
-    tx.execute("CREATE TABLE counted (n BIGINT)").await.unwrap();
+    tx.script("CREATE TABLE counted (n BIGINT)").await.unwrap();
     tx.commit().await.unwrap();
     let count = async |store: Store| {
         let mut tx = store.write().await.unwrap();
-        tx.execute("INSERT INTO counted SELECT COUNT(*) FROM counted")
+        tx.script("INSERT INTO counted SELECT COUNT(*) FROM counted")
             .await
             .unwrap();
         tx.commit().await.unwrap();
@@ -65,11 +66,8 @@ async fn who_decides_sees_what_was_decided_before() {
     });
     join_all(all).await;
     let mut conn = store.read().await.unwrap();
-    let row = conn
-        .fetch_one("SELECT COUNT(DISTINCT n) AS n FROM counted")
-        .await
-        .unwrap();
-    assert_eq!(row.get::<i64, _>("n"), 20);
+    let counted = generated("SELECT COUNT(DISTINCT n) AS n FROM counted".to_owned());
+    assert_eq!(counted.number(&mut conn, "count").await.unwrap(), 20);
 }
 
 #[tokio::test]
@@ -79,15 +77,15 @@ async fn texts_are_ordered_by_their_bytes() {
     for name in ["b", "a-b", "B", "a", "ab", "a0"] {
         query!("INSERT INTO site (name, value) VALUES ($1, '')")
             .bind(name)
-            .execute(&mut *tx)
+            .run(&mut tx, "insert a name")
             .await
             .unwrap();
     }
-    let rows = tx
-        .fetch_all("SELECT name FROM site WHERE name > 'A' ORDER BY name")
+    let sorted = "SELECT name FROM site WHERE name > 'A' ORDER BY name";
+    let names: Vec<String> = generated(sorted.to_owned())
+        .rows(&mut tx, "read names", |c| c.string("name"))
         .await
         .unwrap();
-    let names: Vec<String> = rows.iter().map(|row| row.get("name")).collect();
     assert_eq!(names, ["B", "a", "a-b", "a0", "ab", "b"]);
 }
 
@@ -136,16 +134,16 @@ async fn what_can_only_be_read_is_told_as_that() {
     // As a replica answers, without being one.
     let name = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', \
                 current_database()); END $$";
-    conn.execute(name).await.unwrap();
+    conn.script(name).await.unwrap();
     let opened = Store::open(database.url()).await;
     assert!(
         matches!(opened, Err(Error::OpenReadOnly { .. })),
         "{opened:?}"
     );
-    conn.execute("SET default_transaction_read_only = on")
+    conn.script("SET default_transaction_read_only = on")
         .await
         .unwrap();
-    let wrote = conn.execute("DELETE FROM site").await.doing("forget");
+    let wrote = conn.script("DELETE FROM site").await.doing("forget");
     assert!(matches!(wrote, Err(Error::ReadOnly { .. })), "{wrote:?}");
 }
 
@@ -181,10 +179,10 @@ async fn one_who_found_the_disk_full_is_in_nobodys_way() {
     for _ in 0..20 {
         let mut tx = store.write().await.unwrap();
         // What SQLite does by itself.
-        tx.execute("ROLLBACK").await.unwrap();
+        tx.script("ROLLBACK").await.unwrap();
     }
     let mut tx = store.write().await.unwrap();
-    tx.execute("CREATE TABLE small (i BIGINT)").await.unwrap();
+    tx.script("CREATE TABLE small (i BIGINT)").await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -195,9 +193,9 @@ async fn a_full_disk_is_told_as_that() {
     let store = Store::open(database.url()).await.unwrap();
     let mut tx = store.write().await.unwrap();
     // No page more than there are.
-    tx.execute("PRAGMA max_page_count = 1").await.unwrap();
+    tx.script("PRAGMA max_page_count = 1").await.unwrap();
     let large = "CREATE TABLE large AS SELECT randomblob(1000000) AS bytes";
-    let result = tx.execute(large).await.doing("fill the disk");
+    let result = tx.script(large).await.doing("fill the disk");
     assert!(matches!(result, Err(Error::Full { .. })), "{result:?}");
     drop(tx);
     let Ok(server) = std::env::var(VARIABLE) else {
@@ -208,6 +206,6 @@ async fn a_full_disk_is_told_as_that() {
     let store = Store::open(database.url()).await.unwrap();
     let mut tx = store.write().await.unwrap();
     let full = "DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$";
-    let result = tx.execute(full).await.doing("fill the disk");
+    let result = tx.script(full).await.doing("fill the disk");
     assert!(matches!(result, Err(Error::Full { .. })), "{result:?}");
 }

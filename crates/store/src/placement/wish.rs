@@ -5,7 +5,7 @@ use rhyzome_model::{ComponentId, NetworkId, PlacementId, ProjectId, Timestamp};
 
 use super::{Row, State, read, select};
 use crate::column::to_json;
-use crate::statement::{Statement, query};
+use crate::statement::query;
 use crate::{Result, Tx};
 
 /// What is to be kept on a component.

@@ -1,12 +1,10 @@
-use sqlx::Executor;
-
 use super::*;
 use crate::Store;
 use crate::testing::Database;
 
 /// What a database says to a text that it does not take.
 async fn refusal(conn: &mut Conn, text: String) -> Option<String> {
-    let prepared = conn.prepare(AssertSqlSafe(text).into_sql_str()).await;
+    let prepared = conn.prepare(text).await;
     prepared.err().map(|error| error.to_string())
 }
 
