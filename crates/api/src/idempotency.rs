@@ -1,7 +1,7 @@
 //! `Idempotency-Key` on every POST: the same request again gets the first one's answer and does
 //! nothing.
 //!
-//! Keys and answers are rows, so they hold across restarts and replicas. Only what was done is kept:
+//! Keys and answers are rows, so they hold across restarts. Only what was done is kept:
 //! after a refusal or a failure the request may be sent again with its key. A secret is never kept; its
 //! repetition is refused. The work goes on when the caller hangs up, or the answer that they come back
 //! for would be missing.
@@ -15,7 +15,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use rhyzome_app::idempotency::{self as keys, Begin};
+use rhyzome_app::idempotency::{self as keys, Begin, Begun};
 use rhyzome_store::idempotency::Answer;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
@@ -58,13 +58,14 @@ pub async fn idempotent(
     let body = extract::body(body).await?;
     let hash = request_hash(parts.uri.path(), &body);
     let patience = PATIENCE + waits(&parts.uri);
-    if let Some(earlier) = begin(&cx, &key, &hash, patience).await? {
-        return Ok(earlier);
-    }
+    let begun = match begin(&cx, &key, &hash, patience).await? {
+        Known::New(begun) => begun,
+        Known::Earlier(earlier) => return Ok(earlier),
+    };
     let request = Request::from_parts(parts, Body::from(body));
     let work = async move {
-        let response = keys::during(&cx.caller, &key, next.run(request)).await;
-        finish(&cx, &key, response).await
+        let response = keys::during(&begun, next.run(request)).await;
+        finish(begun, response).await
     };
     match api.detached.spawn(work.in_current_span()).await {
         Ok(answer) => answer,
@@ -108,21 +109,23 @@ fn waits(uri: &Uri) -> Duration {
     query.map_or(Duration::ZERO, Wait::time)
 }
 
-/// The earlier answer; none where this request is the first with its key.
-async fn begin(
-    cx: &Context,
-    key: &str,
-    hash: &str,
-    patience: Duration,
-) -> Result<Option<Response>, Failure> {
+/// What is known of a request.
+enum Known {
+    /// It is the first with its key.
+    New(Begun),
+    /// This was the answer to the first one.
+    Earlier(Response),
+}
+
+async fn begin(cx: &Context, key: &str, hash: &str, patience: Duration) -> Result<Known, Failure> {
     let deadline = Instant::now() + patience;
     loop {
         match keys::begin(cx.core(), &cx.caller, key, hash).await? {
-            Begin::New => return Ok(None),
-            Begin::Replay(answer) => return Ok(Some(replay(answer))),
+            Begin::New(begun) => return Ok(Known::New(begun)),
+            Begin::Replay(answer) => return Ok(Known::Earlier(replay(answer))),
             Begin::Lost(subject) => {
                 let value = keys::answer(cx.core(), &cx.caller, &subject).await?;
-                return Ok(Some(replay(Answer {
+                return Ok(Known::Earlier(replay(Answer {
                     status: StatusCode::OK.as_u16(),
                     etag: None,
                     body: Some(value.to_string()),
@@ -152,9 +155,9 @@ fn replay(answer: Answer) -> Response {
 }
 
 /// Keeps the answer of what was done, and forgets the key of what was not.
-async fn finish(cx: &Context, key: &str, response: Response) -> Result<Response, Failure> {
+async fn finish(begun: Begun, response: Response) -> Result<Response, Failure> {
     if !response.status().is_success() {
-        keys::abandon(cx.core(), &cx.caller, key).await?;
+        keys::abandon(begun).await?;
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -172,6 +175,6 @@ async fn finish(cx: &Context, key: &str, response: Response) -> Result<Response,
         etag: etag.map(str::to_owned),
         body: (!secret).then(|| String::from_utf8_lossy(&body).into_owned()),
     };
-    keys::finish(cx.core(), &cx.caller, key, &answer).await?;
+    keys::finish(begun, &answer).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }

@@ -1,7 +1,7 @@
 //! `?wait=30s`: an answer that waits until what was asked for is there, failed or gone.
 //!
 //! Waiting holds no transaction and no connection to the database: it looks again whenever something
-//! was committed, and from time to time in case nobody said so.
+//! about it was committed, and from time to time in case nobody said so.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
+use rhyzome_app::news::Waiting;
 use rhyzome_model::job::JobState;
 use rhyzome_model::resource::{Instance, Meta, Network, Peer};
 use rhyzome_model::status::Phase;
 use rhyzome_model::{JobId, Name, Timestamp};
 use serde::Deserialize;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::IntoParams;
 
@@ -236,26 +236,23 @@ pub async fn ended(
         return Ok(());
     };
     let deadline = Instant::now() + time;
-    let mut changed = cx.core().events_changed();
+    let mut news = cx.core().news.of(id.0);
     loop {
-        changed.borrow_and_update();
         let job = app::job::get(cx.core(), &cx.caller, Some(project), id).await?;
         if let (JobState::Failed, Some(failure)) = (job.state, job.failure) {
             return Err(app::Error::of_job(failure.kind, failure.message).into());
         }
-        if job.state.ended()
-            || Instant::now() >= deadline
-            || !pause(cx, &mut changed, deadline).await
+        if job.state.ended() || Instant::now() >= deadline || !pause(cx, &mut news, deadline).await
         {
             return Ok(());
         }
     }
 }
 
-/// Until something was committed, or it is time to look anyway; false when the core stops.
-async fn pause(cx: &Context, changed: &mut watch::Receiver<u64>, deadline: Instant) -> bool {
+/// Until something about it was committed, or it is time to look anyway; false when the core stops.
+async fn pause(cx: &Context, news: &mut Waiting, deadline: Instant) -> bool {
     tokio::select! {
-        Ok(()) = changed.changed() => true,
+        () = news.changed() => true,
         () = sleep(LOOK_AGAIN) => true,
         () = sleep_until(deadline) => true,
         () = cx.api.stopping.cancelled() => false,
@@ -270,11 +267,15 @@ async fn look_until<T: Settles>(
     enough: impl Fn(&T) -> bool,
 ) -> Result<T, app::Error> {
     let deadline = Instant::now() + wait.map_or(Duration::ZERO, |wait| wait.0);
-    let mut changed = cx.core().events_changed();
+    let mut seen = T::look(cx, project, name).await?;
+    if enough(&seen) || Instant::now() >= deadline {
+        return Ok(seen);
+    }
+    let mut news = cx.core().news.of(seen.meta().id);
     loop {
-        changed.borrow_and_update();
-        let seen = T::look(cx, project, name).await?;
-        if enough(&seen) || Instant::now() >= deadline || !pause(cx, &mut changed, deadline).await {
+        // It may have changed before anybody waited for that.
+        seen = T::look(cx, project, name).await?;
+        if enough(&seen) || Instant::now() >= deadline || !pause(cx, &mut news, deadline).await {
             return Ok(seen);
         }
     }

@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 use crate::blob::{Blobs, Verifying};
 use crate::consoles::Consoles;
+use crate::idempotency::Requests;
+use crate::news::News;
 use crate::upload::Receiving;
 use crate::{Error, Result};
 
@@ -117,6 +119,9 @@ pub struct Shared {
     pub certificate_validity: Duration,
     pub authorization: bool,
     pub consoles: Arc<Consoles>,
+    /// Whom a change of one thing wakes.
+    pub news: News,
+    pub(crate) requests: Requests,
     wakes: Mutex<HashMap<ComponentId, Arc<Notify>>>,
     events: watch::Sender<u64>,
 }
@@ -150,6 +155,8 @@ impl Core {
             certificate_validity: options.certificate_validity,
             authorization: options.authorization,
             consoles: Arc::default(),
+            news: News::default(),
+            requests: Requests::default(),
             wakes: Mutex::default(),
             events: watch::channel(0).0,
         })))

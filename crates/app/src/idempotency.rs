@@ -1,41 +1,75 @@
 //! Requests that may be repeated: the answer to the first is given again.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use rhyzome_model::Name;
-use rhyzome_store::idempotency::{self, Answer, Subject};
+use rhyzome_store::idempotency::{self, Answer, Request, Subject};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{Caller, Core, Error, Kind, Result};
 
-/// How long a request may take before a repetition is taken for the first. Milliseconds.
-const ABANDONED: i64 = 10 * 60 * 1000;
-
 /// What a request with a key is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Begin {
-    /// The first of its key: do it, then [`finish`].
-    New,
+    /// The first of its key: do it within [`during`], then [`finish`] or [`abandon`] it.
+    New(Begun),
     /// A repetition: answer with this.
     Replay(Answer),
-    /// A repetition of one that was done, and whose answer was lost with its core: see [`answer`].
+    /// A repetition of one that was done, and whose answer was lost: see [`answer`].
     Lost(Subject),
     /// A repetition of one that is still being done.
     InProgress,
 }
 
+/// A request that is being done. Dropped, it is not any more: what it changed is known by then.
+pub struct Begun {
+    core: Core,
+    request: Request,
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Begun").field(&self.request).finish()
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.core.requests.lock().remove(&self.of());
+    }
+}
+
+impl Begun {
+    fn of(&self) -> (String, String) {
+        (self.request.caller.clone(), self.request.key.clone())
+    }
+}
+
+/// The requests with keys that this core is doing: one core at a time has a database.
+#[derive(Debug, Default)]
+pub(crate) struct Requests(Mutex<HashMap<(String, String), String>>);
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 tokio::task_local! {
-    /// The request that is being done, by its caller and key.
-    static REQUEST: (String, String);
+    /// The request that is being done.
+    static REQUEST: Request;
 }
 
 /// Does what a request with a key asks for: the key is written in the transaction of the change.
-pub async fn during<T>(caller: &Caller, key: &str, work: impl Future<Output = T>) -> T {
-    let request = (caller.name.clone(), key.to_owned());
-    REQUEST.scope(request, work).await
+pub async fn during<T>(begun: &Begun, work: impl Future<Output = T>) -> T {
+    REQUEST.scope(begun.request.clone(), work).await
 }
 
 /// The request that is being done, if it has a key.
-pub(crate) fn current() -> Option<(String, String)> {
+pub(crate) fn current() -> Option<Request> {
     REQUEST.try_with(Clone::clone).ok()
 }
 
@@ -71,45 +105,73 @@ fn secret() -> Error {
     Error::new(Kind::SecretAlreadyShown, why)
 }
 
-/// Begins a request with a key.
+/// Begins a request with a key. Nothing is written: what it changes is noted with the change.
 ///
 /// # Errors
 /// `KeyReused` if the key came with another request, `SecretAlreadyShown` if its answer had a secret.
 pub async fn begin(core: &Core, caller: &Caller, key: &str, request_hash: &str) -> Result<Begin> {
-    let mut work = core.begin().await?;
-    let now = work.now;
-    if let Some(found) = idempotency::get(&mut work, &caller.name, key).await? {
-        if found.request_hash != request_hash {
-            let why = "this Idempotency-Key came with another request before";
-            return Err(Error::new(Kind::KeyReused, why));
+    let request = Request {
+        caller: caller.name.clone(),
+        key: key.to_owned(),
+        hash: request_hash.to_owned(),
+    };
+    let of = (request.caller.clone(), request.key.clone());
+    let doing = match core.requests.lock().entry(of) {
+        Entry::Occupied(doing) => Some(doing.get().clone()),
+        Entry::Vacant(free) => {
+            free.insert(request.hash.clone());
+            None
         }
-        match found.answer {
-            Some(Answer { body: None, .. }) => {
-                return Err(secret());
-            }
-            Some(answer) => return Ok(Begin::Replay(answer)),
-            None if found.lost.is_some() => {
-                return Ok(found.lost.map_or(Begin::InProgress, Begin::Lost));
-            }
-            None if found.created_at.plus_millis(ABANDONED) > now => return Ok(Begin::InProgress),
-            None => {}
-        }
+    };
+    if let Some(hash) = doing {
+        refuse_another(&hash, &request)?;
+        return Ok(Begin::InProgress);
     }
-    idempotency::begin(&mut work, &caller.name, key, request_hash, now).await?;
-    work.commit().await?;
-    Ok(Begin::New)
+    let begun = Begun {
+        core: core.clone(),
+        request,
+    };
+    let mut conn = core.store.read().await?;
+    let found = idempotency::get(&mut conn, &caller.name, key).await?;
+    let Some(found) = found else {
+        return Ok(Begin::New(begun));
+    };
+    refuse_another(&found.request_hash, &begun.request)?;
+    match (found.answer, found.lost) {
+        (Some(Answer { body: None, .. }), _) => Err(secret()),
+        (Some(answer), _) => Ok(Begin::Replay(answer)),
+        (None, Some(subject)) => Ok(Begin::Lost(subject)),
+        (None, None) => Ok(Begin::New(begun)),
+    }
+}
+
+fn refuse_another(hash: &str, request: &Request) -> Result<()> {
+    if hash == request.hash {
+        return Ok(());
+    }
+    let why = "this Idempotency-Key came with another request before";
+    Err(Error::new(Kind::KeyReused, why))
 }
 
 /// Keeps the answer to a request; without a body where it has a secret in it.
-pub async fn finish(core: &Core, caller: &Caller, key: &str, answer: &Answer) -> Result<()> {
-    let mut work = core.begin().await?;
-    idempotency::finish(&mut work, &caller.name, key, answer).await?;
-    work.commit().await
+pub async fn finish(begun: Begun, answer: &Answer) -> Result<()> {
+    let mut tx = begun.core.store.write().await?;
+    let now = begun.core.now();
+    idempotency::finish(&mut tx, &begun.request, answer, now).await?;
+    Ok(tx.commit().await?)
 }
 
-/// Forgets a request that failed in a way that may pass: it may be tried again with the same key.
-pub async fn abandon(core: &Core, caller: &Caller, key: &str) -> Result<()> {
-    let mut work = core.begin().await?;
-    idempotency::forget(&mut work, &caller.name, key).await?;
-    work.commit().await
+/// Forgets a request that failed: it may be tried again with the same key.
+pub async fn abandon(begun: Begun) -> Result<()> {
+    let Request { caller, key, .. } = &begun.request;
+    let noted = {
+        let mut conn = begun.core.store.read().await?;
+        idempotency::get(&mut conn, caller, key).await?
+    };
+    if noted.is_none() {
+        return Ok(());
+    }
+    let mut tx = begun.core.store.write().await?;
+    idempotency::forget(&mut tx, &begun.request).await?;
+    Ok(tx.commit().await?)
 }

@@ -19,6 +19,7 @@ pub mod instance;
 pub mod job;
 pub mod join;
 pub mod network;
+pub mod news;
 pub mod peer;
 pub mod project;
 pub mod restored;

@@ -38,6 +38,7 @@ fn apply(core: &Core, wake: Wake) {
         Wake::Events => core.announce_events(),
         Wake::Everything => {
             core.wake_all();
+            core.news.tell_all();
             core.announce_events();
         }
     }

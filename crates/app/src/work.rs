@@ -24,6 +24,8 @@ pub struct Work {
     tx: Tx,
     pub now: Timestamp,
     wake: BTreeSet<ComponentId>,
+    /// What those wait for news of who are waiting.
+    news: BTreeSet<Uuid>,
     /// What it is about: the first that it tells of.
     about: Option<idempotency::Subject>,
 }
@@ -49,6 +51,7 @@ impl Core {
             tx,
             now: self.now(),
             wake: BTreeSet::new(),
+            news: BTreeSet::new(),
             about: None,
         })
     }
@@ -71,8 +74,8 @@ impl Work {
             self.tx.notify(Wake::Component(*component)).await?;
         }
         self.tx.notify(Wake::Events).await?;
-        if let (Some((caller, key)), Some(about)) = (crate::idempotency::current(), &self.about) {
-            idempotency::changed(&mut self.tx, &caller, &key, about).await?;
+        if let (Some(request), Some(about)) = (crate::idempotency::current(), &self.about) {
+            idempotency::changed(&mut self.tx, &request, about, self.now).await?;
         }
         hold(Step::Commit);
         self.tx.commit().await?;
@@ -80,11 +83,13 @@ impl Work {
         for component in self.wake {
             self.core.wake(component);
         }
+        self.core.news.tell(&self.news);
         self.core.announce_events();
         Ok(())
     }
 
     pub async fn event(&mut self, subject: &Subject<'_>, what: &str, message: &str) -> Result<()> {
+        self.news_of(subject.id);
         self.about.get_or_insert_with(|| idempotency::Subject {
             project: subject.project.map(|(_, name)| name.clone()),
             kind: subject.kind.to_owned(),
@@ -173,6 +178,11 @@ impl Work {
         let neighbours = placement::neighbours(&mut self.tx, placement).await?;
         self.wake.extend(neighbours);
         Ok(())
+    }
+
+    /// There will be news of a resource or a job: who waits for it looks again.
+    pub fn news_of(&mut self, id: Uuid) {
+        self.news.insert(id);
     }
 
     pub fn wake(&mut self, component: ComponentId) {

@@ -15,7 +15,7 @@ use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::status::Phase;
 use serde_json::{Value, json};
 
-use crate::core::{Core, resident};
+use crate::core::{Core, processor_time, resident};
 use crate::figures::{Figures, Times, milliseconds, rounded};
 use crate::fleet::{Fleet, connected};
 
@@ -233,7 +233,9 @@ impl Site {
         clients: usize,
         count: usize,
     ) -> anyhow::Result<Value> {
+        let before = processor_time(core.pid())?;
         let (names, times, took) = self.make(core, clients, count).await?;
+        let used = (processor_time(core.pid())? - before) / u32::try_from(times.len())?;
         let per_second = rounded(times.len() as f64 / took.as_secs_f64(), 10.0);
         let scope = core.scope()?;
         let deleting = Instant::now();
@@ -255,6 +257,7 @@ impl Site {
             "per_second": per_second,
             "p50_ms": times.percentile(50),
             "p99_ms": times.percentile(99),
+            "core_processor_ms_each": milliseconds(used),
             "deleted_per_second": deleted,
         }))
     }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use tokio::signal::unix::SignalKind;
 
 /// Measures Rhyzome.
 #[derive(Debug, Parser)]
@@ -54,9 +55,11 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().build().context("a runtime")?;
     let measured = async {
+        let mut ended = tokio::signal::unix::signal(SignalKind::terminate())?;
         tokio::select! {
             measured = named(arguments) => measured,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            _ = ended.recv() => anyhow::bail!("ended"),
         }
     };
     let mut figures = runtime.block_on(measured)?;

@@ -252,7 +252,8 @@ pub struct InstanceInterface {
 pub struct InstanceWhy {
     /// In one sentence.
     pub summary: String,
-    /// Each hypervisor that was looked at when it was placed, and what spoke for or against it.
+    /// The hypervisor that was chosen when it was placed and others that were looked at, 16 in all, and what
+    /// spoke for or against each.
     pub placing: Vec<HostVerdict>,
     pub conditions: Vec<Condition>,
     /// The jobs that concern it, the latest first.

@@ -47,7 +47,10 @@ pub struct Host {
 /// How many virtual processors are promised for each that a host has. Memory is never promised twice.
 pub const CPU_OVERCOMMIT: u32 = 8;
 
-/// What was decided, with a word on every host that was looked at.
+/// Of so many hosts at most it is kept why they were chosen or not: a site may have hundreds.
+pub const VERDICTS: usize = 16;
+
+/// What was decided, with a word on the host that was chosen and on others, [`VERDICTS`] in all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     pub host: Option<ComponentId>,
@@ -65,10 +68,17 @@ pub fn place(demand: &Demand, hosts: &[Host]) -> Placed {
         let right = u128::from(free_memory(b)) * u128::from(a.memory.as_bytes());
         left.cmp(&right).then_with(|| b.name.cmp(&a.name))
     });
+    let is_chosen = |host: &Host| chosen.is_some_and(|chosen| chosen.id == host.id);
+    let mut left = VERDICTS - usize::from(chosen.is_some());
     let verdicts = hosts
         .iter()
+        .filter(|host| {
+            let told = is_chosen(host) || left > 0;
+            left = left.saturating_sub(usize::from(!is_chosen(host)));
+            told
+        })
         .map(|host| {
-            let is_chosen = chosen.is_some_and(|chosen| chosen.id == host.id);
+            let is_chosen = is_chosen(host);
             let reason = match objection(demand, host) {
                 Some(objection) => objection,
                 None if is_chosen => format!("{} of memory free, the largest share", free(host)),

@@ -11,19 +11,21 @@ use crate::project::meta;
 use crate::statement::query;
 use crate::{After, Aside, Conn, Result, Tx};
 
-/// A component's row with what is promised on it: sums over rows, never counters.
+/// A component's row with what is promised on it: sums over rows, never counters, all of them by one
+/// way through the instances.
 macro_rules! select {
-    ($rest:literal) => {
+    ($which:literal, $rest:literal) => {
         concat!(
             "SELECT c.*, \
              (SELECT MAX(not_after) FROM certificates x WHERE x.component_id = c.id) AS expires, \
-             (SELECT COUNT(*) FROM instances i WHERE i.component_id = c.id) AS used_instances, \
              (SELECT COUNT(*) FROM networks n WHERE n.router_id = c.id) AS used_networks, \
-             (SELECT CAST(COALESCE(SUM(i.cpus), 0) AS BIGINT) FROM instances i \
-              WHERE i.component_id = c.id) AS used_cpus, \
-             (SELECT CAST(COALESCE(SUM(i.memory), 0) AS BIGINT) FROM instances i \
-              WHERE i.component_id = c.id) AS used_memory \
-             FROM components c ",
+             COALESCE(u.instances, 0) AS used_instances, COALESCE(u.cpus, 0) AS used_cpus, \
+             COALESCE(u.memory, 0) AS used_memory \
+             FROM components c LEFT JOIN (SELECT i.component_id AS component_id, COUNT(*) AS instances, \
+             CAST(SUM(i.cpus) AS BIGINT) AS cpus, CAST(SUM(i.memory) AS BIGINT) AS memory \
+             FROM instances i ",
+            $which,
+            " GROUP BY i.component_id) u ON u.component_id = c.id ",
             $rest
         )
     };
@@ -88,14 +90,17 @@ pub async fn insert(
 }
 
 pub async fn get(conn: &mut Conn, name: &Name) -> Result<Option<Component>> {
-    query!(select!("WHERE c.name = $1"))
-        .bind(name.as_str())
-        .row(conn, "read a component", read)
-        .await
+    query!(select!(
+        "WHERE i.component_id = (SELECT id FROM components WHERE name = $1)",
+        "WHERE c.name = $1"
+    ))
+    .bind(name.as_str())
+    .row(conn, "read a component", read)
+    .await
 }
 
 pub async fn by_id(conn: &mut Conn, id: ComponentId) -> Result<Option<Component>> {
-    query!(select!("WHERE c.id = $1"))
+    query!(select!("WHERE i.component_id = $1", "WHERE c.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a component", read)
         .await
@@ -112,6 +117,7 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<ComponentSummary
 /// Components of a kind that may get something new, with what is promised on each.
 pub async fn of_kind(conn: &mut Conn, kind: ComponentKind) -> Result<Vec<Component>> {
     query!(select!(
+        "",
         "WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.name"
     ))
     .bind(kind.as_str())

@@ -34,15 +34,10 @@ fn read(c: &Columns<'_>) -> Result<Event> {
 
 pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>, now: Timestamp) -> Result<()> {
     // They commit one after the other, so that counting is in the order of the commits.
-    let id: i64 = query!("SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) AS id FROM events")
-        .row(tx, "number an event", |c| c.integer("id"))
-        .await?
-        .unwrap_or(1);
     query!(
         "INSERT INTO events (id, time, project_id, project, resource_kind, resource_id, resource_name, what, message) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT), CAST($1 AS BIGINT), $2, $3, $4, $5, $6, $7, $8 FROM events",
     )
-    .bind(id)
     .bind(now.as_millis())
     .bind(event.project.map(|(id, _)| id.to_string()))
     .bind(event.project.map(|(_, name)| name.as_str()))

@@ -7,14 +7,13 @@ use crate::column::to_json;
 use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
-/// A request that was begun with a key, and its answer if it has one.
+/// A request with a key that was done, and its answer if that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     pub request_hash: String,
     pub answer: Option<Answer>,
-    /// What it changed, if that is committed and its answer was lost with its core.
+    /// What it changed, if its answer was not kept: it is still being done, or was when its core went.
     pub lost: Option<Subject>,
-    pub created_at: Timestamp,
 }
 
 /// The resource that a request changed.
@@ -35,7 +34,7 @@ pub struct Answer {
 
 pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Recorded>> {
     query!(
-        "SELECT request_hash, status, etag, body, subject, lost, created_at FROM idempotency \
+        "SELECT request_hash, status, etag, body, subject, lost FROM idempotency \
          WHERE caller = $1 AND idempotency_key = $2",
     )
     .bind(caller)
@@ -58,67 +57,72 @@ pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Reco
                 true => c.maybe_json("subject")?,
                 false => None,
             },
-            created_at: c.time("created_at")?,
         })
     })
     .await
 }
 
-/// Notes that a request was begun; replaces what was noted under the key.
-pub async fn begin(tx: &mut Tx, caller: &str, key: &str, hash: &str, now: Timestamp) -> Result<()> {
-    forget(tx, caller, key).await?;
-    query!(
-        "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at) \
-         VALUES ($1, $2, $3, $4)",
-    )
-    .bind(caller)
-    .bind(key)
-    .bind(hash)
-    .bind(now.as_millis())
-    .run(tx, "note an idempotency key")
-    .await
-    .map(drop)
+/// A request with a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    pub caller: String,
+    pub key: String,
+    /// Of what was asked for.
+    pub hash: String,
 }
 
-/// Notes in the transaction of a change that a request made it.
-pub async fn changed(tx: &mut Tx, caller: &str, key: &str, subject: &Subject) -> Result<()> {
+/// Notes in the transaction of a change that a request made it; the first that it made is told of.
+pub async fn changed(
+    tx: &mut Tx,
+    request: &Request,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<()> {
     query!(
-        "UPDATE idempotency SET subject = $1 WHERE caller = $2 AND idempotency_key = $3 AND subject IS NULL",
+        "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at, subject, lost) \
+         VALUES ($1, $2, $3, $4, $5, 1) ON CONFLICT (caller, idempotency_key) \
+         DO UPDATE SET subject = excluded.subject, lost = 1 WHERE idempotency.subject IS NULL",
     )
+    .bind(request.caller.as_str())
+    .bind(request.key.as_str())
+    .bind(request.hash.as_str())
+    .bind(now.as_millis())
     .bind(to_json(subject)?)
-    .bind(caller)
-    .bind(key)
     .run(tx, "note what a request changed")
     .await
     .map(drop)
 }
 
-pub async fn finish(tx: &mut Tx, caller: &str, key: &str, answer: &Answer) -> Result<()> {
+/// Keeps the answer to a request.
+pub async fn finish(tx: &mut Tx, request: &Request, answer: &Answer, now: Timestamp) -> Result<()> {
     query!(
-        "UPDATE idempotency SET status = $1, etag = $2, body = $3 \
-         WHERE caller = $4 AND idempotency_key = $5",
+        "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at, status, etag, body) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (caller, idempotency_key) \
+         DO UPDATE SET status = excluded.status, etag = excluded.etag, body = excluded.body",
     )
+    .bind(request.caller.as_str())
+    .bind(request.key.as_str())
+    .bind(request.hash.as_str())
+    .bind(now.as_millis())
     .bind(i64::from(answer.status))
     .bind(answer.etag.as_deref())
     .bind(answer.body.as_deref())
-    .bind(caller)
-    .bind(key)
-    .run(tx, "note an answer")
+    .run(tx, "keep an answer")
     .await
     .map(drop)
 }
 
-pub async fn forget(tx: &mut Tx, caller: &str, key: &str) -> Result<()> {
+pub async fn forget(tx: &mut Tx, request: &Request) -> Result<()> {
     query!("DELETE FROM idempotency WHERE caller = $1 AND idempotency_key = $2")
-        .bind(caller)
-        .bind(key)
+        .bind(request.caller.as_str())
+        .bind(request.key.as_str())
         .run(tx, "forget an idempotency key")
         .await
         .map(drop)
 }
 
-/// Forgets requests that were begun and changed nothing, and keeps what those changed that did: their
-/// core is gone.
+/// Forgets what older versions noted of requests that were begun and changed nothing, and keeps what
+/// those changed that did: their core is gone.
 pub async fn forget_unanswered(tx: &mut Tx) -> Result<u64> {
     query!("UPDATE idempotency SET lost = 1 WHERE status IS NULL AND subject IS NOT NULL")
         .run(tx, "keep what requests changed")

@@ -152,7 +152,7 @@ pub async fn enqueue(
 }
 
 /// Leases at most so many jobs that a component can do now: their time has come, what an ensure needs
-/// is there, and nothing needs what a removal removes.
+/// is there, and nothing needs what a removal removes. Without the names of project and component.
 pub async fn claim(
     tx: &mut Aside,
     component: ComponentId,
@@ -160,8 +160,9 @@ pub async fn claim(
     limit: i64,
     (now, until): (Timestamp, Timestamp),
 ) -> Result<Vec<Row>> {
-    let ids: Vec<JobId> = locking(tx.dialect, sql!(locking "j":
-        "SELECT j.id FROM jobs j WHERE j.component_id = $1 AND j.not_before <= $2 \
+    let mut claimed: Vec<Row> = locking(tx.dialect, sql!(locking "j":
+        "SELECT j.*, CAST(NULL AS TEXT) AS component, CAST(NULL AS TEXT) AS project \
+         FROM jobs j WHERE j.component_id = $1 AND j.not_before <= $2 \
          AND (j.state = 'queued' OR (j.state = 'leased' AND (j.lease_until < $2 OR j.session <> $3))) \
          AND NOT (j.verb = 'ensure' AND EXISTS (SELECT 1 FROM placement_needs n \
            JOIN placements p ON p.id = n.needs_id \
@@ -174,20 +175,22 @@ pub async fn claim(
     .bind(now.as_millis())
     .bind(session)
     .bind(limit)
-    .rows(tx, "look for jobs", |c| c.text("id"))
+    .rows(tx, "look for jobs", read)
     .await?;
-    let mut claimed = Vec::with_capacity(ids.len());
-    for id in ids {
+    for row in &mut claimed {
         query!(
             "UPDATE jobs SET state = 'leased', fence = fence + 1, attempts = attempts + 1, session = $1, \
              lease_until = $2, step = NULL, done = NULL, whole = NULL WHERE id = $3",
         )
         .bind(session)
         .bind(until.as_millis())
-        .bind(id.to_string())
+        .bind(row.id.to_string())
         .run(tx, "lease a job")
         .await?;
-        claimed.extend(by_id(tx, id).await?);
+        row.state = JobState::Leased;
+        row.fence += 1;
+        row.attempts += 1;
+        (row.step, row.amount) = (None, None);
     }
     Ok(claimed)
 }

@@ -55,6 +55,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "image tags",
         sql: include_str!("../migrations/0070_image_tags.sql"),
     },
+    Migration {
+        version: 80,
+        name: "promised",
+        sql: include_str!("../migrations/0080_promised.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -245,19 +245,24 @@ pub async fn neighbours(conn: &mut Conn, id: PlacementId) -> Result<Vec<Componen
     .await
 }
 
-/// Notes at all placements that wait for one why they wait in vain; they go on once it is there.
-pub async fn block(tx: &mut Tx, needs: PlacementId, message: &str, now: Timestamp) -> Result<()> {
+/// Notes at all placements that wait for one why they wait in vain; they go on once it is there. Returns
+/// what they are of.
+pub async fn block(
+    tx: &mut Tx,
+    needs: PlacementId,
+    message: &str,
+    now: Timestamp,
+) -> Result<Vec<Uuid>> {
     query!(
         "UPDATE placements SET state = 'failed', reason = 'Blocked', message = $1, since = $2 \
          WHERE state = 'pending' AND wanted = 1 \
-         AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $3)",
+         AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $3) RETURNING resource_id",
     )
     .bind(message)
     .bind(now.as_millis())
     .bind(needs.to_string())
-    .run(tx, "block placements")
+    .rows(tx, "block placements", |c| c.text("resource_id"))
     .await
-    .map(drop)
 }
 
 /// Lets the placements that waited in vain for one wait in hope again.

@@ -137,7 +137,7 @@ pub async fn console(
 
 /// Waits for the output of an action.
 async fn answer(core: &Core, id: JobId) -> Result<Vec<u8>> {
-    let mut changed = core.events_changed();
+    let mut news = core.news.of(id.0);
     let deadline = tokio::time::Instant::now() + ANSWER;
     loop {
         let found = {
@@ -164,6 +164,6 @@ async fn answer(core: &Core, id: JobId) -> Result<Vec<u8>> {
         }
         let poll = Duration::from_millis(500);
         // Whether told or not, it is looked again.
-        let _ = tokio::time::timeout(poll, changed.changed()).await;
+        let _ = tokio::time::timeout(poll, news.changed()).await;
     }
 }

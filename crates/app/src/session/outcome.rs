@@ -52,6 +52,7 @@ async fn finish(
     result: (Option<(FailureKind, &str)>, Option<&str>),
 ) -> Result<()> {
     let now = work.now;
+    work.news_of(row.id.0);
     Ok(job::finish(work, row.id, state, result, now).await?)
 }
 
@@ -178,7 +179,9 @@ async fn failed(
         "the {} of {} failed: {message}",
         placement.kind, placement.resource_name
     );
-    placement::block(work, placement.id, &blocked, now).await?;
+    for resource in placement::block(work, placement.id, &blocked, now).await? {
+        work.news_of(resource);
+    }
     tell(work, &placement, "failed", message).await
 }
 

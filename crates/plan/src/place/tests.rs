@@ -50,6 +50,20 @@ fn demand(memory: u64) -> Demand {
 }
 
 #[test]
+fn of_many_hosts_the_chosen_one_and_some_others_are_told_of() {
+    let hosts: Vec<Host> = (0..500)
+        .map(|n| host(&format!("host{n:03}"), 1024, if n == 400 { 0 } else { 512 }))
+        .collect();
+    let placed = place(&demand(64), &hosts);
+    assert_eq!(placed.host, Some(hosts[400].id));
+    assert_eq!(placed.verdicts.len(), VERDICTS);
+    let chosen: Vec<_> = placed.verdicts.iter().filter(|v| v.chosen).collect();
+    assert_eq!(chosen.len(), 1);
+    assert_eq!(chosen[0].host, hosts[400].name);
+    assert_eq!(place(&demand(4096), &hosts).verdicts.len(), VERDICTS);
+}
+
+#[test]
 fn a_host_without_the_firmware_says_what_is_missing() {
     let modern = Demand {
         firmware: Some(Firmware::Uefi),

@@ -21,7 +21,17 @@ async fn fill(store: &Store) {
     crate::project::insert(&mut tx, project, &"shop".parse().unwrap(), now)
         .await
         .unwrap();
-    crate::idempotency::begin(&mut tx, "admin", "k", "h", now)
+    let request = crate::idempotency::Request {
+        caller: "admin".to_owned(),
+        key: "k".to_owned(),
+        hash: "h".to_owned(),
+    };
+    let subject = crate::idempotency::Subject {
+        project: None,
+        kind: "project".to_owned(),
+        name: "shop".to_owned(),
+    };
+    crate::idempotency::changed(&mut tx, &request, &subject, now)
         .await
         .unwrap();
     let id = rhyzome_model::ComponentId(uuid::Uuid::from_u128(2));

@@ -143,6 +143,11 @@ struct Foreign {
 
 const FOREIGN: &[Foreign] = &[
     Foreign {
+        name: "rusqlite",
+        stays_in: "store",
+        tests: &[],
+    },
+    Foreign {
         name: "sqlx",
         stays_in: "store",
         tests: &[],
