@@ -174,6 +174,10 @@ pub fn hint(error: &HypervisorError) -> String {
         "another process has this state directory's libvirt open: the component runs already"
     } else if text.contains("libvirt-sock") {
         "libvirtd does not run, or this user may not use it"
+    } else if text.contains("keepalive timeout") {
+        "libvirtd hangs; restarting it stops no guest"
+    } else if text.contains("socket is closed") || text.contains("End of file") {
+        "libvirtd was stopped or restarted, or hung"
     } else {
         return text;
     };

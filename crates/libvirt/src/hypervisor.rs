@@ -1,14 +1,15 @@
 //! The connection to libvirt, as an asynchronous handle.
 //!
 //! Every call of libvirt blocks, so each runs on a thread made for that (see [`threads`]); events come in
-//! on a thread of their own (see [`event`]). A connection that broke (libvirtd was restarted) is opened again by the
-//! next call. Nothing here decides anything: it says what libvirt says.
+//! on a thread of their own (see [`event`]). A connection that broke (libvirtd was restarted, or hangs) is opened again
+//! by the next call (see [`connection`]). Nothing here decides anything: it says what libvirt says.
 
+mod connection;
 pub mod event;
 pub mod storage;
 mod threads;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
@@ -22,21 +23,16 @@ use rhyzome_model::Size;
 use crate::domain::{DomainMark, NAMESPACE};
 use crate::embed::{self, EmbedError};
 use crate::leftovers;
-use crate::settings::Settings;
+use crate::settings::{Libvirt, Settings};
+use connection::Connection;
 use event::Event;
 use threads::Threads;
 
 /// A handle; clones share the connection.
 #[derive(Clone)]
 pub struct Hypervisor {
-    inner: Arc<Inner>,
+    connection: Arc<Connection>,
     threads: Threads,
-}
-
-struct Inner {
-    uri: String,
-    events: UnboundedSender<Event>,
-    connection: Mutex<Option<Arc<Connect>>>,
 }
 
 /// What libvirt could not do.
@@ -49,6 +45,10 @@ pub enum HypervisorError {
         uri: String,
         source: virt::error::Error,
     },
+    #[error(
+        "libvirt at {uri} did not answer within {seconds} s: libvirtd hangs; restarting it stops no guest"
+    )]
+    Silent { uri: String, seconds: u64 },
     #[error("libvirt's event loop could not be started")]
     EventLoop { source: virt::error::Error },
     #[error("{operation} failed")]
@@ -85,11 +85,8 @@ impl Hypervisor {
         settings: &Settings,
         events: UnboundedSender<Event>,
     ) -> Result<Self, HypervisorError> {
-        let inner = Inner {
-            uri: settings.uri(),
-            events,
-            connection: Mutex::new(None),
-        };
+        let embedded = settings.libvirt == Libvirt::Embedded;
+        let connection = Connection::new(settings.uri(), embedded, events);
         let root = settings.embed_root();
         let left = leftovers::questioned(&root);
         let settings = settings.clone();
@@ -99,7 +96,7 @@ impl Hypervisor {
         })
         .await?;
         let hypervisor = Self {
-            inner: Arc::new(inner),
+            connection: Arc::new(connection),
             threads,
         };
         hypervisor.call("settling", settle).await?;
@@ -109,7 +106,7 @@ impl Hypervisor {
     }
 
     pub fn uri(&self) -> &str {
-        &self.inner.uri
+        &self.connection.uri
     }
 
     /// Starts a transient domain.
@@ -239,37 +236,15 @@ impl Hypervisor {
         operation: &'static str,
         work: impl FnOnce(&Connect) -> Result<T, virt::error::Error> + Send + 'static,
     ) -> Result<T, HypervisorError> {
-        let inner = self.inner.clone();
+        let connection = self.connection.clone();
         let work = move || {
-            let connection = inner.connect()?;
+            let connection = connection.get()?;
             work(&connection).map_err(|source| HypervisorError::Call { operation, source })
         };
         self.threads
             .run(work)
             .await
             .unwrap_or(Err(HypervisorError::Ended { operation }))
-    }
-}
-
-impl Inner {
-    /// The connection, opened where it is not or no longer there.
-    fn connect(&self) -> Result<Arc<Connect>, HypervisorError> {
-        let mut slot = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = &*slot
-            && connection.is_alive().unwrap_or(false)
-        {
-            return Ok(connection.clone());
-        }
-        let failed = |source| HypervisorError::Open {
-            uri: self.uri.clone(),
-            source,
-        };
-        let connection = Connect::open(Some(&self.uri)).map_err(failed)?;
-        event::register(&connection, &self.events).map_err(failed)?;
-        Ok(slot.insert(Arc::new(connection)).clone())
     }
 }
 
@@ -339,8 +314,12 @@ fn on_active(
     work: impl FnOnce(&Domain) -> Result<(), virt::error::Error>,
 ) -> Result<(), virt::error::Error> {
     on_known(connection, uuid, |domain| match work(domain) {
-        Err(error) if domain.is_active().unwrap_or(false) => Err(error),
-        _ => Ok(()),
+        // Where libvirt went away meanwhile, nobody knows that it ended.
+        Err(error) => match unless_gone(domain.is_active()) {
+            Ok(None | Some(false)) => Ok(()),
+            Ok(Some(true)) | Err(_) => Err(error),
+        },
+        Ok(()) => Ok(()),
     })
 }
 

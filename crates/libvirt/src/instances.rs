@@ -32,6 +32,7 @@ use crate::cache::Cache;
 use crate::console::{Recorder, Watch, identity};
 use crate::disk::Disks;
 use crate::ending::Signs;
+use crate::host;
 use crate::hypervisor::{Hypervisor, HypervisorError, Seen};
 use crate::record::Record;
 use crate::uefi::Ovmf;
@@ -88,7 +89,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A failure of libvirt's is worth another try.
 pub fn from_libvirt(error: HypervisorError) -> DriverError {
-    DriverError::transient("libvirt did not do it").with_source(error)
+    DriverError::transient(format!("libvirt did not do it: {}", host::hint(&error)))
 }
 
 pub fn from_disk(what: &str, error: std::io::Error) -> DriverError {

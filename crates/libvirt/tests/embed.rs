@@ -17,6 +17,9 @@ mod guest;
 #[path = "embed/kills.rs"]
 mod kills;
 #[cfg(test)]
+#[path = "embed/surroundings.rs"]
+mod surroundings;
+#[cfg(test)]
 #[path = "embed/system.rs"]
 mod system;
 #[cfg(test)]

@@ -44,14 +44,18 @@ impl Threads {
             .map(|()| Self(jobs))
     }
 
-    /// Runs a piece of work; none where the work itself panicked.
+    /// Runs a piece of work; none where the work itself panicked. It may be left out where this future is
+    /// dropped before it begins.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let job = move || {
-            let _ = answer.send(work());
+            // Nobody waits any more for what came when all threads were held up.
+            if !answer.is_closed() {
+                let _ = answer.send(work());
+            }
         };
         self.0.send(Box::new(job)).ok()?;
         answered.await.ok()

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Pid;
 use rhyzome_libvirt::{Settings, down};
 
 pub const URI: &str = "qemu:///system";
@@ -60,16 +61,11 @@ impl Daemons {
         mount(Some(&own), "/etc/libvirt", none, bind, none).unwrap();
         hide_kvm(settings);
         let running = ["virtlogd", "libvirtd"].map(daemon).into();
-        let limit = Instant::now() + Duration::from_secs(30);
-        let sockets =
-            ["virtlogd-sock", "libvirt-sock"].map(|name| Path::new("/run/libvirt").join(name));
-        while sockets
-            .iter()
-            .any(|socket| UnixStream::connect(socket).is_err())
-        {
-            assert!(Instant::now() < limit, "libvirtd and virtlogd do not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("libvirtd and virtlogd run", || {
+            ["virtlogd-sock", "libvirt-sock"]
+                .iter()
+                .all(|it| listens(it))
+        });
         let pool = pool(settings);
         fs::create_dir_all(&pool).unwrap();
         fs::set_permissions(&pool, fs::Permissions::from_mode(0o711)).unwrap();
@@ -223,6 +219,42 @@ fn daemon(name: &str) -> Child {
         .unwrap()
 }
 
+fn listens(socket: &str) -> bool {
+    UnixStream::connect(Path::new("/run/libvirt").join(socket)).is_ok()
+}
+
+/// The libvirtd of this test, which is a child of this process.
+pub fn libvirtd() -> Pid {
+    let children = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let children = children.map(|task| fs::read_to_string(task.path().join("children")).unwrap());
+    let children: Vec<String> = children.collect();
+    let mut children = children.iter().flat_map(|line| line.split_whitespace());
+    let is_one = |pid: &&str| {
+        let command = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        command.is_ok_and(|it| it.starts_with("libvirtd"))
+    };
+    let pid = children.find(is_one).expect("libvirtd runs");
+    Pid::from_raw(pid.parse().unwrap())
+}
+
+pub fn wait_until_libvirtd_is_gone() {
+    wait_until("libvirtd is gone", || !listens("libvirt-sock"));
+}
+
+/// Starts it again; it goes with this thread.
+pub fn start_libvirtd() {
+    drop(daemon("libvirtd"));
+    wait_until("libvirtd runs", || listens("libvirt-sock"));
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < limit, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The pools in which a disk is a device.
 pub fn devices() -> Vec<&'static str> {
     let has_zfs = Path::new("/dev/zfs").exists() && Path::new("/usr/sbin/zpool").exists();
@@ -235,11 +267,9 @@ pub fn virsh(arguments: &[&str]) -> String {
 
 /// libvirt sees only after a moment that a guest's process is gone.
 pub fn wait_until_no_guest_runs() {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !virsh(&["list", "--name"]).trim().is_empty() {
-        assert!(Instant::now() < limit, "libvirt still shows guests");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("libvirt shows no guest", || {
+        virsh(&["list", "--name"]).trim().is_empty()
+    });
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {
