@@ -20,6 +20,7 @@ mod console;
 mod enrollment;
 pub mod gateway;
 mod guard;
+mod pace;
 mod peer;
 mod registry;
 mod session;
@@ -34,7 +35,7 @@ use registry::Sessions;
 /// HTTP/2 pings on connections that are quiet, to notice those that are dead.
 const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// The largest message that is read, in bytes.
+/// The largest message that is read, in bytes: a part of an inventory, or the log of a console.
 const LARGEST_MESSAGE: usize = 16 << 20;
 /// How long connections may take to end when the core stops.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);

@@ -131,14 +131,17 @@ impl Work {
         &mut self,
         component: ComponentId,
         found: &PlacementRef,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let now = self.now;
-        placement::insert_orphan(self, component, found, now).await?;
+        if !placement::insert_orphan(self, component, found, now).await? {
+            return Ok(false);
+        }
         let held = (
             restored::HELD,
             "found on the host and not in the backup that the site was restored from; left alone until \
              `rhyzome site confirm`",
         );
-        Ok(placement::set_state(self, found.id, placement::State::Pending, held, now).await?)
+        placement::set_state(self, found.id, placement::State::Pending, held, now).await?;
+        Ok(true)
     }
 }

@@ -2,6 +2,7 @@
 
 mod outcome;
 mod repair;
+mod told;
 
 use std::net::IpAddr;
 
@@ -65,7 +66,8 @@ pub async fn connected(
     let mut work = core.begin().await?;
     let now = work.now;
     let before = component::by_id(&mut work, id).await?;
-    let session = component::connect(&mut work, id, (facts, version), from, now).await?;
+    let version = told::text(version, told::WORD);
+    let session = component::connect(&mut work, id, (facts, &version), from, now).await?;
     let found = component::by_id(&mut work, id).await?;
     let found = found.ok_or_else(|| Error::not_found("component", &id))?;
     crate::component::tell(&mut work, &found, "connected").await?;
@@ -113,6 +115,12 @@ pub async fn heartbeat(core: &Core, id: ComponentId, session: i64) -> Result<boo
 
 /// At most so many jobs that the component can do now.
 pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Result<Vec<Job>> {
+    // Of many that are connected most have nothing to do, and those that have wait for their turn to write.
+    let mut conn = core.store.read().await?;
+    if !job::has_open(&mut conn, id).await? {
+        return Ok(Vec::new());
+    }
+    drop(conn);
     let mut tx = core.store.aside().await?;
     let now = core.now();
     let lease = (now, now.plus_millis(LEASE));
@@ -157,8 +165,9 @@ pub async fn progress(
     step: &str,
     amount: Option<(u64, u64)>,
 ) -> Result<()> {
+    let step = told::text(step, told::STEP);
     let mut tx = core.store.aside().await?;
-    job::set_step(&mut tx, id, job, step, amount).await?;
+    job::set_step(&mut tx, id, job, &step, amount).await?;
     tx.commit().await?;
     core.announce_events();
     Ok(())
@@ -177,7 +186,11 @@ pub async fn observed(
     let Some(row) = found.filter(|row| row.component == id) else {
         return Ok(());
     };
-    let observed = known_before(row.observed.as_ref(), observed);
+    let Some(observed) = told::observed(row.kind, observed) else {
+        tracing::warn!(component = %id, %placement, kind = %row.kind, "what was observed is of another kind");
+        return Ok(());
+    };
+    let observed = known_before(row.observed.as_ref(), &observed);
     if placement::set_observed(&mut work, placement, generation, &observed).await?
         && row.observed.as_ref() != Some(&observed)
     {

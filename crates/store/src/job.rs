@@ -195,6 +195,17 @@ pub async fn claim(
     Ok(claimed)
 }
 
+/// Whether there is a job of a component that has not ended.
+pub async fn has_open(conn: &mut Conn, component: ComponentId) -> Result<bool> {
+    let found = query!(
+        "SELECT id FROM jobs WHERE component_id = $1 AND state IN ('queued', 'leased') LIMIT 1"
+    )
+    .bind(component.to_string())
+    .row(conn, "look whether there are jobs", |c| c.string("id"))
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Prolongs the leases of a session. A job that is being changed just now is passed over: leases
 /// outlast several of these.
 pub async fn renew(

@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Status, Streaming};
 
 use super::gateway::{GatewayError, Heartbeat, OutcomeTaken, Session, SessionStanding};
+use super::pace::Pace;
 use super::peer::{Peer, chain, sentence};
 use super::step::Step;
 use super::{Edge, guard};
@@ -149,6 +150,7 @@ async fn begin(
         sender,
         outstanding: HashSet::new(),
         found: Vec::new(),
+        pace: Pace::new(Instant::now()),
     };
     let end = tokio::select! {
         biased;
@@ -208,6 +210,8 @@ struct Talk<'a> {
     outstanding: HashSet<JobId>,
     /// The inventory, as far as it has come.
     found: Vec<Found>,
+    /// Of what nobody asked for.
+    pace: Pace,
 }
 
 impl Talk<'_> {
@@ -282,7 +286,20 @@ impl Talk<'_> {
         Ok(())
     }
 
+    /// Whether nobody asked for a message.
+    fn is_unasked(&self, message: &FromComponent) -> bool {
+        match message {
+            FromComponent::Inventory { .. } | FromComponent::Changed { .. } => true,
+            FromComponent::Progress(progress) => !self.outstanding.contains(&progress.job),
+            FromComponent::Outcome(outcome) => !self.outstanding.contains(&outcome.job),
+            FromComponent::Hello(_) | FromComponent::Heartbeat { .. } => false,
+        }
+    }
+
     async fn hear(&mut self, message: FromComponent) -> Result<(), End> {
+        if self.is_unasked(&message) {
+            tokio::time::sleep_until(self.pace.count(Instant::now())).await;
+        }
         let gateway = &self.edge.gateway;
         let component = self.peer.component;
         match message {

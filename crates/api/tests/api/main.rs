@@ -3,9 +3,11 @@
 
 mod binary;
 mod consoles;
+mod crowd;
 mod cut_off;
 mod database_tls;
 mod definition;
+mod disk_full;
 mod edge;
 mod events;
 mod idempotency;
@@ -15,11 +17,13 @@ mod instances;
 mod life;
 mod manners;
 mod moving;
+mod nonsense;
 mod objects;
 mod outage;
 mod pages;
 mod peers;
 mod postgres;
+mod raw;
 mod serving;
 mod site;
 mod strangers;

@@ -10,7 +10,7 @@ use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::{lease, network, peer};
 
-use super::{known_before, next_try};
+use super::{known_before, next_try, told};
 use crate::work::{Subject, Work};
 use crate::{Core, Result};
 
@@ -32,14 +32,27 @@ pub async fn outcome(
     };
     let placement = placement::by_id(&mut work, row.target.id).await?;
     match outcome {
-        Outcome::Ensured { observed } => ensured(&mut work, &row, placement, observed).await?,
+        Outcome::Ensured { observed } => match told::observed(row.target.kind, observed) {
+            Some(observed) => ensured(&mut work, &row, placement, &observed).await?,
+            None => {
+                let message = "its component reported what another kind of thing can be";
+                failed(
+                    &mut work,
+                    &row,
+                    placement,
+                    (FailureKind::Permanent, message),
+                )
+                .await?;
+            }
+        },
         Outcome::Removed => removed(&mut work, &row, placement).await?,
         Outcome::Acted { output } => {
             let output = STANDARD.encode(output);
             finish(&mut work, &row, JobState::Done, (None, Some(&output))).await?;
         }
         Outcome::Failed { kind, message } => {
-            failed(&mut work, &row, placement, (*kind, message)).await?;
+            let message = told::text(message, told::FAILURE);
+            failed(&mut work, &row, placement, (*kind, &message)).await?;
         }
     }
     work.commit().await

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::placement::{Found, Observed, PlacementRef};
 use rhyzome_model::{ComponentId, PlacementId};
 use rhyzome_plan::repair::{Desired, Repair, plan};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::restored;
 
-use super::known_before;
 use super::outcome::tell_observed;
+use super::{known_before, told};
 use crate::work::Work;
 use crate::{Core, Result};
 
@@ -46,15 +46,10 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
             }
             Repair::Remove(id) => again(&mut work, rows.get(&id), &Verb::Remove).await?,
             Repair::RemoveOrphan(orphan) if holds => {
-                tracing::warn!(%component, ?orphan, "found on a host, not in the backup: left alone");
-                work.hold(component, &orphan).await?;
-                held = true;
+                held |= hold(&mut work, component, &orphan).await?;
             }
             Repair::RemoveOrphan(orphan) => {
-                tracing::warn!(%component, ?orphan, "found on a host, wanted by nobody: removing it");
-                let now = work.now;
-                placement::insert_orphan(&mut work, component, &orphan, now).await?;
-                work.enqueue(orphan.id, component, &Verb::Remove).await?;
+                remove_orphan(&mut work, component, &orphan).await?;
             }
         }
     }
@@ -70,17 +65,54 @@ fn is_held(rows: &BTreeMap<PlacementId, Row>, id: PlacementId) -> bool {
         .is_some_and(|row| row.reason == restored::HELD)
 }
 
+/// Notes what nobody knows, to be left alone until the operator says what becomes of it.
+async fn hold(work: &mut Work, component: ComponentId, orphan: &PlacementRef) -> Result<bool> {
+    let held = work.hold(component, orphan).await?;
+    if held {
+        tracing::warn!(%component, ?orphan, "found on a host, not in the backup: left alone");
+    } else {
+        others(component, orphan);
+    }
+    Ok(held)
+}
+
+async fn remove_orphan(
+    work: &mut Work,
+    component: ComponentId,
+    orphan: &PlacementRef,
+) -> Result<()> {
+    let now = work.now;
+    if !placement::insert_orphan(work, component, orphan, now).await? {
+        others(component, orphan);
+        return Ok(());
+    }
+    tracing::warn!(%component, ?orphan, "found on a host, wanted by nobody: removing it");
+    work.enqueue(orphan.id, component, &Verb::Remove).await?;
+    Ok(())
+}
+
+/// A host that was copied, or lies. A job about what it says it has would go to whose that is.
+fn others(component: ComponentId, orphan: &PlacementRef) {
+    tracing::warn!(
+        %component, ?orphan,
+        "a component says that it has what is on another one: left alone; was its host or its state copied?"
+    );
+}
+
 /// It is there as wanted. If nobody had said so yet, this says it.
 async fn confirm(work: &mut Work, row: Option<&Row>, observed: Option<&&Observed>) -> Result<()> {
     let (Some(row), Some(observed)) = (row, observed) else {
         return Ok(());
     };
+    let Some(observed) = told::observed(row.kind, observed) else {
+        return Ok(());
+    };
     // A job that is open will say so itself.
-    if row.state != State::Ready || row.observed.as_ref() == Some(*observed) {
+    if row.state != State::Ready || row.observed.as_ref() == Some(&observed) {
         return Ok(());
     }
     let now = work.now;
-    let observed = &known_before(row.observed.as_ref(), observed);
+    let observed = &known_before(row.observed.as_ref(), &observed);
     if placement::set_ready(work, row.id, row.generation, observed, now).await? {
         tell_observed(work, row, observed).await?;
     }

@@ -4,14 +4,15 @@ use rhyzome_app::join::{JoinRequest, join, renew};
 use rhyzome_app::session::{self, Allowed};
 use rhyzome_app::{Kind, component, instance};
 use rhyzome_model::component::{ComponentKind, HostFacts};
-use rhyzome_model::job::{JobState, Task};
+use rhyzome_model::instance::InstanceState;
+use rhyzome_model::job::{FailureKind, JobState, Task};
 use rhyzome_model::placement::{Found, Observed, PlacementKind, PlacementRef};
 use rhyzome_model::status::Phase;
 use rhyzome_model::{NetworkId, PlacementId};
 use rhyzome_pki::identity::NewKey;
 use uuid::Uuid;
 
-use super::site::{Site, kinds, name, observed, well_done};
+use super::site::{Component, Site, instance_observed, kinds, name, observed, well_done};
 
 #[tokio::test]
 async fn a_token_lets_one_component_of_its_kind_in_once() {
@@ -242,6 +243,78 @@ async fn drift_is_repaired_and_what_nobody_wants_is_removed() {
         .await
         .expect("rows");
     assert_eq!(left.len(), 1, "the orphan is forgotten");
+}
+
+fn copy(row: &rhyzome_store::placement::Row) -> Found {
+    Found {
+        placement: row.reference(),
+        generation: row.generation,
+        observed: row.observed.clone(),
+    }
+}
+
+/// No word of a component is longer than makes sense, or of characters that a database does not take.
+#[tokio::test]
+async fn a_failure_that_is_no_sentence_is_kept_as_far_as_it_makes_one() {
+    let site = Site::new().await;
+    site.network("lab").await;
+    let job = site.router.claim(&site.core).await.remove(0);
+    let message = format!("no\0where {}", "x".repeat(1 << 20));
+    let step = session::progress(
+        &site.core,
+        site.router.id,
+        (job.id, job.fence),
+        &message,
+        None,
+    );
+    step.await.expect("noted");
+    site.router
+        .fail(&site.core, &job, FailureKind::Permanent, &message)
+        .await;
+    let shown = rhyzome_app::job::get(&site.core, &site.admin, None, job.id).await;
+    let told = shown.expect("the job").failure.expect("a failure").message;
+    assert!(told.starts_with("no\u{fffd}where xxx"), "{}", &told[..40]);
+    assert!(told.len() < 20_000 && told.ends_with('…'), "{}", told.len());
+    assert_eq!(site.phase("lab").await, Phase::Failed);
+}
+
+/// A host that was copied with its state says that it has what the original has; so may one that lies.
+#[tokio::test]
+async fn what_a_component_says_it_has_of_anothers_is_left_alone() {
+    let site = Site::new().await;
+    site.image().await;
+    site.instance("job", &[]).await.expect("an instance");
+    site.settle().await;
+    let mut conn = site.core.store.read().await.expect("a connection");
+    let has = rhyzome_store::placement::of_component(&mut conn, site.hypervisor.id).await;
+    drop(conn);
+    let copied: Vec<Found> = has.expect("rows").iter().map(copy).collect();
+    let facts = HostFacts::default();
+    let other = Component::join(&site.core, ComponentKind::Libvirt, "copy", &facts).await;
+    session::inventory(&site.core, other.id, &copied)
+        .await
+        .expect("taken");
+    for component in [&site.hypervisor, &other] {
+        assert_eq!(
+            component.claim(&site.core).await,
+            [],
+            "nothing is to be done"
+        );
+    }
+    let shown = site.show("job").await.expect("it");
+    assert_eq!(shown.status.phase, Phase::Ready);
+
+    // What it says of them by itself is not believed either, nor what they cannot be.
+    let lie = Observed::Instance(instance_observed(InstanceState::Crashed, "a lie"));
+    for (of, observed) in [(other.id, lie), (site.hypervisor.id, Observed::Lease)] {
+        let placement = copied[0].placement.id;
+        let generation = copied[0].generation;
+        session::observed(&site.core, of, placement, generation, &observed)
+            .await
+            .expect("passed over");
+        let shown = site.show("job").await.expect("it");
+        assert_eq!(shown.status.phase, Phase::Ready);
+    }
 }
 
 #[tokio::test]

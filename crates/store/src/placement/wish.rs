@@ -133,13 +133,14 @@ pub async fn unwant(tx: &mut Tx, id: PlacementId, now: Timestamp) -> Result<u64>
     Ok(u64::try_from(generation).unwrap_or(0))
 }
 
-/// Notes something found on a host that nobody knows, to be removed.
+/// Notes something found on a host that nobody knows, to be removed. False where it is known: then it is
+/// another component's.
 pub async fn insert_orphan(
     tx: &mut Tx,
     component: ComponentId,
     found: &PlacementRef,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<bool> {
     query!(
         "INSERT INTO placements (id, component_id, kind, resource_id, resource_name, network_id, wanted, \
          generation, observed_generation, state, reason, message, since, asked_at) \
@@ -157,7 +158,7 @@ pub async fn insert_orphan(
     .bind(now.as_millis())
     .run(tx, "insert an orphan")
     .await
-    .map(drop)
+    .map(|inserted| inserted > 0)
 }
 
 /// Makes one placement wait for another.

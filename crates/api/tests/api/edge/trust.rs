@@ -1,67 +1,33 @@
 //! Who may do what, and for how long.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use hyper_util::rt::TokioIo;
 use rhyzome_component::fake::{FakeDriver, Options};
-use rhyzome_component::join::{self, JoinError, Joining, identity_folder};
+use rhyzome_component::join::{self, JoinError, Joining};
 use rhyzome_model::Digest;
-use rhyzome_model::component::{ComponentKind, HostFacts};
+use rhyzome_model::component::ComponentKind;
 use rhyzome_model::job::Outcome;
-use rhyzome_pki::client::{ClientCertificate, component_config, dial, joining_config};
-use rhyzome_pki::{Identity, IdentityFolder, NewKey};
+use rhyzome_pki::client::{ClientCertificate, component_config, joining_config};
+use rhyzome_pki::{Identity, NewKey};
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
 use rhyzome_proto::pb::session_client::SessionClient;
-use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello};
+use rhyzome_proto::session::{FromCore, GoodbyeReason};
 use rhyzome_proto::{Refusal, Version, pb};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-use uuid::Uuid;
 
 use super::site::{Running, Site, ensure, network, wait_for};
+use crate::raw::{self, hello, identity};
 
 async fn channel(site: &Site, config: rustls::ClientConfig) -> Channel {
-    let address = site.address.to_string();
-    let config = Arc::new(config);
-    let connect = tower::service_fn(move |_| {
-        let (address, config) = (address.clone(), Arc::clone(&config));
-        async move { dial(&address, config).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://core")
-        .connect_with_connector(connect)
-        .await
-        .expect("connected")
-}
-
-fn identity(state_dir: &Path) -> Identity {
-    IdentityFolder::new(identity_folder(state_dir))
-        .load()
-        .expect("an identity")
+    raw::channel(&site.address.to_string(), config).await
 }
 
 async fn as_component(site: &Site, identity: &Identity) -> Channel {
-    let certificate = ClientCertificate::new(identity.credential());
-    channel(
-        site,
-        component_config(identity.authorities(), certificate).expect("TLS"),
-    )
-    .await
-}
-
-fn hello(protocol: Version) -> FromComponent {
-    FromComponent::Hello(Hello {
-        protocol,
-        software_version: "test".to_owned(),
-        kinds: Vec::new(),
-        capabilities: Vec::new(),
-        facts: HostFacts::default(),
-        epoch: Uuid::new_v4(),
-    })
+    raw::connect(&site.address.to_string(), identity).await
 }
 
 /// Opens a session; nothing is heard in it as long as the sender lives.
