@@ -6,9 +6,10 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rhyzome_app as app;
+use rhyzome_pki::ShownTime;
 use rhyzome_pki::authority::{Authority, AuthorityError};
 use rhyzome_pki::credential::{Credential, CredentialError};
 use rhyzome_pki::issue::IssueError;
@@ -20,8 +21,12 @@ use crate::problem::chain;
 
 /// How long the core's own certificates are valid.
 const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How often they are looked at.
-const LOOK: Duration = Duration::from_secs(3600);
+/// How often they are looked at: clocks jump, and timers do not notice.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// 2026-01-01: there was no such program before. An authority that is made by a clock that has not been set
+/// would be no good once it is.
+const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,11 @@ pub enum CertificateError {
     Configured { source: CredentialError },
     #[error("the authority cannot be used")]
     Authority { source: AuthorityError },
+    #[error(
+        "no authority is made for the site, since this machine's clock says {}: set it first",
+        ShownTime(*.now)
+    )]
+    Clock { now: SystemTime },
     #[error("the authority did not sign the core's own certificate")]
     Issue { source: IssueError },
 }
@@ -37,14 +47,16 @@ pub enum CertificateError {
 /// The site's authority: the operator's own, the one in the state folder, or a new one there.
 ///
 /// # Errors
-/// [`CertificateError::Authority`].
-pub fn authority(settings: &Configuration) -> Result<Authority, CertificateError> {
+/// [`CertificateError::Authority`], [`CertificateError::Clock`].
+pub fn authority(settings: &Configuration, now: SystemTime) -> Result<Authority, CertificateError> {
     let failed = |source| CertificateError::Authority { source };
-    let now = SystemTime::now();
     let (cert, key) = authority_paths(settings);
     // A key alone is what a crash between the two writes left: nobody has seen that authority yet.
     if settings.authority.cert.is_some() || cert.exists() {
         return Authority::load(&cert, &key, now).map_err(failed);
+    }
+    if now < UNIX_EPOCH + EARLIEST {
+        return Err(CertificateError::Clock { now });
     }
     let made = Authority::make(&settings.site.name, now, &mut rand::rng()).map_err(failed)?;
     made.save(&cert, &key).map_err(failed)?;
@@ -143,6 +155,10 @@ impl Origin {
             return true;
         }
         let (from, until) = (current.not_before(), current.not_after());
+        // Issued when the clock was ahead.
+        if now < from {
+            return true;
+        }
         let whole = until.duration_since(from).unwrap_or_default();
         now.duration_since(from).unwrap_or_default() >= whole * 2 / 3
     }
@@ -225,10 +241,44 @@ mod tests {
         let behind = current.not_before() + whole * 67 / 100;
         assert!(!origin.is_due(&current, before));
         assert!(origin.is_due(&current, behind));
+        let clock_was_ahead = current.not_before() - Duration::from_secs(1);
+        assert!(origin.is_due(&current, clock_was_ahead));
         assert_ne!(
             origin.obtain(&authority).expect("another").chain(),
             current.chain()
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_not_set_makes_no_authority_and_refuses_one_with_what_it_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Configuration {
+            state_dir: folder.path().to_owned(),
+            ..Configuration::default()
+        };
+        let told = |at| chain(&authority(&settings, at).expect_err("refused"));
+        let never_set = UNIX_EPOCH + Duration::from_secs(77);
+        let text = told(never_set);
+        assert!(
+            text.contains("clock says 1970-01-01T00:01:17Z: set it first"),
+            "{text}"
+        );
+        let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 0, "something was made");
+
+        let now = SystemTime::now();
+        let made = authority(&settings, now).expect("made");
+        for (at, what) in [
+            (never_set, "is not valid before "),
+            (now + Duration::from_secs(14 * 365 * 86_400), "expired at "),
+        ] {
+            let text = told(at);
+            assert!(text.contains(what), "{text}");
+            let clock = format!("this machine's clock says {}", ShownTime(at));
+            assert!(text.contains(&clock), "{text}");
+        }
+        let again = authority(&settings, SystemTime::now()).expect("the clock is right again");
+        assert_eq!(again.fingerprint(), made.fingerprint());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -101,7 +101,7 @@ pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
     // Before an authority is made: beside a database that was not filled to the end there must be none
     // but the one that it is filled with.
     let (store, place) = database(settings).await?;
-    let authority = certificate::authority(settings)?;
+    let authority = certificate::authority(settings, SystemTime::now())?;
     let shown = Shown::obtain(settings, &authority)?;
     let core = open(settings, store, authority).await?;
     let new_token = ensure_admin_token(&core, &settings.state_dir).await?;

@@ -113,6 +113,9 @@ pub async fn heartbeat(core: &Core, id: ComponentId, session: i64) -> Result<boo
     Ok(current)
 }
 
+/// A pause that is longer than any of [`next_try`] began when the core's clock was ahead, and is over.
+const LONGEST_PAUSE: i64 = 600_000;
+
 /// At most so many jobs that the component can do now.
 pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Result<Vec<Job>> {
     // Of many that are connected most have nothing to do, and those that have wait for their turn to write.
@@ -124,6 +127,7 @@ pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Re
     let mut tx = core.store.aside().await?;
     let now = core.now();
     let lease = (now, now.plus_millis(LEASE));
+    job::end_pauses(&mut tx, id, now.plus_millis(LONGEST_PAUSE), now).await?;
     let rows = job::claim(&mut tx, id, session, i64::from(limit), lease).await?;
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {

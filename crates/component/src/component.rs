@@ -11,6 +11,7 @@ use rhyzome_pki::identity::IdentityError;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::CoreBlobs;
+use crate::clock::Clock;
 use crate::driver::{Blobs, Driver};
 use crate::jobs::{Jobs, JobsConfig};
 use crate::join::identity_folder;
@@ -75,9 +76,17 @@ impl Component {
     /// # Errors
     /// [`StartError`]: not joined, running already, a folder that cannot be used.
     pub fn open(setup: Setup) -> Result<Self, StartError> {
+        Self::open_by(setup, Clock::system())
+    }
+
+    /// The same, with certificates judged by another clock.
+    ///
+    /// # Errors
+    /// As for [`Component::open`].
+    pub fn open_by(setup: Setup, clock: Clock) -> Result<Self, StartError> {
         let lock = lock(&setup.state_dir)?;
         let folder = IdentityFolder::new(identity_folder(&setup.state_dir));
-        let link = Arc::new(Link::open(folder, setup.core.clone())?);
+        let link = Arc::new(Link::open_by(folder, setup.core.clone(), clock)?);
         let (ledger, corrupt) = Ledger::open(&setup.state_dir.join("ledger"))?;
         for one in corrupt {
             tracing::error!(

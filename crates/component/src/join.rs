@@ -17,6 +17,7 @@ use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
 use tonic::Status;
 
+use crate::clock::Clock;
 use crate::link::{CoreUrl, InvalidCoreUrl, LinkError, channel};
 
 pub mod install;
@@ -76,6 +77,8 @@ pub enum JoinError {
     Tls(#[from] TlsError),
     #[error("no connection to the core: does the token belong to it?")]
     Connect(#[source] Box<LinkError>),
+    #[error("no connection to the core")]
+    Clock(#[source] Box<LinkError>),
     #[error("the core does not accept the token: {0}")]
     Refused(String),
     #[error("the name is taken; give another one")]
@@ -158,9 +161,11 @@ async fn ask(
     join: Join,
 ) -> Result<rhyzome_proto::pb::JoinResponse, JoinError> {
     let config = Arc::new(joining_config(pin)?);
-    let channel = channel(core, config)
-        .await
-        .map_err(|error| JoinError::Connect(Box::new(error)))?;
+    let channel = channel(core, config, &Clock::system()).await;
+    let channel = channel.map_err(|error| match error {
+        LinkError::Clock { .. } => JoinError::Clock(Box::new(error)),
+        error => JoinError::Connect(Box::new(error)),
+    })?;
     match EnrollmentClient::new(channel)
         .join(rhyzome_proto::pb::JoinRequest::from(join))
         .await

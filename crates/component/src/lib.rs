@@ -21,6 +21,7 @@ mod samples;
 pub mod session;
 pub mod step;
 
+pub use clock::Clock;
 pub use component::{Component, Setup, StartError};
 pub use driver::{Blobs, Console, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};

@@ -9,12 +9,14 @@ use hyper_util::rt::TokioIo;
 use rhyzome_pki::client::{ClientCertificate, component_config, dial};
 use rhyzome_pki::identity::IdentityError;
 use rhyzome_pki::server::TlsError;
-use rhyzome_pki::{CORE_SERVER_NAME, Identity, IdentityFolder, NewKey};
+use rhyzome_pki::{CORE_SERVER_NAME, Identity, IdentityFolder, NewKey, ShownTime};
 use rhyzome_proto::pb;
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::clock::Clock;
 
 /// How long a connection, with its handshake, may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -98,6 +100,7 @@ pub struct Link {
     core: CoreUrl,
     folder: IdentityFolder,
     identity: Mutex<Identity>,
+    clock: Clock,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,12 @@ pub enum LinkError {
         core: String,
         source: tonic::transport::Error,
     },
+    #[error(
+        "the certificate of the core at {core} is not valid at the time that this host's clock says, {}: \
+         one of the two clocks is wrong",
+        ShownTime(*.clock)
+    )]
+    Clock { core: String, clock: SystemTime },
     #[error("the core refused to renew the certificate: {}", .0.message())]
     Renew(Box<Status>),
     #[error("the core did not answer within {}", humane(*.0))]
@@ -129,6 +138,18 @@ impl Link {
     /// # Errors
     /// [`LinkError::Identity`] where it has not joined, [`LinkError::Address`].
     pub fn open(folder: IdentityFolder, core: Option<CoreUrl>) -> Result<Self, LinkError> {
+        Self::open_by(folder, core, Clock::system())
+    }
+
+    /// The same, by another clock.
+    ///
+    /// # Errors
+    /// As for [`Link::open`].
+    pub fn open_by(
+        folder: IdentityFolder,
+        core: Option<CoreUrl>,
+        clock: Clock,
+    ) -> Result<Self, LinkError> {
         let identity = folder.load()?;
         let core = match core {
             Some(core) => core,
@@ -138,6 +159,7 @@ impl Link {
             core,
             folder,
             identity: Mutex::new(identity),
+            clock,
         })
     }
 
@@ -150,14 +172,15 @@ impl Link {
         self.identity().component_id().to_owned()
     }
 
-    /// When the certificate is to be renewed.
-    pub fn renew_at(&self) -> SystemTime {
-        self.identity().renew_at()
+    /// How long it is until the certificate is to be renewed; none where it is time.
+    pub fn renew_in(&self) -> Option<Duration> {
+        let at = self.identity().renew_at();
+        at.duration_since(self.clock.now()).ok()
     }
 
     /// Whether the certificate is good for nothing but renewal.
-    pub fn expired(&self, now: SystemTime) -> bool {
-        self.identity().certificate().expired(now)
+    pub fn expired(&self) -> bool {
+        self.identity().certificate().expired(self.clock.now())
     }
 
     /// A new connection that shows the current certificate.
@@ -165,14 +188,15 @@ impl Link {
     /// # Errors
     /// [`LinkError::Tls`], [`LinkError::Connect`].
     pub async fn connect(&self) -> Result<Channel, LinkError> {
-        let config = {
+        let mut config = {
             let identity = self.identity();
             component_config(
                 identity.authorities(),
                 ClientCertificate::new(identity.credential()),
             )?
         };
-        channel(&self.core, Arc::new(config)).await
+        config.time_provider = Arc::new(self.clock.clone());
+        channel(&self.core, Arc::new(config), &self.clock).await
     }
 
     /// Gets the next certificate, for a new key, and keeps both.
@@ -217,6 +241,7 @@ impl fmt::Debug for Link {
 pub(crate) async fn channel(
     core: &CoreUrl,
     config: Arc<rustls::ClientConfig>,
+    clock: &Clock,
 ) -> Result<Channel, LinkError> {
     let address = core.authority().to_owned();
     let connect = tower::service_fn(move |_| {
@@ -236,10 +261,30 @@ pub(crate) async fn channel(
         .keep_alive_while_idle(true)
         .connect_with_connector(connect)
         .await
-        .map_err(|source| LinkError::Connect {
-            core: core.to_string(),
-            source,
+        .map_err(|source| match is_about_time(&source) {
+            true => LinkError::Clock {
+                core: core.to_string(),
+                clock: clock.now(),
+            },
+            false => LinkError::Connect {
+                core: core.to_string(),
+                source,
+            },
         })
+}
+
+/// Whether a connection failed because the core's certificate is of another time.
+fn is_about_time(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let inner = error.downcast_ref::<std::io::Error>();
+    let inner = inner.and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::InvalidCertificate(why)) = inner {
+        return matches!(
+            why,
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+        );
+    }
+    error.source().is_some_and(is_about_time)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! Nothing here touches what runs on the host, and jobs go on while there is no session.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rhyzome_proto::session::GoodbyeReason;
 use tokio::sync::Notify;
@@ -33,6 +33,9 @@ use stream::{End, SessionError};
 
 /// A session that lasted so long was a good one: the next try comes soon.
 const GOOD: Duration = Duration::from_secs(10);
+
+/// How often the clock is looked at by which the certificate is expired.
+const CLOCK: Duration = Duration::from_secs(2);
 
 /// What sessions are about.
 #[derive(Clone)]
@@ -62,9 +65,11 @@ async fn sessions(context: &Context, expired: &Notify, renewed: &Notify, stop: &
     let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut said = Said::default();
     while !stop.is_cancelled() {
-        if context.link.expired(SystemTime::now()) {
+        if context.link.expired() {
             tokio::select! {
                 () = renewed.notified() => {}
+                // It was not expired: the clock was wrong.
+                () = tokio::time::sleep(CLOCK) => continue,
                 () = stop.cancelled() => return,
             }
         }

@@ -81,7 +81,7 @@ pub enum CertificateError {
 }
 
 /// The certificate that a component showed. Its chain has been verified;
-/// its expiry has not (see [`PeerCertificate::expired`]), nor whether the core
+/// its time has not (see [`PeerCertificate::expired`]), nor whether the core
 /// still knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerCertificate {

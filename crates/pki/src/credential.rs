@@ -65,15 +65,23 @@ pub enum CredentialError {
     },
     #[error("the private key in {key} does not belong to the certificate in {certificate}")]
     KeyMismatch { certificate: String, key: String },
-    #[error("the certificate in {origin} expired at {}", ShownTime(*.not_after))]
+    #[error(
+        "the certificate in {origin} expired at {}: this machine's clock says {}",
+        ShownTime(*.not_after), ShownTime(*.now)
+    )]
     Expired {
         origin: String,
         not_after: SystemTime,
+        now: SystemTime,
     },
-    #[error("the certificate in {origin} is not valid before {}", ShownTime(*.not_before))]
+    #[error(
+        "the certificate in {origin} is not valid before {}: this machine's clock says {}",
+        ShownTime(*.not_before), ShownTime(*.now)
+    )]
     NotYetValid {
         origin: String,
         not_before: SystemTime,
+        now: SystemTime,
     },
 }
 
@@ -139,11 +147,19 @@ impl Credential {
         let origin = name.to_owned();
         if now > self.not_after {
             let not_after = self.not_after;
-            return Err(CredentialError::Expired { origin, not_after });
+            return Err(CredentialError::Expired {
+                origin,
+                not_after,
+                now,
+            });
         }
         if now < self.not_before {
             let not_before = self.not_before;
-            return Err(CredentialError::NotYetValid { origin, not_before });
+            return Err(CredentialError::NotYetValid {
+                origin,
+                not_before,
+                now,
+            });
         }
         Ok(())
     }

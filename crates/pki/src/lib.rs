@@ -32,6 +32,7 @@ pub use authority::Authority;
 pub use certificate::{Fingerprint, PeerCertificate};
 pub use credential::Credential;
 pub use identity::{Identity, IdentityFolder, NewKey};
+pub use time::ShownTime;
 pub use token::{ApiToken, JoinToken, TokenHash};
 
 /// The one name that the core's gRPC certificate carries and every component

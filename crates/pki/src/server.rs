@@ -134,7 +134,7 @@ pub(crate) fn anchors(authorities: &[CertificateDer<'static>]) -> Result<RootCer
     Ok(roots)
 }
 
-/// Verifies a component's certificate but for its expiry.
+/// Verifies a component's certificate but for its time.
 #[derive(Debug)]
 struct ComponentVerifier {
     inner: Arc<dyn ClientCertVerifier>,
@@ -180,6 +180,14 @@ impl ClientCertVerifier for ComponentVerifier {
                 let last = std::time::Duration::from_secs(unix_seconds(peer.not_after));
                 self.inner
                     .verify_client_cert(end_entity, &[], UnixTime::since_unix_epoch(last))
+            }
+            // This core's clock was ahead when it issued it, or is behind now.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            )) => {
+                let first = std::time::Duration::from_secs(unix_seconds(peer.not_before));
+                self.inner
+                    .verify_client_cert(end_entity, &[], UnixTime::since_unix_epoch(first))
             }
             other => other,
         }

@@ -195,6 +195,24 @@ pub async fn claim(
     Ok(claimed)
 }
 
+/// Lets the jobs of a component be done now whose next try is after `longest`.
+pub async fn end_pauses(
+    tx: &mut Aside,
+    component: ComponentId,
+    longest: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    query!(
+        "UPDATE jobs SET not_before = $1 WHERE component_id = $2 AND state = 'queued' AND not_before > $3"
+    )
+    .bind(now.as_millis())
+    .bind(component.to_string())
+    .bind(longest.as_millis())
+    .run(tx, "end pauses")
+    .await
+    .map(drop)
+}
+
 /// Whether there is a job of a component that has not ended.
 pub async fn has_open(conn: &mut Conn, component: ComponentId) -> Result<bool> {
     let found = query!(

@@ -17,6 +17,7 @@ pub(super) struct Peer {
     pub serial: String,
     /// The address that it connects from.
     pub from: IpAddr,
+    pub not_before: SystemTime,
     /// The last second in which the certificate is valid.
     pub not_after: SystemTime,
 }
@@ -38,6 +39,7 @@ pub(super) fn certified<T>(request: &Request<T>) -> Result<Peer, Status> {
         serial: certificate.serial.clone(),
         // A port that is bound for both kinds of address shows IPv4's within IPv6's.
         from: from.ip().to_canonical(),
+        not_before: certificate.not_before,
         not_after: certificate.not_after,
     })
 }
@@ -66,7 +68,9 @@ impl Peer {
         &self,
         gateway: &dyn ComponentGateway,
     ) -> Result<Option<Refusal>, GatewayError> {
-        if SystemTime::now() > self.not_after {
+        // One of the future was issued when this clock was ahead; renewed, it fits the clock.
+        let now = SystemTime::now();
+        if now > self.not_after || now < self.not_before {
             return Ok(Some(Refusal::Expired));
         }
         Ok(
@@ -81,7 +85,9 @@ impl Peer {
 
 pub(super) fn sentence(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::Expired => "the certificate is expired: it may be renewed, and nothing else",
+        Refusal::Expired => {
+            "the certificate is expired, or not valid yet, by the core's clock: it may be renewed, and nothing else"
+        }
         Refusal::Revoked => "the component was revoked",
         Refusal::Unknown => "the core does not know this component and certificate",
         Refusal::NoCertificate => "a component's certificate is needed",

@@ -2,6 +2,7 @@
 //! the protocol promises whatever the core decides.
 
 mod blobs;
+mod clock;
 mod jobs;
 mod memory;
 mod site;

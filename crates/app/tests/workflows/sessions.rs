@@ -245,6 +245,31 @@ async fn drift_is_repaired_and_what_nobody_wants_is_removed() {
     assert_eq!(left.len(), 1, "the orphan is forgotten");
 }
 
+/// A core whose clock said 2040 for a while, and then what it should.
+#[tokio::test]
+async fn what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right() {
+    let site = Site::new().await;
+    site.network("lab").await;
+    let ahead = 14 * 365 * 86_400_000;
+    site.clock.advance(ahead);
+    let job = site.router.claim(&site.core).await.remove(0);
+    site.router
+        .fail(&site.core, &job, FailureKind::Transient, "not now")
+        .await;
+    assert_eq!(site.router.claim(&site.core).await, [], "it pauses");
+    site.clock.advance(-ahead);
+    assert_eq!(site.router.work(&site.core).await, 1);
+    assert_eq!(site.phase("lab").await, Phase::Ready);
+
+    // One that said 1970 puts off nothing.
+    let behind = -56 * 365 * 86_400_000;
+    site.clock.advance(behind);
+    site.network("other").await;
+    site.clock.advance(-behind);
+    assert_eq!(site.router.work(&site.core).await, 1);
+    assert_eq!(site.phase("other").await, Phase::Ready);
+}
+
 fn copy(row: &rhyzome_store::placement::Row) -> Found {
     Found {
         placement: row.reference(),

@@ -2,7 +2,7 @@
 //! can be reached after that, also when the old one is long expired.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(60);
 pub async fn run(link: Arc<Link>, wanted: Arc<Notify>, renewed: Arc<Notify>) {
     let mut pause = Pause::new(Duration::from_secs(1), LOOK);
     loop {
-        if let Ok(left) = link.renew_at().duration_since(SystemTime::now()) {
+        if let Some(left) = link.renew_in() {
             tokio::select! {
                 () = tokio::time::sleep(left.min(LOOK)) => continue,
                 () = wanted.notified() => {}
@@ -31,7 +31,7 @@ pub async fn run(link: Arc<Link>, wanted: Arc<Notify>, renewed: Arc<Notify>) {
                 renewed.notify_one();
             }
             Err(error) => {
-                let expired = link.expired(SystemTime::now());
+                let expired = link.expired();
                 tracing::warn!(
                     error = chain(&error),
                     expired,

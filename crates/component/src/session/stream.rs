@@ -77,6 +77,9 @@ impl SessionError {
     pub fn advice(&self) -> &'static str {
         let refusal = match self {
             Self::Refused(status) => Refusal::of(status),
+            Self::Link(LinkError::Clock { .. }) => {
+                return "set the clock that is wrong; trying again";
+            }
             _ => None,
         };
         match refusal {
