@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::Pid;
-use rhyzome_component::Driver;
+use rhyzome_component::{Driver, DriverError, Progress};
 use rhyzome_hostnet::{Links, Namespace, nft};
 use rhyzome_model::job::FailureKind;
 use rhyzome_model::network::{NetworkPlacement, bridge_name};
@@ -160,6 +163,67 @@ impl Broken {
     }
 }
 
+/// The tools of the host without `nft`, as this thread and what it starts see them.
+struct WithoutNft(tempfile::TempDir);
+
+impl WithoutNft {
+    fn begin() -> Self {
+        let none = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("nft");
+        mknod(&gone, SFlag::S_IFCHR, Mode::empty(), makedev(0, 0)).unwrap();
+        let layers = Some(format!("lowerdir={}:/usr/sbin", folder.path().display()));
+        let kind = Some("overlay");
+        mount(kind, "/usr/sbin", kind, MsFlags::empty(), layers.as_deref()).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for WithoutNft {
+    fn drop(&mut self) {
+        umount2("/usr/sbin", MntFlags::MNT_DETACH).unwrap();
+        drop(std::fs::remove_file(self.0.path().join("nft")));
+    }
+}
+
+#[test]
+fn without_nft_nothing_is_let_through_and_it_is_said_what_to_install() {
+    on_a_site(|site| async move {
+        let before = site.footprint().await;
+        let (network, _) = network(1);
+        let without = WithoutNft::begin();
+        let missing = |error: DriverError| {
+            assert_eq!(error.kind, FailureKind::Transient);
+            let text = error.chain();
+            let says = "cannot start the tool nft (Debian and Ubuntu: nftables)";
+            assert!(text.contains(says), "{text}");
+        };
+        missing(site.ensure(&network).await.unwrap_err());
+        // No process serves what no rule guards.
+        assert_eq!(processes(site.state.path()), before.processes);
+        drop(without);
+        site.ensure(&network).await.unwrap();
+        assert!(is_whole(&site, &network).await);
+
+        let without = WithoutNft::begin();
+        let accepted = std::slice::from_ref(&network);
+        missing(site.driver.inventory(accepted).await.unwrap_err());
+        let (target, progress) = (network.reference(), Progress::new().0);
+        if let Err(error) = site.driver.remove(&target, &progress).await {
+            missing(error);
+        }
+        drop(without);
+        site.remove(&network).await;
+        let after = Footprint {
+            files: before.files.clone(),
+            ..site.footprint().await
+        };
+        assert_eq!(after, before);
+    });
+}
+
 #[test]
 fn a_strangers_bridge_is_never_touched() {
     on_a_site(|site| async move {
@@ -169,9 +233,18 @@ fn a_strangers_bridge_is_never_touched() {
         let before = links.list().await.unwrap();
         let error = site.ensure(&network).await.unwrap_err();
         assert_eq!(error.kind, FailureKind::Permanent);
-        assert!(error.chain().contains("not Rhyzome's"), "{}", error.chain());
+        for part in [&bridge_name(spec.network), "not Rhyzome's"] {
+            assert!(error.chain().contains(part), "{}", error.chain());
+        }
         site.remove(&network).await;
         assert_eq!(links.list().await.unwrap(), before);
+        // When its owner has taken it away, the next try does.
+        links
+            .delete_named(&bridge_name(spec.network))
+            .await
+            .unwrap();
+        site.ensure(&network).await.unwrap();
+        assert!(is_whole(&site, &network).await);
     });
 }
 
