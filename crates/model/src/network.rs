@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,10 +18,12 @@ pub struct NetworkSpec {
     /// The IPv4 prefix, /16 to /29, from the private ranges (RFC 1918); by default a free /24 of the
     /// site's pool. Cannot be changed later.
     #[schema(value_type = Option<String>, example = "10.96.12.0/24")]
+    #[serde(deserialize_with = "prefix")]
     pub ipv4: Option<Ipv4Net>,
     /// The IPv6 prefix, a /64 out of fc00::/7 (RFC 4193); by default one of the site's /48. Cannot be
     /// changed later.
     #[schema(value_type = Option<String>, example = "fd5a:1:2:3::/64")]
+    #[serde(deserialize_with = "prefix")]
     pub ipv6: Option<Ipv6Net>,
     /// Whether instances may open connections to the world outside, behind the router's address.
     pub egress: bool,
@@ -28,6 +31,22 @@ pub struct NetworkSpec {
     pub router: Option<Name>,
     /// Labels that its router has to have. Cannot be changed later.
     pub require: BTreeMap<String, String>,
+}
+
+/// A prefix; what is none is told with how one looks.
+fn prefix<'de, D, P>(deserializer: D) -> Result<Option<P>, D::Error>
+where
+    D: Deserializer<'de>,
+    P: FromStr,
+{
+    let none = |text: &str| {
+        let message =
+            format!("{text:?} is no prefix of this family: as 10.96.12.0/24 or fd5a:1:2:3::/64");
+        serde::de::Error::custom(message)
+    };
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(|_| none(&text)))
+        .transpose()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@
 
 mod actor;
 mod core;
+mod disk;
 mod events;
 mod proxy;
 mod simulated;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use actor::{Actor, Answer, Call};
 pub use core::{StoppedCore, TestCore};
+pub use disk::Disk;
 pub use events::{EventStream, Told};
 pub use proxy::Proxy;
 pub use simulated::Simulated;

@@ -153,6 +153,33 @@ fn a_file_that_is_not_there_is_named() {
     );
 }
 
+#[test]
+fn a_database_that_is_down_at_the_start_is_named_and_nothing_is_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let mut command = program(&[]);
+    for setting in [
+        format!("state_dir={}", state.display()),
+        format!("http_bind=127.0.0.1:{}", free_port()),
+        format!("grpc_bind=127.0.0.1:{}", free_port()),
+        "db=postgres://rhyzome:s3cret@127.0.0.1:1/site".to_owned(),
+    ] {
+        command.args(["--set", &setting]);
+    }
+    let began = Instant::now();
+    let output = command.output().expect("the program runs");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let told = text(&output.stderr) + &text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for part in ["database", "postgres://rhyzome@127.0.0.1:1/site", "refused"] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+    for made in ["authority.key", "admin.token"] {
+        assert!(!state.join(made).exists(), "{made} was made");
+    }
+}
+
 /// A core in a process of its own. Killed when the test is over.
 pub struct Running {
     child: Child,

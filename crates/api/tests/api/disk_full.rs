@@ -1,64 +1,23 @@
 //! Disks that are full: of the core's images, of its database, of a component. Each is a real one of a few
 //! MiB in a mount namespace of the test's own. Needs root.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::path::Path;
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use reqwest::Method;
 use rhyzome_api::configuration::Switch;
 use rhyzome_model::Digest;
 use rhyzome_model::component::ComponentKind;
-use rhyzome_testkit::{Actor, Simulated, TestCore, wait_for};
+use rhyzome_testkit::{Actor, Disk, Simulated, TestCore, wait_for};
 use serde_json::{Value, json};
 
 use crate::DEFAULT;
 
-/// A disk of a few MiB, with something on it that may go.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(mib: usize) -> (tempfile::TempDir, Self) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (kind, size) = (Some("tmpfs"), format!("size={mib}m"));
-        let path = folder.path().to_owned();
-        mount(kind, &path, kind, MsFlags::empty(), Some(size.as_str())).expect("a disk");
-        (folder, Self(path))
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
-    }
-
-    /// Leaves so many KiB.
-    fn fill(&self, left: u64) {
-        let found = nix::sys::statvfs::statvfs(&self.0).expect("a disk");
-        let free = found.blocks_available() * found.fragment_size() / 1024;
-        let bytes = usize::try_from((free - left) * 1024).expect("a size");
-        fs::write(self.ballast(), vec![0; bytes]).expect("there is so much");
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.ballast()).expect("it is there");
-    }
-}
-
 /// Runs a test on a disk that nobody else sees.
 fn on_a_disk<F: Future<Output = ()>>(mib: usize, test: impl FnOnce(Disk) -> F + Send + 'static) {
-    // A namespace is a thread's, and that of the threads that it starts.
-    let run = move || {
-        let none = None::<&str>;
-        unshare(CloneFlags::CLONE_NEWNS).expect("this needs root");
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
-        let (folder, disk) = Disk::mount(mib);
+    Disk::with(mib, |disk| {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(test(disk));
-        drop(runtime);
-        nix::mount::umount2(folder.path(), nix::mount::MntFlags::MNT_DETACH).expect("unmounted");
-    };
-    thread::spawn(run).join().expect("the test passed");
+    });
 }
 
 async fn send(admin: &Actor, bytes: &[u8], offset: usize) -> rhyzome_testkit::Answer {
@@ -73,7 +32,7 @@ async fn send(admin: &Actor, bytes: &[u8], offset: usize) -> rhyzome_testkit::An
 #[test]
 fn an_upload_that_finds_the_disk_full_goes_on_when_there_is_room() {
     on_a_disk(24, |disk| async move {
-        let state = disk.0.join("core");
+        let state = disk.path().join("core");
         let core = TestCore::start_with(|configuration| {
             configuration.tls.mode = Switch::Off;
             configuration.state_dir = state;
@@ -130,7 +89,7 @@ async fn names(admin: &Actor) -> Vec<Value> {
 #[test]
 fn a_database_whose_disk_is_full_changes_nothing_and_goes_on_when_there_is_room() {
     on_a_disk(16, |disk| async move {
-        let url = format!("sqlite://{}", disk.0.join("rhyzome.db").display());
+        let url = format!("sqlite://{}", disk.path().join("rhyzome.db").display());
         let core = TestCore::start_with(|configuration| {
             configuration.tls.mode = Switch::Off;
             configuration.db = Some(url);
@@ -205,7 +164,7 @@ fn a_component_whose_disk_is_full_does_nothing_and_says_so_until_there_is_room()
     on_a_disk(4, |disk| async move {
         let core = TestCore::start().await;
         let admin = core.admin();
-        let router = join(&core, &disk.0).await;
+        let router = join(&core, disk.path()).await;
         make(&admin, "first").await.good();
         let count = router.driver.count();
         disk.fill(0);

@@ -24,6 +24,7 @@ mod pages;
 mod peers;
 mod postgres;
 mod raw;
+mod refusals;
 mod serving;
 mod site;
 mod strangers;

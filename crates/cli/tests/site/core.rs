@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use rhyzome_testkit::Proxy;
+use rhyzome_testkit::{Disk, Proxy};
 use tempfile::TempDir;
 
 use crate::{own_port, wait_for};
@@ -27,7 +27,10 @@ impl Core {
 
     /// A core that is set up otherwise in something.
     pub fn start_with(settings: Vec<String>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    fn start_in(folder: TempDir, settings: Vec<String>) -> Self {
         let [http, grpc] =
             [own_port(), own_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let child = spawn(folder.path(), http, grpc, &settings);
@@ -41,6 +44,11 @@ impl Core {
         };
         this.wait();
         this
+    }
+
+    /// A core on a disk, and whoever uses it too.
+    pub fn start_on(disk: &Disk) -> Self {
+        Self::start_in(tempfile::tempdir_in(disk.path()).unwrap(), Vec::new())
     }
 
     fn wait(&self) {

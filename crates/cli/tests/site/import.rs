@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::process::Child;
 
+use rhyzome_testkit::Disk;
 use serde_json::Value;
 
 use super::core::{Core, Told};
@@ -129,6 +130,39 @@ fn a_source_that_is_altered_in_between_is_noticed() {
             .refused(3, "there is no image big");
         bytes = self::bytes(20);
     }
+}
+
+/// Of the core, and of whoever imports. Needs root.
+#[test]
+fn an_import_that_finds_a_disk_full_says_whose_and_goes_on_when_there_is_room() {
+    Disk::with(100, |disk| {
+        let core = Core::start_on(&disk);
+        let mut bytes = bytes(20);
+        fs::write(core.path("big"), &bytes).unwrap();
+        disk.fill(9 << 10);
+        let told = core.run(&IMPORT).refused(1, "the core's disk is full");
+        assert!(told.stderr.contains("free some space"), "{told:?}");
+        let listed = core.run(&["image", "list", "--json"]).good();
+        assert!(!listed.stdout.contains("big"), "{listed:?}");
+        disk.free();
+        let told = core.run(&IMPORT).good();
+        assert!(told.stderr.contains("going on from"), "{told:?}");
+        check(&core, &bytes);
+
+        core.run(&["image", "delete", "big"]).good();
+        bytes[300_000] ^= 1;
+        let web = Web::with(bytes.clone());
+        let url = web.url("/big");
+        let import = ["image", "import", &url, "--name", "big"];
+        disk.fill(9 << 10);
+        let told = core.run(&import).refused(1, "No space left on device");
+        assert!(told.stderr.contains("/downloads/"), "{told:?}");
+        disk.free();
+        core.run(&import).good();
+        let last = web.asked().pop().unwrap();
+        assert!(last.contains("bytes="), "it began anew: {last}");
+        check(&core, &bytes);
+    });
 }
 
 #[test]

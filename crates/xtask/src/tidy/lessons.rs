@@ -1,5 +1,5 @@
-//! docs/lessons.md and docs/reliability.md name the tests that show what they say: each of them has to be
-//! there.
+//! docs/lessons.md, docs/reliability.md and docs/failures.md name the tests that show what they say: each of
+//! them has to be there.
 //!
 //! In a row of its table, code that is the path of a file says where the tests named behind it are; of
 //! several in a row, each has to have them.
@@ -7,7 +7,7 @@
 use super::Finding;
 
 /// The pages this is about.
-pub const PAGES: [&str; 2] = ["docs/lessons.md", "docs/reliability.md"];
+pub const PAGES: [&str; 3] = ["docs/lessons.md", "docs/reliability.md", "docs/failures.md"];
 
 /// What is wrong with a page; `read` gives a file's content, none where there is no such file.
 pub fn check(path: &str, page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
