@@ -140,7 +140,7 @@ fn an_import_that_finds_a_disk_full_says_whose_and_goes_on_when_there_is_room() 
         let mut bytes = bytes(20);
         fs::write(core.path("big"), &bytes).unwrap();
         disk.fill(9 << 10);
-        let told = core.run(&IMPORT).refused(1, "the core's disk is full");
+        let told = core.run(&IMPORT).refused(4, "the core's disk is full");
         assert!(told.stderr.contains("free some space"), "{told:?}");
         let listed = core.run(&["image", "list", "--json"]).good();
         assert!(!listed.stdout.contains("big"), "{listed:?}");
