@@ -25,6 +25,7 @@ mod peer;
 mod registry;
 mod session;
 pub mod step;
+pub mod talk;
 
 pub use gateway::{
     BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,

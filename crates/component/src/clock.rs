@@ -8,6 +8,32 @@ use rhyzome_model::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
+/// What time it is: the machine's by default, chosen in tests.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
 /// Now; what lies before 1970 is 1970.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now()

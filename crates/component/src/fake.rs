@@ -18,10 +18,10 @@ use rhyzome_model::job::Action;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
-use rhyzome_model::{Digest, NetworkId, PlacementId, Size};
+use rhyzome_model::{Digest, NetworkId, PlacementId, Size, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::driver::{Blobs, Console, Driver, DriverError, Progress};
 
 mod echo;
@@ -39,6 +39,7 @@ pub struct Options {
     pub facts: HostFacts,
     /// Where the bytes of images come from; they are not fetched by default.
     pub blobs: Option<Arc<dyn Blobs>>,
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -60,6 +61,7 @@ impl Default for Options {
             folder: None,
             facts,
             blobs: None,
+            clock: Clock::default(),
         }
     }
 }
@@ -132,6 +134,14 @@ impl FakeDriver {
         self.host().get(id).map(|made| made.placement.generation)
     }
 
+    /// All that is on the host, as it is.
+    pub fn contents(&self) -> Vec<(Placement, Observed)> {
+        let host = self.host();
+        let all = host.all();
+        all.map(|made| (made.placement.clone(), made.observed.clone()))
+            .collect()
+    }
+
     /// Ends an instance as a broken guest would.
     pub fn crash(&self, id: PlacementId) {
         let mut host = self.host();
@@ -141,7 +151,7 @@ impl FakeDriver {
         if let Observed::Instance(instance) = &mut made.observed {
             instance.state = InstanceState::Crashed;
             "the guest panicked".clone_into(&mut instance.reason);
-            instance.since = clock::now();
+            instance.since = self.options.clock.now();
         }
         let target = made.placement.reference();
         if host.put(made).is_ok() {
@@ -259,7 +269,7 @@ impl Driver for FakeDriver {
         }
         progress.step("making");
         let mut host = self.host();
-        let made = Made::of(placement, host.get(placement.id), clock::now());
+        let made = Made::of(placement, host.get(placement.id), self.options.clock.now());
         let observed = made.observed.clone();
         host.put(made).map_err(kept)?;
         Ok(observed)
@@ -301,7 +311,7 @@ impl Driver for FakeDriver {
                 if instance.state != InstanceState::Running {
                     return Err(DriverError::permanent("it does not run"));
                 }
-                instance.since = clock::now();
+                instance.since = self.options.clock.now();
                 "rebooted".clone_into(&mut instance.reason);
                 host.put(made).map_err(kept)?;
                 Ok(Vec::new())
@@ -348,9 +358,9 @@ fn kept(error: std::io::Error) -> DriverError {
     DriverError::transient("the simulated host could not be written").with_source(error)
 }
 
-/// Something that looks like a WireGuard public key, other for each network and start.
-fn endpoint_key(network: NetworkId) -> String {
-    let seed = format!("{network} {}", uuid::Uuid::new_v4());
+/// Something that looks like a WireGuard public key, other for each network and each time it is made.
+fn endpoint_key(network: NetworkId, now: Timestamp) -> String {
+    let seed = format!("{network} {}", now.as_millis());
     host::base64(Digest::of(seed.as_bytes()).as_bytes())
 }
 

@@ -4,7 +4,7 @@
 //! A driver knows nothing of the core, of jobs' transport or of the ledger's file format.
 
 pub mod blobs;
-mod clock;
+pub mod clock;
 pub mod component;
 mod consoles;
 pub mod contract;

@@ -48,7 +48,7 @@ struct Held {
 }
 
 impl Reports {
-    pub(crate) fn outcome(&self, placement: PlacementId, outcome: JobOutcome) {
+    pub fn outcome(&self, placement: PlacementId, outcome: JobOutcome) {
         let mut pending = self.lock();
         let job = outcome.job;
         let number = pending.next_number;
@@ -79,7 +79,7 @@ impl Reports {
 
     /// Whether a job that came again has been done: then its outcome is said again under the new
     /// fence. A failure is not an answer to a new try.
-    pub(crate) fn answer_again(&self, job: JobId, fence: u64) -> bool {
+    pub fn answer_again(&self, job: JobId, fence: u64) -> bool {
         let mut pending = self.lock();
         let Some(held) = pending.outcomes.get_mut(&job) else {
             return false;
@@ -97,7 +97,7 @@ impl Reports {
     }
 
     /// Forgets an outcome that the core has recorded, and returns whose placement it was.
-    pub(crate) fn recorded(&self, job: JobId, fence: u64) -> Option<PlacementId> {
+    pub fn recorded(&self, job: JobId, fence: u64) -> Option<PlacementId> {
         let mut pending = self.lock();
         if pending.outcomes.get(&job)?.outcome.fence > fence {
             return None;
@@ -110,34 +110,34 @@ impl Reports {
     }
 
     /// Waits until the core has recorded every outcome.
-    pub(crate) async fn recorded_all(&self) {
+    pub async fn recorded_all(&self) {
         while !self.lock().outcomes.is_empty() {
             self.recorded.notified().await;
         }
     }
 
-    pub(crate) fn progress(&self, progress: JobProgress) {
+    pub fn progress(&self, progress: JobProgress) {
         self.lock().progress.insert(progress.job, progress);
     }
 
-    pub(crate) fn changed(&self, placement: PlacementId, generation: u64, observed: Observed) {
+    pub fn changed(&self, placement: PlacementId, generation: u64, observed: Observed) {
         self.lock()
             .changes
             .insert(placement, (generation, observed));
         self.wake.notify_one();
     }
 
-    pub(crate) fn want_inventory(&self) {
+    pub fn want_inventory(&self) {
         self.look.notify_one();
     }
 
     /// Waits until the core is to get another inventory.
-    pub(crate) async fn inventory_wanted(&self) {
+    pub async fn inventory_wanted(&self) {
         self.look.notified().await;
     }
 
     /// Begins a session: every outcome is to be said again, and changes are in its inventory.
-    pub(crate) fn begin_session(&self) {
+    pub fn begin_session(&self) {
         let mut pending = self.lock();
         pending.unsent = pending.outcomes.keys().copied().collect();
         pending.changes.clear();
@@ -146,12 +146,12 @@ impl Reports {
     }
 
     /// Waits until there may be something to say at once.
-    pub(crate) async fn woken(&self) {
+    pub async fn woken(&self) {
         self.wake.notified().await;
     }
 
     /// Takes what is to be said at once.
-    pub(crate) fn take(&self) -> Vec<FromComponent> {
+    pub fn take(&self) -> Vec<FromComponent> {
         let mut pending = self.lock();
         let changes = std::mem::take(&mut pending.changes).into_iter().map(
             |(placement, (generation, observed))| FromComponent::Changed {
@@ -168,7 +168,7 @@ impl Reports {
     }
 
     /// Takes the newest progress of each job; asked for now and then.
-    pub(crate) fn take_progress(&self) -> Vec<FromComponent> {
+    pub fn take_progress(&self) -> Vec<FromComponent> {
         let progress = std::mem::take(&mut self.lock().progress);
         progress
             .into_values()

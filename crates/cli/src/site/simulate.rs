@@ -144,6 +144,7 @@ impl Simulated {
             folder: Some(state_dir.join("host")),
             facts: self.facts(),
             blobs: Some(component.blobs()),
+            ..Options::default()
         };
         let driver = match self.kind {
             ComponentKind::Libvirt => FakeDriver::libvirt(options),

@@ -45,6 +45,11 @@ impl Faults {
         lock(&self.next).push_back(fault);
     }
 
+    /// What was to go wrong next does not.
+    pub fn clear(&self) {
+        lock(&self.next).clear();
+    }
+
     /// Every call takes so long.
     pub fn latency(&self, latency: Duration) {
         *lock(&self.latency) = latency;

@@ -34,7 +34,7 @@ impl Made {
                 Observed::Network(network.clone())
             }
             (PlacementSpec::Network(network), _) => Observed::Network(NetworkObserved {
-                endpoint_key: endpoint_key(network.network),
+                endpoint_key: endpoint_key(network.network, now),
                 endpoint_kind: "userspace".to_owned(),
             }),
             (PlacementSpec::Segment(_), _) => Observed::Segment,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt as _;
-use rhyzome_model::PlacementId;
+use rhyzome_model::{JobId, PlacementId};
 use rhyzome_model::job::{Action, Job, Outcome, Task};
 use rhyzome_model::placement::{Found, Observed, Placement, PlacementRef};
 use rhyzome_proto::session::{JobOutcome, JobProgress};
 
 use super::chain;
 use super::repair::{Differences, differences};
-use crate::clock;
+use crate::clock::Clock;
 use crate::driver::{Driver, DriverError, Progress, reach};
 use crate::ledger::{Begun, Ledger, LedgerError, State};
 use crate::reports::Reports;
@@ -25,11 +25,13 @@ const LARGEST_LOG: u32 = 1 << 20;
 /// The most of an error that is told, in bytes.
 const LONGEST_MESSAGE: usize = 16 << 10;
 
+/// One component's hands.
 #[derive(Clone)]
-pub(super) struct Performer {
+pub struct Performer {
     pub driver: Arc<dyn Driver>,
     pub ledger: Arc<Ledger>,
     pub reports: Arc<Reports>,
+    pub clock: Clock,
 }
 
 impl fmt::Debug for Performer {
@@ -52,7 +54,7 @@ pub(super) enum Done {
 
 impl Performer {
     /// Does a job and reports its outcome under the newest fence that `fence` holds by then.
-    pub async fn job(&self, job: Job, fence: Arc<AtomicU64>) -> Done {
+    pub(super) async fn job(&self, job: Job, fence: Arc<AtomicU64>) -> Done {
         let id = job.id;
         let target = job.task.target();
         tracing::debug!(job = %id, placement = %target.id, kind = %target.kind, "a job begins");
@@ -61,6 +63,8 @@ impl Performer {
         tokio::pin!(work);
         let outcome = loop {
             tokio::select! {
+                // A step that is over is not worth telling.
+                biased;
                 outcome = &mut work => break outcome,
                 Ok(()) = steps.changed() => {
                     let step = steps.borrow_and_update().clone();
@@ -132,8 +136,8 @@ impl Performer {
         progress: &Progress,
     ) -> Result<Observed, DriverError> {
         reach(JobStep::Accept)?;
-        let accepted = placement.clone();
-        self.write(move |ledger| ledger.accept(&accepted, clock::now()))
+        let (accepted, now) = (placement.clone(), self.clock.now());
+        self.write(move |ledger| ledger.accept(&accepted, now))
             .await?;
         self.ensure_accepted(placement, progress).await
     }
@@ -147,7 +151,8 @@ impl Performer {
         let seen = observed.clone();
         let (id, generation) = (placement.id, placement.generation);
         reach(JobStep::Done)?;
-        self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now()))
+        let now = self.clock.now();
+        self.write(move |ledger| ledger.ensured(id, generation, &seen, now))
             .await?;
         Ok(observed)
     }
@@ -159,8 +164,8 @@ impl Performer {
         progress: &Progress,
     ) -> Result<(), DriverError> {
         reach(JobStep::Remove)?;
-        let going = target.clone();
-        self.write(move |ledger| ledger.removing(&going, generation, clock::now()))
+        let (going, now) = (target.clone(), self.clock.now());
+        self.write(move |ledger| ledger.removing(&going, generation, now))
             .await?;
         self.remove_accepted(&target, progress).await
     }
@@ -173,12 +178,13 @@ impl Performer {
         self.driver.remove(target, progress).await?;
         let id = target.id;
         reach(JobStep::Removed)?;
-        self.write(move |ledger| ledger.removed(id, clock::now()))
+        let now = self.clock.now();
+        self.write(move |ledger| ledger.removed(id, now))
             .await
     }
 
     /// Brings a placement back to what the ledger says of it now.
-    pub async fn repair(&self, id: PlacementId) -> Done {
+    pub(super) async fn repair(&self, id: PlacementId) -> Done {
         match caught(self.try_repair(id))
             .await
             .unwrap_or_else(|panic| Err(panicked(&panic)))
@@ -213,7 +219,7 @@ impl Performer {
     }
 
     /// Looks at a placement that has changed by itself.
-    pub async fn look(&self, id: PlacementId) -> Done {
+    pub(super) async fn look(&self, id: PlacementId) -> Done {
         match caught(self.try_look(id))
             .await
             .unwrap_or_else(|panic| Err(panicked(&panic)))
@@ -237,19 +243,23 @@ impl Performer {
         else {
             return Ok(Done::Well);
         };
-        let Some(now) = self.driver.look(&placement).await? else {
+        let Some(observed) = self.driver.look(&placement).await? else {
             return Ok(Done::NotAsItShould);
         };
-        if now != before {
-            let seen = now.clone();
+        if observed != before {
+            let (seen, now) = (observed.clone(), self.clock.now());
             let generation = placement.generation;
-            self.write(move |ledger| ledger.ensured(id, generation, &seen, clock::now()))
+            self.write(move |ledger| ledger.ensured(id, generation, &seen, now))
                 .await?;
-            self.reports.changed(id, generation, now);
+            self.reports.changed(id, generation, observed);
         }
         Ok(Done::Well)
     }
 
+    /// All on the host that carries our mark.
+    ///
+    /// # Errors
+    /// The driver's.
     pub async fn inventory(&self) -> Result<Vec<Found>, DriverError> {
         let accepted = self.ledger.placements();
         caught(self.driver.inventory(&accepted))
@@ -257,14 +267,28 @@ impl Performer {
             .unwrap_or_else(|panic| Err(panicked(&panic)))
     }
 
-    pub async fn differences(&self) -> Result<Differences, DriverError> {
+    pub(super) async fn differences(&self) -> Result<Differences, DriverError> {
         let found = self.inventory().await?;
         Ok(differences(&self.ledger.entries(), &found))
     }
 
-    pub async fn prune(&self) {
-        if let Err(error) = self.write(|ledger| ledger.prune(clock::now())).await {
+    pub(super) async fn prune(&self) {
+        let now = self.clock.now();
+        if let Err(error) = self.write(move |ledger| ledger.prune(now)).await {
             tracing::warn!(error = error.chain(), "old entries stay in the ledger");
+        }
+    }
+
+    /// The core has recorded a job's outcome, which the reports have let go.
+    pub async fn recorded(&self, job: JobId, placement: PlacementId) {
+        let written = self
+            .write(move |ledger| {
+                ledger.recorded(placement)?;
+                ledger.end_action(job)
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::warn!(%job, error = error.chain(), "an ended job stays in the ledger");
         }
     }
 

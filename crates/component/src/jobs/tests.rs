@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rhyzome_model::job::{Action, Task};
+use rhyzome_model::job::{Action, FailureKind, Outcome, Task};
 use rhyzome_model::placement::{Observed, Placement};
 use rhyzome_proto::session::FromComponent;
 

@@ -1,0 +1,253 @@
+//! What is said in a session, without the stream that carries it and without time: what is heard is
+//! taken to the gateway, and what there is to answer, or to do, is handed back to be said.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhyzome_model::placement::Found;
+use rhyzome_model::{ComponentId, JobId};
+use rhyzome_proto::Refusal;
+use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, Welcome};
+
+use super::gateway::{
+    ComponentGateway, GatewayError, Heartbeat, OutcomeTaken, Session, SessionId, SessionStanding,
+};
+use super::peer::{chain, sentence};
+
+/// How many jobs a component has at once.
+const OUTSTANDING: usize = 16;
+/// More than this in one inventory is a mistake.
+const MOST_FOUND: usize = 200_000;
+
+/// Why a session is over.
+#[derive(Debug)]
+pub enum End {
+    /// The component went away: nobody is left to say goodbye to.
+    Gone,
+    Goodbye(GoodbyeReason, String),
+}
+
+pub(super) fn refused(refusal: Refusal) -> End {
+    let reason = match refusal {
+        Refusal::Expired => GoodbyeReason::Expired,
+        Refusal::Unsupported => GoodbyeReason::Unsupported,
+        Refusal::Revoked
+        | Refusal::Unknown
+        | Refusal::NoCertificate
+        | Refusal::Token
+        | Refusal::NameTaken => GoodbyeReason::Revoked,
+    };
+    goodbye(reason, sentence(refusal))
+}
+
+pub(super) fn goodbye(reason: GoodbyeReason, message: impl Into<String>) -> End {
+    End::Goodbye(reason, message.into())
+}
+
+impl From<GatewayError> for End {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Refused { refusal, message } => match refused(refusal) {
+                Self::Goodbye(reason, _) => Self::Goodbye(reason, message),
+                Self::Gone => Self::Gone,
+            },
+            GatewayError::Invalid(message) | GatewayError::Damaged(message) => {
+                goodbye(GoodbyeReason::Malformed, message)
+            }
+            GatewayError::NotFound => goodbye(GoodbyeReason::Failed, error.to_string()),
+            GatewayError::Unavailable(ref source) => {
+                tracing::error!(error = chain(source.as_ref()), "a session cannot go on");
+                goodbye(GoodbyeReason::Failed, error.to_string())
+            }
+        }
+    }
+}
+
+/// A session that has begun.
+pub struct Talk {
+    gateway: Arc<dyn ComponentGateway>,
+    component: ComponentId,
+    session: Session,
+    /// Jobs that were given out and whose outcome has not come.
+    outstanding: HashSet<JobId>,
+    /// The inventory, as far as it has come.
+    found: Vec<Found>,
+}
+
+impl Talk {
+    /// Begins a session with a component that has said hello from an address.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn begin(
+        gateway: Arc<dyn ComponentGateway>,
+        component: ComponentId,
+        from: IpAddr,
+        hello: Hello,
+    ) -> Result<Self, End> {
+        let session = gateway.connected(component, from, hello).await?;
+        tracing::info!(%component, name = %session.name, "a component connected");
+        Ok(Self {
+            gateway,
+            component,
+            session,
+            outstanding: HashSet::new(),
+            found: Vec::new(),
+        })
+    }
+
+    pub fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.session.id
+    }
+
+    /// How long the component may be silent.
+    pub fn patience(&self) -> Duration {
+        self.session.heartbeat_interval * 3
+    }
+
+    /// What is said first.
+    pub fn welcome(&self) -> FromCore {
+        let interval = self.session.heartbeat_interval.as_millis();
+        FromCore::Welcome(Welcome {
+            component: self.component,
+            name: self.session.name.clone(),
+            heartbeat_interval: u32::try_from(interval).unwrap_or(u32::MAX),
+            time: self.session.now,
+        })
+    }
+
+    /// The jobs that the component can do now and has room for, to be sent.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn claim(&mut self) -> Result<Vec<FromCore>, End> {
+        let free = OUTSTANDING.saturating_sub(self.outstanding.len());
+        if free == 0 {
+            return Ok(Vec::new());
+        }
+        let jobs = self
+            .gateway
+            .claim(self.component, self.session.id, free)
+            .await?;
+        self.outstanding.extend(jobs.iter().map(|job| job.id));
+        let say = |job| FromCore::Job(Box::new(job));
+        Ok(jobs.into_iter().map(say).collect())
+    }
+
+    /// Whether there may be jobs to claim after a message.
+    pub fn makes_room(message: &FromComponent) -> bool {
+        matches!(
+            message,
+            FromComponent::Outcome(_) | FromComponent::Inventory { last: true, .. }
+        )
+    }
+
+    /// Whether nobody asked for a message.
+    pub fn is_unasked(&self, message: &FromComponent) -> bool {
+        match message {
+            FromComponent::Inventory { .. } | FromComponent::Changed { .. } => true,
+            FromComponent::Progress(progress) => !self.outstanding.contains(&progress.job),
+            FromComponent::Outcome(outcome) => !self.outstanding.contains(&outcome.job),
+            FromComponent::Hello(_) | FromComponent::Heartbeat { .. } => false,
+        }
+    }
+
+    /// Takes what the component says, and hands back what is to be answered.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn hear(&mut self, message: FromComponent) -> Result<Vec<FromCore>, End> {
+        let component = self.component;
+        match message {
+            FromComponent::Hello(_) => {
+                return Err(goodbye(GoodbyeReason::Malformed, "a second hello"));
+            }
+            FromComponent::Inventory { found, last } => self.inventory(found, last).await?,
+            FromComponent::Progress(progress) => {
+                // Progress is worth no more than the next one.
+                let told = self.gateway.progress(component, progress).await;
+                self.pass_over("progress", told);
+            }
+            FromComponent::Outcome(outcome) => return self.outcome(outcome).await,
+            FromComponent::Changed {
+                placement,
+                generation,
+                observed,
+            } => {
+                let told = self
+                    .gateway
+                    .observed(component, placement, generation, observed);
+                match told.await {
+                    // The next session begins with an inventory, which says it again.
+                    Err(error @ (GatewayError::Unavailable(_) | GatewayError::Refused { .. })) => {
+                        return Err(error.into());
+                    }
+                    told => self.pass_over("a change", told),
+                }
+            }
+            FromComponent::Heartbeat { time, ledger } => {
+                let heartbeat = Heartbeat { time, ledger };
+                let standing = self
+                    .gateway
+                    .heartbeat(component, self.session.id, heartbeat);
+                match standing.await? {
+                    SessionStanding::Current => {}
+                    SessionStanding::Replaced => {
+                        let message = "another session of this component began elsewhere";
+                        return Err(goodbye(GoodbyeReason::Replaced, message));
+                    }
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn inventory(&mut self, found: Vec<Found>, last: bool) -> Result<(), End> {
+        self.found.extend(found);
+        if self.found.len() > MOST_FOUND {
+            let message = "the inventory does not end";
+            return Err(goodbye(GoodbyeReason::Malformed, message));
+        }
+        if last {
+            let found = std::mem::take(&mut self.found);
+            self.gateway
+                .inventory(self.component, self.session.id, found)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn outcome(&mut self, outcome: JobOutcome) -> Result<Vec<FromCore>, End> {
+        let (job, fence) = (outcome.job, outcome.fence);
+        let taken = match self.gateway.outcome(self.component, outcome).await {
+            // There is nothing that it could be the outcome of, now or later.
+            Err(error @ (GatewayError::NotFound | GatewayError::Invalid(_))) => {
+                self.pass_over("an outcome", Err(error));
+                OutcomeTaken::Recorded
+            }
+            taken => taken?,
+        };
+        Ok(match taken {
+            OutcomeTaken::Recorded => {
+                self.outstanding.remove(&job);
+                vec![FromCore::OutcomeRecorded { job, fence }]
+            }
+            OutcomeTaken::Stale => Vec::new(),
+        })
+    }
+
+    /// What one message comes to is not worth the session.
+    fn pass_over(&self, what: &str, told: Result<(), GatewayError>) {
+        if let Err(error) = told {
+            tracing::warn!(
+                component = %self.component, error = chain(&error), "{what} was passed over"
+            );
+        }
+    }
+}
