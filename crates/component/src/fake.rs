@@ -235,9 +235,14 @@ impl FakeDriver {
 impl Driver for FakeDriver {
     fn kinds(&self) -> &'static [PlacementKind] {
         match self.kind {
-            ComponentKind::Libvirt => &[PlacementKind::Segment, PlacementKind::Instance],
+            ComponentKind::Libvirt => &[
+                PlacementKind::Segment,
+                PlacementKind::Vtep,
+                PlacementKind::Instance,
+            ],
             ComponentKind::Linux | ComponentKind::Openwrt => &[
                 PlacementKind::Network,
+                PlacementKind::Vtep,
                 PlacementKind::Lease,
                 PlacementKind::Peer,
             ],

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rhyzome_model::job::Job;
-use rhyzome_model::placement::Found;
 use rhyzome_model::{JobId, PlacementId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -32,7 +31,7 @@ mod queue;
 mod repair;
 
 pub use agenda::{Agenda, Ended, Running};
-pub use perform::Performer;
+pub use perform::{Performer, Taken};
 
 /// How the job loop behaves.
 #[derive(Clone, Copy, Debug)]
@@ -117,14 +116,15 @@ impl Jobs {
         }
     }
 
-    /// All on the host that carries our mark, looked at once everything has come up, or after 30 s.
+    /// All on the host that carries our mark, looked at once everything has come up, or after 30 s. It is
+    /// said before what happens from now on.
     ///
     /// # Errors
     /// The driver's.
-    pub async fn inventory(&self) -> Result<Vec<Found>, DriverError> {
+    pub async fn inventory(&self) -> Result<Taken, DriverError> {
         let mut up = self.up.clone();
         let _ = tokio::time::timeout(UP_WITHIN, up.wait_for(|up| *up)).await;
-        self.performer.inventory().await
+        self.performer.take_inventory().await
     }
 
     /// Begins nothing more and waits for what runs; what is not done within the time is abandoned,

@@ -5,9 +5,13 @@
 //! restarted gets the job again when its lease has ended, and doing it again is what answers; an
 //! action, which happens once, is remembered by the ledger instead. Progress and changes are worth
 //! telling once: a new session begins with an inventory, which says more.
+//!
+//! What the core hears last has to be what is so. So a change that comes while its placement's outcome is
+//! still held changes that outcome too, an outcome takes the place of a change that was not told, and
+//! while an inventory is being taken, nothing else is said: it would arrive before what is older than it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_model::job::Outcome;
 use rhyzome_model::placement::Observed;
@@ -36,6 +40,8 @@ struct Pending {
     progress: BTreeMap<JobId, JobProgress>,
     changes: BTreeMap<PlacementId, (u64, Observed)>,
     next_number: u64,
+    /// How many inventories are being taken.
+    looking: u32,
 }
 
 /// An outcome that the core has not recorded.
@@ -54,6 +60,13 @@ impl Reports {
         let number = pending.next_number;
         pending.next_number += 1;
         pending.progress.remove(&job);
+        match outcome.outcome {
+            // It says what is so now.
+            Outcome::Ensured { .. } | Outcome::Removed => {
+                pending.changes.remove(&placement);
+            }
+            Outcome::Acted { .. } | Outcome::Failed { .. } => {}
+        }
         pending.outcomes.insert(
             job,
             Held {
@@ -121,10 +134,22 @@ impl Reports {
     }
 
     pub fn changed(&self, placement: PlacementId, generation: u64, observed: Observed) {
-        self.lock()
-            .changes
-            .insert(placement, (generation, observed));
+        let mut pending = self.lock();
+        let held = pending.outcomes.values_mut();
+        for held in held.filter(|held| held.placement == placement) {
+            if let Outcome::Ensured { observed: before } = &mut held.outcome.outcome {
+                before.clone_from(&observed);
+            }
+        }
+        pending.changes.insert(placement, (generation, observed));
+        drop(pending);
         self.wake.notify_one();
+    }
+
+    /// Holds back what there is to say until the inventory that is taken now has been said.
+    pub fn hold_back(self: &Arc<Self>) -> HeldBack {
+        self.lock().looking += 1;
+        HeldBack(Arc::clone(self))
     }
 
     pub fn want_inventory(&self) {
@@ -153,6 +178,9 @@ impl Reports {
     /// Takes what is to be said at once.
     pub fn take(&self) -> Vec<FromComponent> {
         let mut pending = self.lock();
+        if pending.looking > 0 {
+            return Vec::new();
+        }
         let changes = std::mem::take(&mut pending.changes).into_iter().map(
             |(placement, (generation, observed))| FromComponent::Changed {
                 placement,
@@ -182,10 +210,24 @@ impl Reports {
     }
 }
 
+/// Nothing but an inventory is said while this lives.
+#[derive(Debug)]
+pub struct HeldBack(Arc<Reports>);
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        self.0.lock().looking -= 1;
+        self.0.wake.notify_one();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rhyzome_model::Timestamp;
+    use rhyzome_model::instance::{InstanceObserved, InstanceState, SshIdentity};
     use uuid::Uuid;
+
+    use super::*;
 
     fn outcome(job: JobId, fence: u64, outcome: Outcome) -> JobOutcome {
         JobOutcome {
@@ -231,6 +273,58 @@ mod tests {
         };
         reports.outcome(placement, outcome(job, 2, failed));
         assert!(!reports.answer_again(job, 3));
+    }
+
+    fn observed(state: InstanceState) -> Observed {
+        Observed::Instance(InstanceObserved {
+            state,
+            reason: String::new(),
+            since: Timestamp::from_millis(0),
+            restarts: 0,
+            needs_restart: false,
+            accelerator: "kvm".to_owned(),
+            ssh: SshIdentity::default(),
+        })
+    }
+
+    #[test]
+    fn a_change_behind_an_outcome_that_is_still_held_is_what_the_core_hears_last() {
+        let reports = Reports::default();
+        let (job, placement) = (JobId(Uuid::from_u128(1)), PlacementId(Uuid::from_u128(2)));
+        let (runs, crashed) = (InstanceState::Running, InstanceState::Crashed);
+        let ensured = |state| Outcome::Ensured {
+            observed: observed(state),
+        };
+        reports.outcome(placement, outcome(job, 1, ensured(runs)));
+        assert_eq!(reports.take().len(), 1);
+        reports.changed(placement, 4, observed(crashed));
+        // The core has lost the outcome, and gives the job out again.
+        assert!(reports.answer_again(job, 2));
+        let changed = FromComponent::Changed {
+            placement,
+            generation: 4,
+            observed: observed(crashed),
+        };
+        let told = FromComponent::Outcome(outcome(job, 2, ensured(crashed)));
+        assert_eq!(reports.take(), [changed, told]);
+        reports.changed(placement, 4, observed(crashed));
+        reports.outcome(
+            placement,
+            outcome(JobId(Uuid::from_u128(3)), 1, ensured(runs)),
+        );
+        let told = FromComponent::Outcome(outcome(JobId(Uuid::from_u128(3)), 1, ensured(runs)));
+        assert_eq!(reports.take(), [told]);
+    }
+
+    #[test]
+    fn nothing_is_said_while_an_inventory_is_taken_and_all_of_it_afterwards() {
+        let reports = Arc::new(Reports::default());
+        let held_back = reports.hold_back();
+        let placement = PlacementId(Uuid::from_u128(2));
+        reports.changed(placement, 1, Observed::Segment);
+        assert_eq!(reports.take(), []);
+        drop(held_back);
+        assert_eq!(reports.take().len(), 1);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt as _;
-use rhyzome_model::{JobId, PlacementId};
 use rhyzome_model::job::{Action, Job, Outcome, Task};
 use rhyzome_model::placement::{Found, Observed, Placement, PlacementRef};
+use rhyzome_model::{JobId, PlacementId};
 use rhyzome_proto::session::{JobOutcome, JobProgress};
 
 use super::chain;
@@ -17,7 +17,7 @@ use super::repair::{Differences, differences};
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError, Progress, reach};
 use crate::ledger::{Begun, Ledger, LedgerError, State};
-use crate::reports::Reports;
+use crate::reports::{HeldBack, Reports};
 use crate::step::JobStep;
 
 /// The most of a console that is answered with, in bytes.
@@ -38,6 +38,13 @@ impl fmt::Debug for Performer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Performer").finish_non_exhaustive()
     }
+}
+
+/// An inventory. While it lives, nothing else is said.
+#[derive(Debug)]
+pub struct Taken {
+    pub found: Vec<Found>,
+    _held_back: HeldBack,
 }
 
 /// How work ended, as the loop needs to know it.
@@ -179,8 +186,7 @@ impl Performer {
         let id = target.id;
         reach(JobStep::Removed)?;
         let now = self.clock.now();
-        self.write(move |ledger| ledger.removed(id, now))
-            .await
+        self.write(move |ledger| ledger.removed(id, now)).await
     }
 
     /// Brings a placement back to what the ledger says of it now.
@@ -256,11 +262,20 @@ impl Performer {
         Ok(Done::Well)
     }
 
-    /// All on the host that carries our mark.
+    /// All on the host that carries our mark, for the core: it is said before what happens from now on.
     ///
     /// # Errors
     /// The driver's.
-    pub async fn inventory(&self) -> Result<Vec<Found>, DriverError> {
+    pub async fn take_inventory(&self) -> Result<Taken, DriverError> {
+        let held_back = self.reports.hold_back();
+        let found = self.inventory().await?;
+        Ok(Taken {
+            found,
+            _held_back: held_back,
+        })
+    }
+
+    async fn inventory(&self) -> Result<Vec<Found>, DriverError> {
         let accepted = self.ledger.placements();
         caught(self.driver.inventory(&accepted))
             .await

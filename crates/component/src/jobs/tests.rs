@@ -95,7 +95,7 @@ async fn everything_comes_up_in_order_after_a_reboot_without_a_core() {
     let host = Host::start(folder.path(), libvirt());
     let found = host.jobs.inventory().await.expect("an inventory");
     assert_eq!(
-        found.len(),
+        found.found.len(),
         placements.len(),
         "the inventory waits for everything to be up"
     );

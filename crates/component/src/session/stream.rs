@@ -22,6 +22,7 @@ use super::Context;
 use crate::clock;
 use crate::consoles;
 use crate::driver::DriverError;
+use crate::jobs::Taken;
 use crate::link::LinkError;
 use crate::step::JobStep;
 
@@ -178,16 +179,15 @@ impl Mouth {
             .try_for_each(|message| self.say(message))
     }
 
-    fn say_inventory(&self, mut found: Vec<Found>) -> Result<(), SessionError> {
-        loop {
-            let rest = found.split_off(found.len().min(PART));
-            let last = rest.is_empty();
-            self.say(FromComponent::Inventory { found, last })?;
-            if last {
-                return Ok(());
-            }
-            found = rest;
+    fn say_inventory(&self, found: &[Found]) -> Result<(), SessionError> {
+        for begin in (0..found.len().max(1)).step_by(PART) {
+            let end = (begin + PART).min(found.len());
+            self.say(FromComponent::Inventory {
+                found: found[begin..end].to_vec(),
+                last: end == found.len(),
+            })?;
         }
+        Ok(())
     }
 }
 
@@ -323,14 +323,16 @@ fn made(step: JobStep, fault: Fault) -> bool {
 /// Says what is on the host: first of all, and again when something stays broken.
 async fn inventories(context: &Context, mouth: &Mouth) -> Result<Infallible, SessionError> {
     loop {
-        mouth.say_inventory(inventory(context).await)?;
+        let taken = inventory(context).await;
+        mouth.say_inventory(&taken.found)?;
+        drop(taken);
         tokio::time::sleep(BETWEEN_INVENTORIES).await;
         context.reports.inventory_wanted().await;
     }
 }
 
 /// Looks at the host until that works.
-async fn inventory(context: &Context) -> Vec<Found> {
+async fn inventory(context: &Context) -> Taken {
     loop {
         match context.jobs.inventory().await {
             Ok(found) => return found,
