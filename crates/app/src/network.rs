@@ -134,6 +134,7 @@ pub async fn update(
     let changed = existing(&mut work, project_id, name).await?;
     // Also where nothing changed: asking again is how one retries what failed.
     work.want_network(&changed).await?;
+    work.want_refused_again(found.id).await?;
     work.commit().await?;
     get(core, caller, project, name).await
 }
@@ -452,12 +453,18 @@ pub(crate) async fn with_endpoint(
 }
 
 async fn view(core: &Core, conn: &mut Conn, row: network::Network) -> Result<Network> {
-    let all = placement::of_resource(conn, row.id.0).await?;
+    let mut all = placement::of_resource(conn, row.id.0).await?;
     let own: Vec<Row> = all
         .iter()
         .filter(|row| row.kind == PlacementKind::Network)
         .cloned()
         .collect();
+    let between = placement::failed_between(conn, row.id).await?;
+    all.extend(
+        between
+            .into_iter()
+            .filter(|row| row.kind == PlacementKind::Vtep),
+    );
     let before = core.silent_before();
     let phase = status::phase(row.deleting, &own, before);
     let status = NetworkStatus {

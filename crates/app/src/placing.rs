@@ -5,8 +5,9 @@ use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::PlacementSpec;
-use rhyzome_model::{Name, PlacementId};
+use rhyzome_model::{Name, NetworkId, PlacementId};
 use rhyzome_store::instance::Instance;
+use rhyzome_store::job::Verb;
 use rhyzome_store::lease::Lease;
 use rhyzome_store::network::Network;
 use rhyzome_store::peer::Peer;
@@ -14,7 +15,7 @@ use rhyzome_store::placement;
 
 use crate::instance::disk;
 use crate::work::{Work, project_of};
-use crate::{Core, Error, Kind, Result};
+use crate::{Core, Error, Kind, Result, session};
 
 /// The DNS domain of a network.
 pub fn domain(core: &Core, network: &Network) -> String {
@@ -145,6 +146,18 @@ impl Work {
         .await
     }
 
+    /// Wants the segments and tunnels of a network once more that a host refused.
+    pub async fn want_refused_again(&mut self, network: NetworkId) -> Result<()> {
+        let now = self.now;
+        for row in placement::failed_between(self, network).await? {
+            if row.reason != "Blocked" {
+                placement::again(self, row.id, now).await?;
+                self.enqueue(row.id, row.component, &Verb::Ensure).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Wants a peer at a network's endpoint.
     pub async fn want_peer(&mut self, peer: &Peer, network: &Network) -> Result<()> {
         let router = self.want_network(network).await?;
@@ -196,6 +209,7 @@ impl Work {
         for need in needs {
             placement::need(self, id, need).await?;
         }
+        session::block_if_in_vain(self, id).await?;
         Ok(id)
     }
 }

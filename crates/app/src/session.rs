@@ -18,7 +18,7 @@ use rhyzome_store::placement;
 use crate::{Core, Error, Kind, Result};
 
 pub use outcome::outcome;
-pub(crate) use outcome::{gone, tell as tell_placement};
+pub(crate) use outcome::{block_if_in_vain, gone, tell as tell_placement};
 pub use repair::inventory;
 
 /// How long a job is leased for. Milliseconds; heartbeats renew it.

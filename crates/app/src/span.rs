@@ -42,8 +42,8 @@ impl Work {
                 let known = told
                     .iter()
                     .find(|told| told.who == component && told.whom == other.component);
-                // What it is told of another one changes with that one.
-                let here = match known.filter(|told| told.wanted) {
+                // What it is told of another one changes with that one; what failed is tried again.
+                let here = match known.filter(|told| told.wanted && !told.failed) {
                     Some(told) => Some(told.placement),
                     None => {
                         let macs = self.macs(network, other).await?;

@@ -8,6 +8,7 @@ mod workflows {
     pub mod instances;
     pub mod networks;
     pub mod peers;
+    pub mod refusals;
     pub mod sessions;
     pub mod site;
 }

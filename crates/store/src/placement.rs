@@ -172,6 +172,18 @@ pub enum Listed {
     Peers,
 }
 
+/// What hypervisors and routers do not keep of a network between them, because it was refused or waits for
+/// what was: segments and VTEPs.
+pub async fn failed_between(conn: &mut Conn, network: NetworkId) -> Result<Vec<Row>> {
+    query!(select!(
+        "WHERE p.network_id = $1 AND p.kind IN ('segment', 'vtep') AND p.state = 'failed' AND p.wanted = 1 \
+         ORDER BY p.kind, p.id"
+    ))
+    .bind(network.to_string())
+    .rows(conn, "read what failed of a network", read)
+    .await
+}
+
 /// The own placements of a page of resources, in one statement; without networks' segments, and without
 /// their specs.
 pub async fn of_page(
@@ -245,8 +257,8 @@ pub async fn neighbours(conn: &mut Conn, id: PlacementId) -> Result<Vec<Componen
     .await
 }
 
-/// Notes at all placements that wait for one why they wait in vain; they go on once it is there. Returns
-/// what they are of.
+/// Notes at all placements that wait for one, or for one that waits for it, why they wait in vain; they
+/// go on once it is there. Returns what they are of.
 pub async fn block(
     tx: &mut Tx,
     needs: PlacementId,
@@ -255,8 +267,10 @@ pub async fn block(
 ) -> Result<Vec<Uuid>> {
     query!(
         "UPDATE placements SET state = 'failed', reason = 'Blocked', message = $1, since = $2 \
-         WHERE state = 'pending' AND wanted = 1 \
-         AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $3) RETURNING resource_id",
+         WHERE state = 'pending' AND wanted = 1 AND id IN (WITH RECURSIVE waiting(id) AS ( \
+         SELECT placement_id FROM placement_needs WHERE needs_id = $3 \
+         UNION SELECT n.placement_id FROM placement_needs n JOIN waiting w ON n.needs_id = w.id \
+         JOIN placements p ON p.id = w.id WHERE p.state <> 'ready') SELECT id FROM waiting) RETURNING resource_id",
     )
     .bind(message)
     .bind(now.as_millis())
@@ -265,18 +279,32 @@ pub async fn block(
     .await
 }
 
-/// Lets the placements that waited in vain for one wait in hope again.
-pub async fn unblock(tx: &mut Tx, needs: PlacementId, now: Timestamp) -> Result<()> {
-    query!(
+/// Lets the placements that waited in vain for one, or for one that waited for it, wait in hope again;
+/// what else they need and is not to be had is returned.
+pub async fn unblock(tx: &mut Tx, needs: PlacementId, now: Timestamp) -> Result<Vec<Row>> {
+    let unblocked = query!(
         "UPDATE placements SET state = 'pending', reason = 'Asked', message = 'waits for its component', \
-         since = $1 WHERE state = 'failed' AND reason = 'Blocked' \
-         AND id IN (SELECT placement_id FROM placement_needs WHERE needs_id = $2)",
+         since = $1 WHERE state = 'failed' AND reason = 'Blocked' AND id IN (WITH RECURSIVE waiting(id) AS ( \
+         SELECT placement_id FROM placement_needs WHERE needs_id = $2 \
+         UNION SELECT n.placement_id FROM placement_needs n JOIN waiting w ON n.needs_id = w.id \
+         JOIN placements p ON p.id = w.id WHERE p.state <> 'ready') SELECT id FROM waiting)",
     )
     .bind(now.as_millis())
     .bind(needs.to_string())
     .run(tx, "unblock placements")
+    .await?;
+    if unblocked == 0 {
+        return Ok(Vec::new());
+    }
+    query!(select!(
+        "WHERE p.state = 'failed' AND p.id IN (WITH RECURSIVE waiting(id) AS ( \
+         SELECT placement_id FROM placement_needs WHERE needs_id = $1 \
+         UNION SELECT n.placement_id FROM placement_needs n JOIN waiting w ON n.needs_id = w.id) \
+         SELECT m.needs_id FROM placement_needs m JOIN waiting w ON m.placement_id = w.id) ORDER BY p.id"
+    ))
+    .bind(needs.to_string())
+    .rows(tx, "read what else is not to be had", read)
     .await
-    .map(drop)
 }
 
 /// Notes that a placement is there, as reported at its present generation.

@@ -63,6 +63,8 @@ pub struct Told {
     pub who: ComponentId,
     pub whom: ComponentId,
     pub wanted: bool,
+    /// It was refused, or waits for what was.
+    pub failed: bool,
 }
 
 /// What is told of a component, or to it, in a network.
@@ -72,7 +74,7 @@ pub async fn told(
     component: ComponentId,
 ) -> Result<Vec<Told>> {
     query!(
-        "SELECT id, component_id, resource_id, wanted FROM placements \
+        "SELECT id, component_id, resource_id, wanted, state FROM placements \
          WHERE network_id = $1 AND kind = 'vtep' AND project_id IS NOT NULL \
          AND (component_id = $2 OR resource_id = $2) ORDER BY id",
     )
@@ -84,6 +86,7 @@ pub async fn told(
             who: c.text("component_id")?,
             whom: c.text("resource_id")?,
             wanted: c.flag("wanted")?,
+            failed: c.string("state")? == "failed",
         })
     })
     .await

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use rhyzome_model::instance::InstanceState;
 use rhyzome_model::job::{FailureKind, JobState, Outcome};
 use rhyzome_model::placement::{Observed, PlacementKind};
-use rhyzome_model::{ComponentId, InstanceId, JobId, LeaseId, Name, NetworkId, PeerId, ProjectId};
+use rhyzome_model::{
+    ComponentId, InstanceId, JobId, LeaseId, Name, NetworkId, PeerId, PlacementId, ProjectId,
+};
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::{lease, network, peer};
@@ -84,7 +86,7 @@ async fn ensured(
     if !placement::set_ready(work, placement.id, row.generation, observed, now).await? {
         return Ok(());
     }
-    placement::unblock(work, placement.id, now).await?;
+    unblock(work, placement.id).await?;
     work.wake_neighbours(placement.id).await?;
     if placement.observed.as_ref() != Some(observed) {
         tell_observed(work, &placement, observed).await?;
@@ -109,6 +111,7 @@ pub(crate) async fn gone(work: &mut Work, placement: &Row) -> Result<()> {
     if let Some(open) = job::open(work, placement.id).await? {
         finish(work, &open, JobState::Superseded, (None, None)).await?;
     }
+    unblock(work, placement.id).await?;
     placement::delete(work, placement.id).await?;
     tell(work, placement, "removed", "").await?;
     forget_if_gone(work, placement).await
@@ -188,14 +191,40 @@ async fn failed(
         return Ok(());
     }
     placement::set_state(work, placement.id, State::Failed, ("Refused", message), now).await?;
-    let blocked = format!(
-        "the {} of {} failed: {message}",
-        placement.kind, placement.resource_name
-    );
-    for resource in placement::block(work, placement.id, &blocked, now).await? {
+    block(work, &placement, message).await?;
+    tell(work, &placement, "failed", message).await
+}
+
+/// Says at what waits for a placement that was refused, or is blocked itself, that it waits in vain.
+async fn block(work: &mut Work, refused: &Row, message: &str) -> Result<()> {
+    let (kind, name, now) = (refused.kind, &refused.resource_name, work.now);
+    let blocked = match refused.reason.as_str() {
+        "Blocked" => message.to_owned(),
+        _ => format!("the {kind} of {name} failed: {message}"),
+    };
+    for resource in placement::block(work, refused.id, &blocked, now).await? {
         work.news_of(resource);
     }
-    tell(work, &placement, "failed", message).await
+    Ok(())
+}
+
+/// Says at a placement that it waits in vain, if it does.
+pub(crate) async fn block_if_in_vain(work: &mut Work, id: PlacementId) -> Result<()> {
+    for need in placement::needed_by(work, id).await? {
+        if need.state == State::Failed {
+            block(work, &need, &need.message).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets what waited in vain for a placement go on, unless it waits in vain for another one.
+async fn unblock(work: &mut Work, id: PlacementId) -> Result<()> {
+    let now = work.now;
+    for refused in placement::unblock(work, id, now).await? {
+        block(work, &refused, &refused.message).await?;
+    }
+    Ok(())
 }
 
 /// Tells of what was observed, where people want to know.

@@ -9,7 +9,7 @@ use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::restored;
 
-use super::outcome::tell_observed;
+use super::outcome::{block_if_in_vain, tell_observed};
 use super::{known_before, told};
 use crate::work::Work;
 use crate::{Core, Result};
@@ -136,5 +136,8 @@ async fn again(work: &mut Work, row: Option<&Row>, verb: &Verb) -> Result<()> {
         placement::set_state(work, row.id, State::Pending, drift, now).await?;
     }
     work.enqueue(row.id, row.component, verb).await?;
+    if *verb == Verb::Ensure {
+        block_if_in_vain(work, row.id).await?;
+    }
     Ok(())
 }

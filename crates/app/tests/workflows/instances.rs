@@ -320,42 +320,6 @@ async fn what_does_not_fit_is_refused_with_a_word_on_every_host() {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_refused_fails_its_instance_and_asking_again_mends_it() {
-    let site = Site::new().await;
-    site.image().await;
-    site.network("lab").await;
-    site.instance("web", &["lab"]).await.expect("an instance");
-    site.router.work(&site.core).await;
-    let jobs = site.router.claim(&site.core).await;
-    site.router
-        .fail(
-            &site.core,
-            &jobs[0],
-            FailureKind::Permanent,
-            "no dnsmasq here",
-        )
-        .await;
-    let shown = site.show("web").await.expect("it");
-    assert_eq!(shown.status.phase, Phase::Failed);
-    let why = instance::why(&site.core, &site.admin, &site.default, &name("web"))
-        .await
-        .expect("why");
-    assert_eq!(
-        why.summary,
-        "web failed on node: the lease of web failed: no dnsmasq here"
-    );
-
-    instance::start(&site.core, &site.admin, &site.default, &name("web"))
-        .await
-        .expect("asked again");
-    site.settle().await;
-    assert_eq!(
-        site.show("web").await.expect("it").status.phase,
-        Phase::Ready
-    );
-}
-
-#[tokio::test]
 async fn a_transient_failure_is_tried_again_later_and_a_removal_for_ever() {
     let site = Site::new().await;
     site.image().await;
