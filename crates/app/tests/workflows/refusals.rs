@@ -1,10 +1,13 @@
 //! What a component refuses, who is told of it, and how it is mended.
 
-use rhyzome_app::{instance, network};
+use rhyzome_app::{instance, network, session};
+use rhyzome_model::Size;
+use rhyzome_model::component::HostFacts;
 use rhyzome_model::job::FailureKind;
+use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::status::Phase;
 
-use super::site::{Site, name};
+use super::site::{Site, kinds, name};
 
 #[tokio::test]
 async fn a_lease_that_is_refused_fails_its_instance_and_asking_again_mends_it() {
@@ -111,6 +114,55 @@ async fn asking_for_a_network_again_tries_a_segment_again_that_was_refused() {
         Phase::Failed
     );
     let (core, admin, default) = (&site.core, &site.admin, &site.default);
+    network::update(core, admin, default, &name("lab"), Default::default(), None)
+        .await
+        .expect("asked again");
+    site.settle().await;
+    assert_eq!(
+        site.show("web").await.expect("it").status.phase,
+        Phase::Ready
+    );
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_refused_is_shown_and_tried_again_with_its_network() {
+    let mut site = Site::new().await;
+    site.image().await;
+    for (number, component) in [(1, &mut site.router), (2, &mut site.hypervisor)] {
+        let facts = HostFacts {
+            host: format!("host-{number}"),
+            cpus: 2,
+            memory: Size::mib(1024),
+            endpoint_ports: Some((51820, 51829)),
+            tunnel_address: Some([192, 0, 2, number].into()),
+            ..HostFacts::default()
+        };
+        let session = session::connected(&site.core, component.id, &facts, "1", None).await;
+        component.session = session.expect("a session");
+    }
+    site.network("lab").await;
+    site.instance("web", &["lab"]).await.expect("an instance");
+    assert_eq!(site.router.work(&site.core).await, 1);
+    let tunnels = site.router.claim(&site.core).await;
+    assert_eq!(kinds(&tunnels), [PlacementKind::Vtep]);
+    let refused = FailureKind::Permanent;
+    site.router
+        .fail(&site.core, &tunnels[0], refused, "no VXLAN here")
+        .await;
+    site.settle().await;
+    let shown = site.show("web").await.expect("it");
+    assert_eq!(
+        (
+            shown.status.phase,
+            shown.status.conditions[0].message.as_str()
+        ),
+        (Phase::Failed, "the vtep of lab failed: no VXLAN here")
+    );
+    let (core, admin, default) = (&site.core, &site.admin, &site.default);
+    let lab = network::get(core, admin, default, &name("lab")).await;
+    let conditions = lab.expect("it").status.conditions;
+    let tunnel = conditions.iter().find(|found| found.kind == "Vtep");
+    assert_eq!(tunnel.expect("the tunnel").message, "no VXLAN here");
     network::update(core, admin, default, &name("lab"), Default::default(), None)
         .await
         .expect("asked again");
