@@ -102,6 +102,11 @@ const ARROWS: &[Row] = &[
     ),
     // Speaks with the core as people and as components do.
     ("bench", &["model", "wire", "client", "component"]),
+    // Puts all of it together in one process, without a wire.
+    (
+        "simulation",
+        &["model", "store", "app", "api", "proto", "pki", "component"],
+    ),
     ("xtask", &[]),
     // Runs the programs, and speaks with them as their users do. Of the programs themselves it knows the
     // lists of their steps, and nothing else.
