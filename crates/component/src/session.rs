@@ -29,10 +29,13 @@ pub mod renewal;
 mod stream;
 
 pub(crate) use pause::Pause;
-use stream::{End, SessionError};
+use stream::{End, SessionError, Went};
 
 /// A session that lasted so long was a good one: the next try comes soon.
 const GOOD: Duration = Duration::from_secs(10);
+/// The longest pause behind a session that a core took and that then broke, as when the core was started
+/// again twice in a row: it is likely to be back in a moment.
+const AFTER_WELCOME: Duration = Duration::from_secs(1);
 
 /// How often the clock is looked at by which the certificate is expired.
 const CLOCK: Duration = Duration::from_secs(2);
@@ -74,7 +77,7 @@ async fn sessions(context: &Context, expired: &Notify, renewed: &Notify, stop: &
             }
         }
         let began = Instant::now();
-        let ended = stream::run(context, epoch, renewed, stop).await;
+        let Went { welcomed, ended } = stream::run(context, epoch, renewed, stop).await;
         match &ended {
             Ok(End::Stopped) => return,
             Ok(End::Renewed) => {
@@ -95,6 +98,8 @@ async fn sessions(context: &Context, expired: &Notify, renewed: &Notify, stop: &
         if began.elapsed() > GOOD {
             pause.reset();
             said = Said::default();
+        } else if welcomed && ended.as_ref().map_or(true, End::is_of_the_core) {
+            pause.at_most(AFTER_WELCOME);
         }
         tokio::select! {
             () = tokio::time::sleep(pause.next()) => {}

@@ -27,6 +27,11 @@ impl Pause {
         pause.mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
+    /// The next pause is no longer than this.
+    pub fn at_most(&mut self, longest: Duration) {
+        self.next = self.next.min(longest);
+    }
+
     pub fn reset(&mut self) {
         self.next = self.first;
     }
@@ -44,6 +49,8 @@ mod tests {
             let got = pause.next();
             assert!((whole / 2..=whole).contains(&got), "{got:?} of {whole:?}");
         }
+        pause.at_most(Duration::from_secs(2));
+        assert!(pause.next() <= Duration::from_secs(2));
         pause.reset();
         assert!(pause.next() <= Duration::from_secs(1));
     }

@@ -50,6 +50,16 @@ pub(super) enum End {
     },
 }
 
+impl End {
+    /// Whether it says nothing of this component: the core itself stopped.
+    pub fn is_of_the_core(&self) -> bool {
+        match self {
+            Self::Goodbye { reason, .. } => *reason == GoodbyeReason::Stopping,
+            Self::Stopped | Self::Renewed => false,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     #[error(transparent)]
@@ -96,21 +106,30 @@ impl SessionError {
     }
 }
 
+/// How a session went.
+pub(super) struct Went {
+    /// Whether the core took it at all.
+    pub welcomed: bool,
+    pub ended: Result<End, SessionError>,
+}
+
 pub(super) async fn run(
     context: &Context,
     epoch: Uuid,
     renewed: &Notify,
     stop: &CancellationToken,
-) -> Result<End, SessionError> {
-    tokio::select! {
+) -> Went {
+    let mut welcomed = false;
+    let ended = tokio::select! {
         // Both leave the stream to be dropped, which the core sees at once.
         () = stop.cancelled() => Ok(End::Stopped),
         () = renewed.notified() => Ok(End::Renewed),
-        ended = talk(context, epoch) => ended,
-    }
+        ended = talk(context, epoch, &mut welcomed) => ended,
+    };
+    Went { welcomed, ended }
 }
 
-async fn talk(context: &Context, epoch: Uuid) -> Result<End, SessionError> {
+async fn talk(context: &Context, epoch: Uuid, taken: &mut bool) -> Result<End, SessionError> {
     let hello = Hello {
         protocol: Version::CURRENT,
         software_version: context.software_version.clone(),
@@ -143,6 +162,7 @@ async fn talk(context: &Context, epoch: Uuid) -> Result<End, SessionError> {
         | Heard::StrangeJob { .. }
         | Heard::Strange(_) => return Err(SessionError::NoWelcome),
     };
+    *taken = true;
     welcomed(&welcome);
     context.reports.begin_session();
     listen(context, &mouth, incoming, heartbeat_interval(&welcome)).await
