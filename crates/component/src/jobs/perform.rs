@@ -64,6 +64,7 @@ impl Performer {
     pub(super) async fn job(&self, job: Job, fence: Arc<AtomicU64>) -> Done {
         let id = job.id;
         let target = job.task.target();
+        let is_action = matches!(job.task, Task::Act { .. });
         tracing::debug!(job = %id, placement = %target.id, kind = %target.kind, "a job begins");
         let (progress, mut steps) = Progress::new();
         let work = caught(self.task(job, progress));
@@ -91,7 +92,11 @@ impl Performer {
                     job = %id, placement = %target.id, placement_kind = %target.kind,
                     failure = kind.as_str(), error = message, "a job failed"
                 );
-                Done::Failed
+                match is_action {
+                    // It may have ended half way, with the guest stopped, say.
+                    true => self.look(target.id).await,
+                    false => Done::Failed,
+                }
             }
             Outcome::Ensured { .. } | Outcome::Removed | Outcome::Acted { .. } => Done::Well,
         };
