@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rhyzome_pki::IdentityFolder;
 use rhyzome_pki::identity::IdentityError;
@@ -25,6 +26,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the core may take to record the last outcomes.
 const TELL_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a state that another one has is waited for, and how often it is looked.
+const LOCKED_WITHIN: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a component is started with.
 #[derive(Clone, Debug)]
@@ -146,7 +151,8 @@ impl Component {
     }
 }
 
-/// Takes a state for oneself, as long as the file is open.
+/// Takes a state for oneself, as long as the file is open. One who was killed may hold it a moment longer,
+/// by a child that was only just forked.
 pub(crate) fn lock(state_dir: &Path) -> Result<File, StartError> {
     let path = state_dir.join("lock");
     let failed = |source| StartError::Lock {
@@ -160,9 +166,15 @@ pub(crate) fn lock(state_dir: &Path) -> Result<File, StartError> {
         .write(true)
         .open(&path)
         .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::Running(state_dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    let until = Instant::now() + LOCKED_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOOK),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StartError::Running(state_dir.to_owned()));
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
 }
