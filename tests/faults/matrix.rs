@@ -1,18 +1,24 @@
-//! The cases: each step of each list, with all that can go wrong there. A step that is new in a list is
-//! here by itself.
+//! The cases: each stage, each step of each list that a program reaches in it, with all that can go wrong
+//! there. A step that is new in a list is here by itself, or fails all where no stage comes to it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use rhyzome_component::step::JobStep;
-use rhyzome_end_to_end::world::{Kind, Program};
+use rhyzome_component::step::{IdentityStep, JobStep};
+use rhyzome_end_to_end::faults::Program;
+use rhyzome_end_to_end::world::Kind;
 use rhyzome_fault::{Action, Step};
+use rhyzome_libvirt::step::Step as Driver;
+
+use crate::stage::Stage;
 
 /// One thing that goes wrong once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
+    pub stage: Stage,
     pub program: Program,
     pub step: &'static str,
-    /// At which time that the step is reached.
+    /// At which time that the step is reached in the stage.
     pub time: u32,
     pub fault: Fault,
 }
@@ -33,86 +39,135 @@ pub enum Victims {
     Both,
 }
 
-/// How often a step is passed that is part of each job, or of each commit, so that it is tried in different
-/// workflows.
-const OF_EACH_JOB: u32 = 8;
-const OF_EACH_COMMIT: u32 = 24;
-
-/// Steps that a site with one hypervisor, disks in a folder and images that are in its cache never comes
-/// to. They are in the tests of networks that span hosts, and in the drivers' own.
-const ELSEWHERE: [&str; 6] = [
-    "setting the tunnel to another host",
-    "connecting the segment with another host's",
-    "disconnecting the segment from another host's",
-    "fetching the image",
+/// Steps that a site with disks in a folder never comes to. They are in the driver's own tests.
+const ELSEWHERE: [&str; 2] = [
     "copying the image to the disk",
     "filling the disk with zeros",
 ];
 
-/// All there are, those of one step after each other.
-pub fn all() -> Vec<Case> {
-    let mut cases = Vec::new();
-    let [libvirt, linux] = Kind::ALL.map(Program::Component);
-    of_a_driver::<rhyzome_linux::Step>(&mut cases, linux);
-    of_a_driver::<rhyzome_libvirt::step::Step>(&mut cases, libvirt);
-    for component in [libvirt, linux] {
-        of_jobs(&mut cases, component);
-    }
-    of_the_core(&mut cases);
-    cases
+/// The steps that each program reached in each stage, in their order.
+pub type Seen = BTreeMap<Stage, BTreeMap<Program, Vec<String>>>;
+
+/// A list of steps of a program, and what can go wrong at each.
+struct List {
+    program: Program,
+    /// With how often each is tried in a stage.
+    steps: Vec<(&'static str, u32, Vec<Fault>)>,
 }
 
-fn of_a_driver<S: Step>(cases: &mut Vec<Case>, program: Program) {
-    let steps = S::ALL.iter().map(|step| step.as_str());
-    for step in steps.filter(|step| !ELSEWHERE.contains(step)) {
-        for fault in KILLS.into_iter().chain(FAILURES) {
-            cases.push(Case {
-                program,
-                step,
-                time: 1,
-                fault,
-            });
+/// All there are, by stage; and the steps that no stage comes to.
+pub fn all(seen: &Seen) -> (Vec<Case>, Vec<&'static str>) {
+    let lists = lists();
+    let mut cases = Vec::new();
+    for (stage, programs) in seen {
+        for list in &lists {
+            let reached = programs.get(&list.program).map_or(&[][..], Vec::as_slice);
+            for (step, most, faults) in &list.steps {
+                let times = reached.iter().filter(|text| text == step).count();
+                let times = u32::try_from(times).unwrap_or(u32::MAX).min(*most);
+                for time in 1..=times {
+                    cases.extend(faults.iter().map(|fault| Case {
+                        stage: *stage,
+                        program: list.program,
+                        step,
+                        time,
+                        fault: *fault,
+                    }));
+                }
+            }
         }
     }
+    let steps = lists.iter().flat_map(|list| &list.steps);
+    let never = steps
+        .filter(|(_, _, faults)| !faults.is_empty())
+        .map(|(step, ..)| *step)
+        .filter(|step| !ELSEWHERE.contains(step) && cases.iter().all(|case| case.step != *step))
+        .collect();
+    (cases, never)
 }
 
-fn of_jobs(cases: &mut Vec<Case>, program: Program) {
-    for &step in JobStep::ALL {
+fn lists() -> Vec<List> {
+    let [libvirt, linux] = Kind::ALL.map(Program::Component);
+    vec![
+        of_a_driver::<rhyzome_linux::Step>(linux),
+        of_a_driver::<Driver>(libvirt),
+        of_the_node(),
+        of_jobs(linux),
+        of_jobs(libvirt),
+        of_the_newcomer(),
+        of_the_core(),
+    ]
+}
+
+/// A driver's steps are tried once in each stage: what comes again there is the same again.
+fn of_a_driver<S: Step>(program: Program) -> List {
+    let faults = || KILLS.into_iter().chain(FAILURES).collect();
+    let steps = S::ALL.iter().map(|step| (step.as_str(), 1, faults()));
+    List {
+        program,
+        steps: steps.collect(),
+    }
+}
+
+/// What the other hypervisor does because of another host; all else is what the first one does too.
+fn of_the_node() -> List {
+    let mut list = of_a_driver::<Driver>(Program::Node);
+    let own = [Driver::Connect, Driver::Disconnect].map(Driver::as_str);
+    list.steps.retain(|(step, ..)| own.contains(step));
+    list
+}
+
+fn of_jobs(program: Program) -> List {
+    let faults = |step: &JobStep| {
         let own: &[Fault] = match step {
             JobStep::Take => &[Fault::Step(Action::Twice)],
             JobStep::Tell => &[Fault::Step(Action::Lose)],
             JobStep::Accept | JobStep::Done | JobStep::Remove | JobStep::Removed => &FAILURES,
         };
-        for time in 1..=OF_EACH_JOB {
-            for &fault in KILLS.iter().chain(own) {
-                cases.push(Case {
-                    program,
-                    step: step.as_str(),
-                    time,
-                    fault,
-                });
-            }
-        }
+        KILLS.iter().chain(own).copied().collect()
+    };
+    let steps = JobStep::ALL
+        .iter()
+        .map(|step| (step.as_str(), u32::MAX, faults(step)));
+    List {
+        program,
+        steps: steps.collect(),
     }
 }
 
-fn of_the_core(cases: &mut Vec<Case>) {
-    let program = Program::Core;
-    let mut push = |step, fault| {
-        cases.extend((1..=OF_EACH_COMMIT).map(|time| Case {
-            program,
-            step,
-            time,
-            fault,
-        }));
+fn of_the_newcomer() -> List {
+    let faults = |step: &IdentityStep| {
+        let own: &[Fault] = match step {
+            // A look that changes nothing.
+            IdentityStep::Look => return Vec::new(),
+            IdentityStep::Switch => &[],
+            IdentityStep::Join
+            | IdentityStep::Joined
+            | IdentityStep::Renew
+            | IdentityStep::Renewed => &FAILURES[..1],
+        };
+        KILLS.iter().chain(own).copied().collect()
     };
-    for step in rhyzome_app::step::Step::ALL {
-        push(step.as_str(), Fault::Kill(Victims::Core));
-        push(step.as_str(), Fault::Kill(Victims::Both));
+    let steps = IdentityStep::ALL.iter();
+    let steps = steps.map(|step| (step.as_str(), u32::MAX, faults(step)));
+    List {
+        program: Program::Newcomer,
+        steps: steps.collect(),
     }
-    for step in rhyzome_api::grpc::step::Step::ALL {
-        push(step.as_str(), Fault::Kill(Victims::Core));
-        push(step.as_str(), Fault::Step(Action::Lose));
+}
+
+fn of_the_core() -> List {
+    let kills = || vec![Fault::Kill(Victims::Core), Fault::Kill(Victims::Both)];
+    let said = || vec![Fault::Kill(Victims::Core), Fault::Step(Action::Lose)];
+    let changes = rhyzome_app::step::Step::ALL.iter();
+    let changes = changes.map(|step| (step.as_str(), u32::MAX, kills()));
+    let uploads = rhyzome_app::step::UploadStep::ALL.iter();
+    let uploads = uploads.map(|step| (step.as_str(), u32::MAX, kills()));
+    let talk = rhyzome_api::grpc::step::Step::ALL.iter();
+    let talk = talk.map(|step| (step.as_str(), u32::MAX, said()));
+    List {
+        program: Program::Core,
+        steps: changes.chain(uploads).chain(talk).collect(),
     }
 }
 
@@ -139,16 +194,14 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = match self.program {
-            Program::Core => "core",
-            Program::Component(kind) => kind.as_str(),
-        };
+        let (stage, program) = (self.stage, self.program.as_str());
         let fault = match self.fault {
             Fault::Kill(Victims::Component) => "kill the component",
             Fault::Kill(Victims::Core) => "kill the core",
             Fault::Kill(Victims::Both) => "kill both",
             Fault::Step(action) => action.as_str(),
         };
-        write!(f, "{program}: {} ({}): {fault}", self.step, self.time)
+        let (step, time) = (self.step, self.time);
+        write!(f, "{stage}: {program}: {step} ({time}): {fault}")
     }
 }

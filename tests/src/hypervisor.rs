@@ -6,6 +6,7 @@ use std::process::Command;
 use rhyzome_hostnet::Mark;
 use rhyzome_model::Name;
 
+use crate::faults::Program;
 use crate::operator::name;
 use crate::process::Running;
 use crate::world::{CORE, CORE_PORT, World};
@@ -21,6 +22,8 @@ pub struct Hypervisor {
     /// Its address on the wire.
     pub address: String,
     folder: PathBuf,
+    /// The file with what goes wrong in its component.
+    faults: PathBuf,
 }
 
 /// Makes one wire of the core's link to the host, which others can be plugged into.
@@ -59,6 +62,7 @@ impl Hypervisor {
             name,
             address,
             folder,
+            faults: world.faults(Program::Node),
         };
         let called = hypervisor.name.as_str();
         let words = [
@@ -95,6 +99,7 @@ impl Hypervisor {
         std::fs::write(&file, text).expect("the folder is ours");
         let mut command = Command::new(programs::binary("rhyzome-libvirt"));
         command.arg("--config").arg(file);
+        command.env(rhyzome_fault::FAULTS, &self.faults);
         command
     }
 
@@ -120,17 +125,26 @@ impl Hypervisor {
         down.args(["down", "--purge"]);
         let done = self.place.run(|| host::finish(down, None));
         done.unwrap_or_else(|error| panic!("{} down {error}", self.name));
+        let left = self.left();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    /// What there is on the machine besides its wire and its component.
+    pub fn left(&self) -> Vec<String> {
         let links = self.place.ip("-o link");
-        let others: Vec<&str> = links
+        let links = links
             .lines()
-            .filter(|line| !line.contains(" lo:") && !line.contains(" tocore@"))
-            .collect();
-        assert!(others.is_empty(), "left behind: {others:#?}");
+            .filter(|line| !line.contains(" lo:") && !line.contains(" tocore@"));
         let rules = self
             .place
             .run(|| host::command("nft", &["list", "tables"], None));
-        assert_eq!(rules, "", "left behind");
-        assert_eq!(self.place.processes(), [], "left behind");
+        let own = self.running.as_ref().map(Running::pid);
+        let processes = self.place.processes().into_iter();
+        let processes = processes.filter(|process| Some(process.pid.cast_unsigned()) != own);
+        let mut left: Vec<String> = links.map(|line| format!("link {line}")).collect();
+        left.extend(rules.lines().map(|line| format!("nftables {line}")));
+        left.extend(processes.map(|process| format!("process {process}")));
+        left
     }
 }
 

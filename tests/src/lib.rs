@@ -12,12 +12,14 @@
 //!
 //! Left out on purpose: what is tried, which is the tests' own.
 
+pub mod faults;
 pub mod frame;
 pub mod guide;
 pub mod host;
 pub mod hypervisor;
 pub mod machine;
 pub mod member;
+pub mod newcomer;
 pub mod operator;
 pub mod page;
 pub mod place;
@@ -30,6 +32,7 @@ pub mod world;
 
 pub use machine::Machine;
 pub use member::Tunnelled;
+pub use newcomer::Newcomer;
 pub use operator::Operator;
 pub use place::Place;
 pub use stranger::Stranger;

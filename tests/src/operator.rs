@@ -89,7 +89,7 @@ impl Operator {
 
     /// Makes the host's program a component, starts it, and waits until it is connected.
     pub async fn add_component(&self, world: &mut World, kind: Kind) -> Name {
-        let name = name(&format!("host-{}", kind.as_str()));
+        let name = kind.called();
         let words = [
             "component",
             "token",

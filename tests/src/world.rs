@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use rhyzome_hostnet::Mark;
+use rhyzome_model::Name;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::faults::Program;
 use crate::process::{self, Running};
-use crate::{Place, host, place, programs};
+use crate::{Newcomer, Place, host, operator, place, programs};
 
 /// Where the core listens for components, on its wire to the host.
 pub const CORE: &str = "192.0.2.1";
@@ -33,7 +35,7 @@ pub const INTERRUPTED: &str = "the test was interrupted";
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// A component's program: what it is called, and where its state is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Libvirt,
     Linux,
@@ -47,6 +49,11 @@ impl Kind {
             Self::Libvirt => "libvirt",
             Self::Linux => "linux",
         }
+    }
+
+    /// The name of the component that the host's program is.
+    pub fn called(self) -> Name {
+        operator::name(&format!("host-{}", self.as_str()))
     }
 
     fn program(self) -> String {
@@ -63,21 +70,8 @@ pub struct World {
     pub core: Place,
     folder: TempDir,
     started: Instant,
-    fault: Option<Armed>,
-}
-
-/// The programs that a step can be in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    Core,
-    Component(Kind),
-}
-
-/// What goes wrong in a program, from its next start on.
-struct Armed {
-    program: Program,
-    fault: String,
-    note: PathBuf,
+    /// How often something was made to go wrong.
+    pub(crate) armed: u32,
 }
 
 impl World {
@@ -125,7 +119,7 @@ impl World {
             member: Place::new(format!("{name}m")),
             folder,
             started: Instant::now(),
-            fault: None,
+            armed: 0,
         };
         for part in ["core", "host", "member"] {
             std::fs::create_dir(world.path(part)).expect("the folder is empty");
@@ -213,33 +207,8 @@ impl World {
         self.path("core").join("state")
     }
 
-    /// Lets something go wrong once in a program, from its next start on (see `rhyzome_fault`); returns
-    /// the file that says that it did.
-    pub fn arm(&mut self, program: Program, fault: String) -> PathBuf {
-        let note = self.path("fault");
-        for old in [note.clone(), rhyzome_fault::go(&note)] {
-            // There is one only where there was a fault before.
-            let _none = std::fs::remove_file(old);
-        }
-        let armed = note.clone();
-        self.fault = Some(Armed {
-            program,
-            fault,
-            note,
-        });
-        armed
-    }
-
-    /// From their next start on, nothing goes wrong any more.
-    pub fn disarm(&mut self) {
-        self.fault = None;
-    }
-
-    fn environment(&self, program: Program, command: &mut Command) {
-        if let Some(armed) = self.fault.as_ref().filter(|armed| armed.program == program) {
-            command.env(rhyzome_fault::FAULT, &armed.fault);
-            command.env(rhyzome_fault::NOTE, &armed.note);
-        }
+    pub(crate) fn environment(&self, program: Program, command: &mut Command) {
+        command.env(rhyzome_fault::FAULTS, self.faults(program));
     }
 
     /// Starts the core.
@@ -342,6 +311,18 @@ impl World {
         self.path(&format!("{}.log", kind.as_str()))
     }
 
+    /// The last that the programs said, for people who look why something failed.
+    pub fn tell(&self) {
+        for (name, log) in [
+            ("rhyzome-api", self.path("core.log")),
+            ("rhyzome-libvirt", self.log(Kind::Libvirt)),
+            ("rhyzome-linux", self.log(Kind::Linux)),
+            ("the newcomer", Newcomer::log(self)),
+        ] {
+            eprintln!("{}", process::tail(name, &log));
+        }
+    }
+
     /// Stops the programs in good order, as an operator would who takes the site down.
     fn stop(&mut self) {
         for kind in Kind::ALL {
@@ -405,8 +386,9 @@ impl World {
             .run(|| host::command("nft", &["list", "tables"], None));
         let others = rules.lines().filter(|line| *line != "table inet world");
         left.extend(others.map(|line| format!("nftables {line}")));
-        for kind in Kind::ALL {
-            let files = files_below(&self.state(kind));
+        let states = Kind::ALL.map(|kind| self.state(kind));
+        for state in states.iter().chain([&Newcomer::state(self)]) {
+            let files = files_below(state);
             left.extend(files.iter().map(|path| format!("file {}", path.display())));
         }
         left.sort();
@@ -434,13 +416,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for (name, log) in [
-                ("rhyzome-api", self.path("core.log")),
-                ("rhyzome-libvirt", self.log(Kind::Libvirt)),
-                ("rhyzome-linux", self.log(Kind::Linux)),
-            ] {
-                eprintln!("{}", process::tail(name, &log));
-            }
+            self.tell();
         }
         self.stop();
         for kind in Kind::ALL {

@@ -26,6 +26,8 @@ use sha2::Digest as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::authorize::{Caller, Operation, authorize};
+use crate::step::UploadStep;
+use crate::work::hold;
 use crate::{Core, Error, Kind, Listed, PageRequest, Result, resolve};
 
 pub use receiving::Receiving;
@@ -249,6 +251,7 @@ impl<'a> Running<'a> {
     }
 
     async fn write(&mut self, piece: Bytes) -> Result<()> {
+        hold(UploadStep::Write);
         let written = self.location.write(&mut self.staged, piece).await;
         if let Err(error) = written {
             if error.is_gone() {
@@ -262,6 +265,7 @@ impl<'a> Running<'a> {
     }
 
     async fn write_down(&mut self) -> Result<()> {
+        hold(UploadStep::Note);
         self.row.staged = crate::blob::json(&self.staged);
         self.row.updated_at = self.core.now();
         let mut tx = self.core.store.write().await?;
@@ -280,6 +284,7 @@ impl<'a> Running<'a> {
     /// Gives the bytes to the project, if they are the right ones.
     async fn finish(self, hash: Option<sha2::Sha256>) -> Result<Blob> {
         let (key, size) = (&self.staged.key, self.row.size);
+        hold(UploadStep::Finish);
         self.location
             .finish(&self.staged)
             .await
@@ -303,6 +308,7 @@ impl<'a> Running<'a> {
             );
             return Err(Error::invalid("digest", why));
         }
+        hold(UploadStep::Recognise);
         let recognised =
             crate::blob::recognise(Arc::clone(&self.location), key.clone(), size).await?;
         self.keep(recognised).await

@@ -59,7 +59,7 @@ impl Core {
 
 /// Reaches a step at which a test may hold this and end it; nothing else can go wrong there that the
 /// database does not make go wrong.
-fn hold(step: Step) {
+pub(crate) fn hold(step: impl rhyzome_fault::Step) {
     let _held = rhyzome_fault::reach(step);
 }
 

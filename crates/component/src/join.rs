@@ -19,6 +19,7 @@ use tonic::Status;
 
 use crate::clock::Clock;
 use crate::link::{CoreUrl, InvalidCoreUrl, LinkError, channel};
+use crate::step::IdentityStep;
 
 pub mod install;
 
@@ -91,6 +92,9 @@ pub enum JoinError {
     Authority(#[source] CredentialError),
     #[error("the core's answer names an authority that the token does not")]
     OtherAuthority,
+    /// In a test.
+    #[error("{0}")]
+    Injected(#[from] rhyzome_fault::Injected),
 }
 
 /// Where a component's identity is, in its state.
@@ -125,11 +129,13 @@ pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
         name: request.name.cloned(),
         hostname: hostname(),
     };
+    rhyzome_fault::reach(IdentityStep::Join)?;
     let answer = tokio::time::timeout(WITHIN, ask(&core, token.authority(), join))
         .await
         .map_err(|_| JoinError::Slow)??;
     check_authority(&answer.authority, token.authority())?;
     let identity = Identity::assemble(key, &answer.chain, &answer.authority, &core.to_string())?;
+    rhyzome_fault::reach(IdentityStep::Joined)?;
     folder.save(&identity)?;
     Ok(Joining::Joined {
         component: identity.component_id().to_owned(),

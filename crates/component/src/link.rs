@@ -17,6 +17,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::clock::Clock;
+use crate::step::IdentityStep;
 
 /// How long a connection, with its handshake, may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -126,6 +127,9 @@ pub enum LinkError {
     Renew(Box<Status>),
     #[error("the core did not answer within {}", humane(*.0))]
     Slow(Duration),
+    /// In a test.
+    #[error("{0}")]
+    Injected(#[from] rhyzome_fault::Injected),
 }
 
 fn humane(duration: Duration) -> String {
@@ -206,6 +210,7 @@ impl Link {
     pub async fn renew(&self) -> Result<(), LinkError> {
         let key = NewKey::make()?;
         let csr = key.request()?;
+        rhyzome_fault::reach(IdentityStep::Renew)?;
         let ask = async {
             let mut client = EnrollmentClient::new(self.connect().await?);
             let answer = client.renew(pb::RenewRequest { csr }).await;
@@ -218,6 +223,7 @@ impl Link {
         let renewed = self
             .identity()
             .renewed(key, &answer.chain, &answer.authority)?;
+        rhyzome_fault::reach(IdentityStep::Renewed)?;
         self.folder.save(&renewed)?;
         *self.identity() = renewed;
         Ok(())

@@ -1,4 +1,4 @@
-//! The steps that every component goes through with a job, whatever it is about.
+//! The steps that every component goes through: with a job, whatever it is about, and with its identity.
 
 rhyzome_fault::steps! {
     /// What is about to be done.
@@ -9,5 +9,17 @@ rhyzome_fault::steps! {
         Remove = "writing down what is to go",
         Removed = "writing down what is gone",
         Tell = "telling the core how a job went",
+    }
+}
+
+rhyzome_fault::steps! {
+    /// The steps of getting an identity, and of keeping it fresh.
+    pub enum IdentityStep {
+        Join = "asking to join",
+        Joined = "writing down the identity",
+        Look = "looking whether the certificate is to be renewed",
+        Renew = "asking for a new certificate",
+        Renewed = "writing down the new certificate",
+        Switch = "going on with the new certificate",
     }
 }

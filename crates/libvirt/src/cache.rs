@@ -84,6 +84,7 @@ impl Cache {
                 _ => {}
             }
             self.blobs.fetch(pin, part.clone(), progress).await?;
+            progress.begin(Step::KeepImage)?;
             fs::set_permissions(&part, fs::Permissions::from_mode(0o644))
                 .map_err(|error| failed("opening to QEMU", error))?;
             fs::rename(&part, &path).map_err(|error| failed("renaming", error))?;

@@ -11,6 +11,7 @@ rhyzome_fault::steps! {
         Record = "recording the instance",
         Image = "looking for the image",
         Fetch = "fetching the image",
+        KeepImage = "keeping the image that was fetched",
         Disk = "preparing the disk",
         CopyImage = "copying the image to the disk",
         ClearDisk = "filling the disk with zeros",

@@ -4,7 +4,13 @@ use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::pb;
 use tonic::{Request, Response, Status};
 
+use super::step::Step;
 use super::{Edge, peer};
+
+/// Reaches a step, behind which a test may have the answer lost.
+fn reach(step: Step) -> Result<(), Status> {
+    rhyzome_fault::reach(step).map_err(|injected| Status::unavailable(injected.to_string()))
+}
 
 pub(super) async fn join(
     edge: &Edge,
@@ -14,6 +20,7 @@ pub(super) async fn join(
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let joined = edge.gateway.join(join).await?;
     tracing::info!(component = %joined.component, name = %joined.name, "a component joined");
+    reach(Step::Joined)?;
     Ok(Response::new(pb::JoinResponse {
         chain: joined.chain,
         authority: joined.authority,
@@ -34,6 +41,7 @@ pub(super) async fn renew(
         .renew(peer.component, &peer.serial, &csr)
         .await?;
     tracing::info!(component = %peer.component, "a component's certificate was renewed");
+    reach(Step::Renewed)?;
     Ok(Response::new(pb::RenewResponse {
         chain: renewed.chain,
         authority: renewed.authority,

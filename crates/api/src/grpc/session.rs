@@ -45,7 +45,10 @@ pub(super) async fn run(
     let end = tokio::select! {
         // What ends a session comes before what goes on in it.
         biased;
-        refusal = guard::until_refused(edge.gateway.as_ref(), &peer) => refused(refusal),
+        refusal = guard::until_refused(edge.gateway.as_ref(), &peer) => match reach(Step::Refuse) {
+            Ok(()) => refused(refusal),
+            Err(lost) => lost,
+        },
         () = edge.stop.cancelled() => goodbye(GoodbyeReason::Stopping, "the core stops"),
         end = begin(&edge, &peer, stream, &sender) => end,
     };

@@ -5,5 +5,8 @@ rhyzome_fault::steps! {
     pub enum Step {
         Send = "sending a job",
         Recorded = "telling that an outcome is recorded",
+        Joined = "telling that a component has joined",
+        Renewed = "telling that a certificate was renewed",
+        Refuse = "ending a session that is refused",
     }
 }

@@ -118,6 +118,7 @@ const ARROWS: &[Row] = &[
             "hostnet",
             "wireguard",
             "fault",
+            "wire",
             "api",
             "app",
             "component",
