@@ -81,7 +81,7 @@ impl Component {
     /// # Errors
     /// [`StartError`]: not joined, running already, a folder that cannot be used.
     pub fn open(setup: Setup) -> Result<Self, StartError> {
-        Self::open_by(setup, Clock::system())
+        Self::open_by(setup, Clock::default())
     }
 
     /// The same, with certificates judged by another clock.

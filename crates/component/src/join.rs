@@ -167,7 +167,7 @@ async fn ask(
     join: Join,
 ) -> Result<rhyzome_proto::pb::JoinResponse, JoinError> {
     let config = Arc::new(joining_config(pin)?);
-    let channel = channel(core, config, &Clock::system()).await;
+    let channel = channel(core, config, &Clock::default()).await;
     let channel = channel.map_err(|error| match error {
         LinkError::Clock { .. } => JoinError::Clock(Box::new(error)),
         error => JoinError::Connect(Box::new(error)),

@@ -142,7 +142,7 @@ impl Link {
     /// # Errors
     /// [`LinkError::Identity`] where it has not joined, [`LinkError::Address`].
     pub fn open(folder: IdentityFolder, core: Option<CoreUrl>) -> Result<Self, LinkError> {
-        Self::open_by(folder, core, Clock::system())
+        Self::open_by(folder, core, Clock::default())
     }
 
     /// The same, by another clock.
@@ -179,12 +179,12 @@ impl Link {
     /// How long it is until the certificate is to be renewed; none where it is time.
     pub fn renew_in(&self) -> Option<Duration> {
         let at = self.identity().renew_at();
-        at.duration_since(self.clock.now()).ok()
+        at.duration_since(self.clock.time()).ok()
     }
 
     /// Whether the certificate is good for nothing but renewal.
     pub fn expired(&self) -> bool {
-        self.identity().certificate().expired(self.clock.now())
+        self.identity().certificate().expired(self.clock.time())
     }
 
     /// A new connection that shows the current certificate.
@@ -270,7 +270,7 @@ pub(crate) async fn channel(
         .map_err(|source| match is_about_time(&source) {
             true => LinkError::Clock {
                 core: core.to_string(),
-                clock: clock.now(),
+                clock: clock.time(),
             },
             false => LinkError::Connect {
                 core: core.to_string(),

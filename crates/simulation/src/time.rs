@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rhyzome_component::Clock;
 use rhyzome_model::Timestamp;
@@ -69,6 +69,9 @@ impl HostClock {
     /// As a component takes it.
     pub fn clock(&self) -> Clock {
         let this = self.clone();
-        Clock::new(move || this.now())
+        Clock::of(move || {
+            let millis = u64::try_from(this.now().as_millis()).unwrap_or(0);
+            UNIX_EPOCH + Duration::from_millis(millis)
+        })
     }
 }
