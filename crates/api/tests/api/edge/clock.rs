@@ -102,10 +102,11 @@ async fn a_certificate_of_a_core_whose_clock_was_ahead_is_renewed_when_it_is_rig
     let issued = authority.issue_component(request, ahead, &mut rand::rng());
     let issued = issued.expect("issued");
     let serial = issued.serial.clone();
-    let mut state = site.gateway.state();
-    let known = state.components.get_mut(&id).expect("known");
-    known.serials.insert(serial);
-    drop(state);
+    {
+        let mut state = site.gateway.state();
+        let known = state.components.get_mut(&id).expect("known");
+        known.serials.insert(serial);
+    }
     let later = me.renewed(key, &issued.pem(), &authority.certificate_pem());
     IdentityFolder::new(folder.path().join("identity"))
         .save(&later.expect("an identity"))
