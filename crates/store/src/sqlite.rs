@@ -77,7 +77,7 @@ impl Shared {
         let connection = Connection::open_with_flags(&self.path, self.flags)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.busy_timeout(PATIENCE)?;
-        // Plans that do not depend on the values: else most statements are planned anew each time.
+        // Plans that do not depend on the values: else one is planned anew whenever they change.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
