@@ -221,7 +221,6 @@ async fn first_start(options: &CoreOptions) -> Result<Seed> {
     }
     // What a core that was killed left open.
     rhyzome_store::component::disconnect_all(&mut tx).await?;
-    rhyzome_store::idempotency::forget_unanswered(&mut tx).await?;
     tx.commit().await?;
     Ok(Seed(seed))
 }

@@ -137,7 +137,7 @@ pub async fn begin(core: &Core, caller: &Caller, key: &str, request_hash: &str) 
         return Ok(Begin::New(begun));
     };
     refuse_another(&found.request_hash, &begun.request)?;
-    match (found.answer, found.lost) {
+    match (found.answer, found.changed) {
         (Some(Answer { body: None, .. }), _) => Err(secret()),
         (Some(answer), _) => Ok(Begin::Replay(answer)),
         (None, Some(subject)) => Ok(Begin::Lost(subject)),

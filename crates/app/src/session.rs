@@ -126,9 +126,8 @@ pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Re
     drop(conn);
     let mut tx = core.store.aside().await?;
     let now = core.now();
-    let lease = (now, now.plus_millis(LEASE));
-    job::end_pauses(&mut tx, id, now.plus_millis(LONGEST_PAUSE), now).await?;
-    let rows = job::claim(&mut tx, id, session, i64::from(limit), lease).await?;
+    let times = (now, now.plus_millis(LEASE), now.plus_millis(LONGEST_PAUSE));
+    let rows = job::claim(&mut tx, id, session, i64::from(limit), times).await?;
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
         let task = match row.verb {

@@ -8,7 +8,7 @@ use rhyzome_app::{Caller, Core, IfMatch, Kind, Result, instance, network, peer};
 use rhyzome_model::instance::{InstanceSpec, Power, RestartPolicy};
 use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::peer::PeerSpec;
-use rhyzome_model::resource::{Instance, Network, Peer};
+use rhyzome_model::resource::{Instance, Meta, Network, Peer};
 use rhyzome_model::status::{Condition, Phase};
 use rhyzome_model::{Digest, Name, Size};
 
@@ -277,38 +277,35 @@ async fn delete(core: &Core, caller: &Caller, key: &Key) -> Result<Option<Thing>
 }
 
 fn of_network(network: &Network) -> Thing {
-    Thing {
-        id: network.meta.id,
-        generation: network.meta.generation,
-        wish: Wish::Network {
-            egress: network.spec.egress,
-        },
-        going: network.status.phase == Phase::Deleting,
-    }
+    let wish = Wish::Network {
+        egress: network.spec.egress,
+    };
+    thing(&network.meta, network.status.phase, wish)
 }
 
 fn of_instance(instance: &Instance) -> Thing {
-    Thing {
-        id: instance.meta.id,
-        generation: instance.meta.generation,
-        wish: Wish::Instance {
-            networks: instance.spec.networks.clone(),
-            power: instance.spec.power,
-            restart: instance.spec.restart,
-            memory: instance.spec.memory.as_bytes() >> 20,
-        },
-        going: instance.status.phase == Phase::Deleting,
-    }
+    let wish = Wish::Instance {
+        networks: instance.spec.networks.clone(),
+        power: instance.spec.power,
+        restart: instance.spec.restart,
+        memory: instance.spec.memory.as_bytes() >> 20,
+    };
+    thing(&instance.meta, instance.status.phase, wish)
 }
 
 fn of_peer(peer: &Peer) -> Thing {
+    let wish = Wish::Peer {
+        networks: peer.spec.networks.clone(),
+    };
+    thing(&peer.meta, peer.status.phase, wish)
+}
+
+fn thing(meta: &Meta, phase: Phase, wish: Wish) -> Thing {
     Thing {
-        id: peer.meta.id,
-        generation: peer.meta.generation,
-        wish: Wish::Peer {
-            networks: peer.spec.networks.clone(),
-        },
-        going: peer.status.phase == Phase::Deleting,
+        id: meta.id,
+        generation: meta.generation,
+        wish,
+        going: phase == Phase::Deleting,
     }
 }
 

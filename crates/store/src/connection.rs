@@ -32,18 +32,38 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Store {
     pool: Pool,
     url: Arc<str>,
-    /// When a connection was not to be had.
-    failed: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone, Debug)]
 enum Pool {
     Sqlite(sqlite::File),
-    Postgres {
-        pool: PgPool,
-        /// There is one writer at a time: waiting here is fair, does not poll and holds no connection.
-        writer: Arc<tokio::sync::Mutex<()>>,
-    },
+    Postgres(Server),
+}
+
+/// PostgreSQL. Clones are the same one.
+#[derive(Clone, Debug)]
+struct Server {
+    pool: PgPool,
+    /// There is one writer at a time: waiting here is fair, does not poll and holds no connection.
+    writer: Arc<tokio::sync::Mutex<()>>,
+    /// When a connection was not to be had.
+    failed: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Server {
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
+        const OPERATION: &str = "give a connection";
+        let failed = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed().is_some_and(|at| at.elapsed() < PAUSE) {
+            return Err(Cause::NoConnection).doing(OPERATION);
+        }
+        let acquired = self.pool.acquire().await.doing(OPERATION);
+        *failed() = match &acquired {
+            Err(Error::Away { .. }) => Some(Instant::now()),
+            _ => None,
+        };
+        acquired
+    }
 }
 
 impl Store {
@@ -89,16 +109,16 @@ impl Store {
                         url: without_password(url),
                     });
                 }
-                Pool::Postgres {
+                Pool::Postgres(Server {
                     pool: connect(url).await.map_err(failed)?,
                     writer: Arc::default(),
-                }
+                    failed: Arc::default(),
+                })
             }
         };
         Ok(Self {
             pool,
             url: url.into(),
-            failed: Arc::default(),
         })
     }
 
@@ -106,7 +126,7 @@ impl Store {
     pub async fn read(&self) -> Result<Conn> {
         match &self.pool {
             Pool::Sqlite(file) => leased(file, Role::Read).await,
-            Pool::Postgres { pool, .. } => Ok(Conn::postgres(self.acquire(pool).await?)),
+            Pool::Postgres(server) => Ok(Conn::postgres(server.acquire().await?)),
         }
     }
 
@@ -115,7 +135,7 @@ impl Store {
     pub async fn write(&self) -> Result<Tx> {
         let turn = match &self.pool {
             Pool::Sqlite(_) => None,
-            Pool::Postgres { writer, .. } => Some(writer.clone().lock_owned().await),
+            Pool::Postgres(server) => Some(server.writer.clone().lock_owned().await),
         };
         Ok(Tx {
             conn: self.begin(Role::Write, self.dialect().begin()).await?,
@@ -147,8 +167,8 @@ impl Store {
                 conn.begin(&text).await.doing(OPERATION)?;
                 Ok(Conn::sqlite(conn))
             }
-            Pool::Postgres { pool, .. } => {
-                let connection = self.acquire(pool).await?;
+            Pool::Postgres(server) => {
+                let connection = server.acquire().await?;
                 let text = sqlx::AssertSqlSafe(text).into_sql_str();
                 let begun = in_time(Transaction::begin(connection, Some(text))).await;
                 Ok(Conn::transaction(begun.doing(OPERATION)?))
@@ -159,7 +179,7 @@ impl Store {
     pub fn dialect(&self) -> Dialect {
         match &self.pool {
             Pool::Sqlite(_) => Dialect::Sqlite,
-            Pool::Postgres { .. } => Dialect::Postgres,
+            Pool::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -180,8 +200,8 @@ impl Store {
         const OPERATION: &str = "be ready";
         match &self.pool {
             Pool::Sqlite(file) => leased(file, Role::Read).await.map(drop),
-            Pool::Postgres { pool, .. } => {
-                let mut connection = self.acquire(pool).await?;
+            Pool::Postgres(server) => {
+                let mut connection = server.acquire().await?;
                 if in_time(is_read_only(&mut connection))
                     .await
                     .doing(OPERATION)?
@@ -197,7 +217,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.pool {
             Pool::Sqlite(file) => file.close().await,
-            Pool::Postgres { pool, .. } => pool.close().await,
+            Pool::Postgres(server) => server.pool.close().await,
         }
     }
 
@@ -205,22 +225,8 @@ impl Store {
     pub fn is_closed(&self) -> bool {
         match &self.pool {
             Pool::Sqlite(file) => file.is_closed(),
-            Pool::Postgres { pool, .. } => pool.is_closed(),
+            Pool::Postgres(server) => server.pool.is_closed(),
         }
-    }
-
-    async fn acquire(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>> {
-        const OPERATION: &str = "give a connection";
-        let failed = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed().is_some_and(|at| at.elapsed() < PAUSE) {
-            return Err(Cause::NoConnection).doing(OPERATION);
-        }
-        let acquired = pool.acquire().await.doing(OPERATION);
-        *failed() = match &acquired {
-            Err(Error::Away { .. }) => Some(Instant::now()),
-            _ => None,
-        };
-        acquired
     }
 }
 

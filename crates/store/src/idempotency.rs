@@ -12,8 +12,8 @@ use crate::{Conn, Result, Tx};
 pub struct Recorded {
     pub request_hash: String,
     pub answer: Option<Answer>,
-    /// What it changed, if its answer was not kept: it is still being done, or was when its core went.
-    pub lost: Option<Subject>,
+    /// What it changed: told instead of an answer that was lost with its core.
+    pub changed: Option<Subject>,
 }
 
 /// The resource that a request changed.
@@ -34,7 +34,7 @@ pub struct Answer {
 
 pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Recorded>> {
     query!(
-        "SELECT request_hash, status, etag, body, subject, lost FROM idempotency \
+        "SELECT request_hash, status, etag, body, subject FROM idempotency \
          WHERE caller = $1 AND idempotency_key = $2",
     )
     .bind(caller)
@@ -53,10 +53,7 @@ pub async fn get(conn: &mut Conn, caller: &str, key: &str) -> Result<Option<Reco
         Ok(Recorded {
             request_hash: c.string("request_hash")?,
             answer,
-            lost: match c.flag("lost")? {
-                true => c.maybe_json("subject")?,
-                false => None,
-            },
+            changed: c.maybe_json("subject")?,
         })
     })
     .await
@@ -79,9 +76,9 @@ pub async fn changed(
     now: Timestamp,
 ) -> Result<()> {
     query!(
-        "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at, subject, lost) \
-         VALUES ($1, $2, $3, $4, $5, 1) ON CONFLICT (caller, idempotency_key) \
-         DO UPDATE SET subject = excluded.subject, lost = 1 WHERE idempotency.subject IS NULL",
+        "INSERT INTO idempotency (caller, idempotency_key, request_hash, created_at, subject) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (caller, idempotency_key) \
+         DO UPDATE SET subject = excluded.subject WHERE idempotency.subject IS NULL",
     )
     .bind(request.caller.as_str())
     .bind(request.key.as_str())
@@ -119,17 +116,6 @@ pub async fn forget(tx: &mut Tx, request: &Request) -> Result<()> {
         .run(tx, "forget an idempotency key")
         .await
         .map(drop)
-}
-
-/// Forgets what older versions noted of requests that were begun and changed nothing, and keeps what
-/// those changed that did: their core is gone.
-pub async fn forget_unanswered(tx: &mut Tx) -> Result<u64> {
-    query!("UPDATE idempotency SET lost = 1 WHERE status IS NULL AND subject IS NOT NULL")
-        .run(tx, "keep what requests changed")
-        .await?;
-    query!("DELETE FROM idempotency WHERE status IS NULL AND subject IS NULL")
-        .run(tx, "forget unanswered requests")
-        .await
 }
 
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {

@@ -152,17 +152,18 @@ pub async fn enqueue(
 }
 
 /// Leases at most so many jobs that a component can do now: their time has come, what an ensure needs
-/// is there, and nothing needs what a removal removes. Without the names of project and component.
+/// is there, and nothing needs what a removal removes. A pause beyond `longest` is none: the clock was
+/// ahead when it began. Without the names of project and component.
 pub async fn claim(
     tx: &mut Aside,
     component: ComponentId,
     session: i64,
     limit: i64,
-    (now, until): (Timestamp, Timestamp),
+    (now, until, longest): (Timestamp, Timestamp, Timestamp),
 ) -> Result<Vec<Row>> {
     let mut claimed: Vec<Row> = locking(tx.dialect, sql!(locking "j":
         "SELECT j.*, CAST(NULL AS TEXT) AS component, CAST(NULL AS TEXT) AS project \
-         FROM jobs j WHERE j.component_id = $1 AND j.not_before <= $2 \
+         FROM jobs j WHERE j.component_id = $1 AND (j.not_before <= $2 OR j.not_before > $5) \
          AND (j.state = 'queued' OR (j.state = 'leased' AND (j.lease_until < $2 OR j.session <> $3))) \
          AND NOT (j.verb = 'ensure' AND EXISTS (SELECT 1 FROM placement_needs n \
            JOIN placements p ON p.id = n.needs_id \
@@ -175,6 +176,7 @@ pub async fn claim(
     .bind(now.as_millis())
     .bind(session)
     .bind(limit)
+    .bind(longest.as_millis())
     .rows(tx, "look for jobs", read)
     .await?;
     for row in &mut claimed {
@@ -193,24 +195,6 @@ pub async fn claim(
         (row.step, row.amount) = (None, None);
     }
     Ok(claimed)
-}
-
-/// Lets the jobs of a component be done now whose next try is after `longest`.
-pub async fn end_pauses(
-    tx: &mut Aside,
-    component: ComponentId,
-    longest: Timestamp,
-    now: Timestamp,
-) -> Result<()> {
-    query!(
-        "UPDATE jobs SET not_before = $1 WHERE component_id = $2 AND state = 'queued' AND not_before > $3"
-    )
-    .bind(now.as_millis())
-    .bind(component.to_string())
-    .bind(longest.as_millis())
-    .run(tx, "end pauses")
-    .await
-    .map(drop)
 }
 
 /// Whether there is a job of a component that has not ended.

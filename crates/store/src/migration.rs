@@ -60,6 +60,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "promised",
         sql: include_str!("../migrations/0080_promised.sql"),
     },
+    Migration {
+        version: 81,
+        name: "requests",
+        sql: include_str!("../migrations/0081_requests.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -9,12 +9,30 @@ use rhyzome_model::status::Phase;
 
 use super::site::{Site, kinds, name};
 
-#[tokio::test]
-async fn a_lease_that_is_refused_fails_its_instance_and_asking_again_mends_it() {
+/// A site on which an instance was asked for.
+async fn asked() -> Site {
     let site = Site::new().await;
     site.image().await;
     site.network("lab").await;
     site.instance("web", &["lab"]).await.expect("an instance");
+    site
+}
+
+async fn phase(site: &Site) -> Phase {
+    site.show("web").await.expect("it").status.phase
+}
+
+async fn network_is_asked_for_again(site: &Site) {
+    let (core, admin, default) = (&site.core, &site.admin, &site.default);
+    network::update(core, admin, default, &name("lab"), Default::default(), None)
+        .await
+        .expect("asked again");
+    site.settle().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_refused_fails_its_instance_and_asking_again_mends_it() {
+    let site = asked().await;
     site.router.work(&site.core).await;
     let jobs = site.router.claim(&site.core).await;
     site.router
@@ -39,18 +57,12 @@ async fn a_lease_that_is_refused_fails_its_instance_and_asking_again_mends_it() 
         .await
         .expect("asked again");
     site.settle().await;
-    assert_eq!(
-        site.show("web").await.expect("it").status.phase,
-        Phase::Ready
-    );
+    assert_eq!(phase(&site).await, Phase::Ready);
 }
 
 #[tokio::test]
 async fn an_instance_stays_failed_while_anything_that_it_needs_is_refused() {
-    let site = Site::new().await;
-    site.image().await;
-    site.network("lab").await;
-    site.instance("web", &["lab"]).await.expect("an instance");
+    let site = asked().await;
     site.router.work(&site.core).await;
     let refused = FailureKind::Permanent;
     let leases = site.router.claim(&site.core).await;
@@ -69,10 +81,7 @@ async fn an_instance_stays_failed_while_anything_that_it_needs_is_refused() {
 
 #[tokio::test]
 async fn an_instance_fails_with_the_network_that_its_lease_waits_for() {
-    let site = Site::new().await;
-    site.image().await;
-    site.network("lab").await;
-    site.instance("web", &["lab"]).await.expect("an instance");
+    let site = asked().await;
     let networks = site.router.claim(&site.core).await;
     let refused = FailureKind::Permanent;
     site.router
@@ -86,42 +95,22 @@ async fn an_instance_fails_with_the_network_that_its_lease_waits_for() {
         ),
         (Phase::Failed, "the network of lab failed: no bridges here")
     );
-    let (core, admin, default) = (&site.core, &site.admin, &site.default);
-    network::update(core, admin, default, &name("lab"), Default::default(), None)
-        .await
-        .expect("asked again");
-    site.settle().await;
-    assert_eq!(
-        site.show("web").await.expect("it").status.phase,
-        Phase::Ready
-    );
+    network_is_asked_for_again(&site).await;
+    assert_eq!(phase(&site).await, Phase::Ready);
 }
 
 #[tokio::test]
 async fn asking_for_a_network_again_tries_a_segment_again_that_was_refused() {
-    let site = Site::new().await;
-    site.image().await;
-    site.network("lab").await;
-    site.instance("web", &["lab"]).await.expect("an instance");
+    let site = asked().await;
     let segments = site.hypervisor.claim(&site.core).await;
     let refused = FailureKind::Permanent;
     site.hypervisor
         .fail(&site.core, &segments[0], refused, "no bridges here")
         .await;
     site.settle().await;
-    assert_eq!(
-        site.show("web").await.expect("it").status.phase,
-        Phase::Failed
-    );
-    let (core, admin, default) = (&site.core, &site.admin, &site.default);
-    network::update(core, admin, default, &name("lab"), Default::default(), None)
-        .await
-        .expect("asked again");
-    site.settle().await;
-    assert_eq!(
-        site.show("web").await.expect("it").status.phase,
-        Phase::Ready
-    );
+    assert_eq!(phase(&site).await, Phase::Failed);
+    network_is_asked_for_again(&site).await;
+    assert_eq!(phase(&site).await, Phase::Ready);
 }
 
 #[tokio::test]
@@ -163,12 +152,6 @@ async fn a_tunnel_that_is_refused_is_shown_and_tried_again_with_its_network() {
     let conditions = lab.expect("it").status.conditions;
     let tunnel = conditions.iter().find(|found| found.kind == "Vtep");
     assert_eq!(tunnel.expect("the tunnel").message, "no VXLAN here");
-    network::update(core, admin, default, &name("lab"), Default::default(), None)
-        .await
-        .expect("asked again");
-    site.settle().await;
-    assert_eq!(
-        site.show("web").await.expect("it").status.phase,
-        Phase::Ready
-    );
+    network_is_asked_for_again(&site).await;
+    assert_eq!(phase(&site).await, Phase::Ready);
 }

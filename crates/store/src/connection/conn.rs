@@ -124,47 +124,57 @@ impl Conn {
         read: impl Fn(&Columns<'_>) -> Result<T> + Send + 'static,
         mut take: impl AsyncFnMut(Vec<T>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        if let Inner::Sqlite(_) = self.0 {
-            let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-            let Inner::Sqlite(mut leased) = std::mem::replace(&mut self.0, Inner::Lent) else {
-                return Err(Cause::Lent).doing(operation).map_err(E::from);
-            };
-            let reading = tokio::task::spawn_blocking(move || {
-                let done = in_chunks(&mut leased, &statement, (operation, chunk), read, |rows| {
-                    sender.blocking_send(rows).is_ok()
-                });
-                (leased, done)
+        let mut leased = match std::mem::replace(&mut self.0, Inner::Lent) {
+            Inner::Sqlite(leased) => leased,
+            other => {
+                self.0 = other;
+                return self
+                    .stream_postgres(statement, (operation, chunk), read, take)
+                    .await;
+            }
+        };
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        let reading = tokio::task::spawn_blocking(move || {
+            let done = in_chunks(&mut leased, &statement, (operation, chunk), read, |rows| {
+                sender.blocking_send(rows).is_ok()
             });
-            let mut taken = Ok(());
-            while let (Ok(()), Some(rows)) = (&taken, receiver.recv().await) {
-                taken = take(rows).await;
-            }
-            drop(receiver);
-            // It ends by itself, and does not panic.
-            if let Ok((leased, done)) = reading.await {
-                self.0 = Inner::Sqlite(leased);
-                taken.and(done.map_err(E::from))
-            } else {
-                Err(Cause::Lent).doing(operation).map_err(E::from)
-            }
-        } else {
-            let Engine::Postgres(connection) = self.engine().doing(operation)? else {
-                return Err(Cause::Lent).doing(operation).map_err(E::from);
-            };
-            let mut answer = bound(statement).fetch(connection);
-            let mut rows = Vec::new();
-            while let Some(row) = answer.try_next().await.doing(operation)? {
-                rows.push(read(&Columns::Postgres(&row))?);
-                if rows.len() == chunk {
-                    take(std::mem::take(&mut rows)).await?;
-                }
-            }
-            if rows.is_empty() {
-                Ok(())
-            } else {
-                take(rows).await
+            (leased, done)
+        });
+        let mut taken = Ok(());
+        while let (Ok(()), Some(rows)) = (&taken, receiver.recv().await) {
+            taken = take(rows).await;
+        }
+        drop(receiver);
+        // It ends by itself, and does not panic.
+        let Ok((leased, done)) = reading.await else {
+            return Err(Cause::Lent).doing(operation).map_err(E::from);
+        };
+        self.0 = Inner::Sqlite(leased);
+        taken.and(done.map_err(E::from))
+    }
+
+    async fn stream_postgres<T, E: From<Error>>(
+        &mut self,
+        statement: Prepared,
+        (operation, chunk): (&'static str, usize),
+        read: impl Fn(&Columns<'_>) -> Result<T>,
+        mut take: impl AsyncFnMut(Vec<T>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let Engine::Postgres(connection) = self.engine().doing(operation)? else {
+            return Err(Cause::Lent).doing(operation).map_err(E::from);
+        };
+        let mut answer = bound(statement).fetch(connection);
+        let mut rows = Vec::new();
+        while let Some(row) = answer.try_next().await.doing(operation)? {
+            rows.push(read(&Columns::Postgres(&row))?);
+            if rows.len() == chunk {
+                take(std::mem::take(&mut rows)).await?;
             }
         }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        take(rows).await
     }
 
     /// What the database says to a text that it does not take.
