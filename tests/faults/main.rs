@@ -30,7 +30,7 @@ use stage::Stage;
 
 /// Lets everything go wrong, one after the other.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask faults", version)]
+#[command(name = "cargo xtask faults", bin_name = "cargo xtask faults", version)]
 struct Arguments {
     /// Only a part of the cases, as in 1/12: each part has some of every kind.
     #[arg(long, value_name = "N/M", value_parser = part)]

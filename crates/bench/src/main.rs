@@ -18,7 +18,7 @@ use tokio::signal::unix::SignalKind;
 
 /// Measures Rhyzome.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", version)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", version)]
 struct Arguments {
     /// What to measure.
     name: Name,
