@@ -1,4 +1,4 @@
-//! `rhyzome-simulation [--seed N] [--steps N]`: lets everything go wrong by chance, in runs of ten thousand
+//! `cargo xtask simulate [--seed N] [--steps N]`: lets everything go wrong by chance, in runs of ten thousand
 //! steps, each with a seed of its own, and says how to see again what it finds.
 
 use std::process::ExitCode;
@@ -11,6 +11,11 @@ const RUN: u64 = 10_000;
 
 /// Simulates whole sites on which everything goes wrong.
 #[derive(Parser)]
+#[command(
+    name = "cargo xtask simulate",
+    bin_name = "cargo xtask simulate",
+    version
+)]
 struct Arguments {
     /// Of the first run; each further one has the next.
     #[arg(long)]
