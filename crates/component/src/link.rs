@@ -203,30 +203,38 @@ impl Link {
         channel(&self.core, Arc::new(config), &self.clock).await
     }
 
-    /// Gets the next certificate, for a new key, and keeps both.
+    /// Gets the next certificate, for a new key, and keeps both; false where `still` says, once
+    /// there is a connection, that none is needed any more.
     ///
     /// # Errors
     /// All but [`LinkError::Address`].
-    pub async fn renew(&self) -> Result<(), LinkError> {
+    pub async fn renew(&self, still: impl Fn() -> bool) -> Result<bool, LinkError> {
         let key = NewKey::make()?;
         let csr = key.request()?;
         rhyzome_fault::reach(IdentityStep::Renew)?;
         let ask = async {
             let mut client = EnrollmentClient::new(self.connect().await?);
+            // The clock may have been set right since it was due.
+            if !still() {
+                return Ok::<_, LinkError>(None);
+            }
             let answer = client.renew(pb::RenewRequest { csr }).await;
-            answer.map_err(|status| LinkError::Renew(Box::new(status)))
+            let answer = answer.map_err(|status| LinkError::Renew(Box::new(status)))?;
+            Ok(Some(answer.into_inner()))
         };
         let answer = tokio::time::timeout(RENEW_WITHIN, ask)
             .await
-            .map_err(|_| LinkError::Slow(RENEW_WITHIN))??
-            .into_inner();
+            .map_err(|_| LinkError::Slow(RENEW_WITHIN))??;
+        let Some(answer) = answer else {
+            return Ok(false);
+        };
         let renewed = self
             .identity()
             .renewed(key, &answer.chain, &answer.authority)?;
         rhyzome_fault::reach(IdentityStep::Renewed)?;
         self.folder.save(&renewed)?;
         *self.identity() = renewed;
-        Ok(())
+        Ok(true)
     }
 
     fn identity(&self) -> MutexGuard<'_, Identity> {

@@ -14,12 +14,23 @@ use crate::step::IdentityStep;
 /// The longest sleep: clocks jump, and timers do not notice.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// Why a certificate is renewed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It is time, by this host's clock.
+    Due,
+    /// The core's clock says what this host's does not.
+    Asked,
+}
+
 /// Renews for ever and notifies `renewed` each time; at once when `wanted` is notified, because the
 /// core's clock says what this host's does not.
 pub async fn run(link: Arc<Link>, wanted: Arc<Notify>, renewed: Arc<Notify>) {
     loop {
-        until_due(&link, &wanted).await;
-        renew(&link).await;
+        let why = until_due(&link, &wanted).await;
+        if !renew(&link, why).await {
+            continue;
+        }
         // A test may hold it there; all that could go wrong behind it is this program's end.
         let _held = rhyzome_fault::reach(IdentityStep::Switch);
         renewed.notify_one();
@@ -33,28 +44,34 @@ pub async fn run(link: Arc<Link>, wanted: Arc<Notify>, renewed: Arc<Notify>) {
     }
 }
 
-async fn until_due(link: &Link, wanted: &Notify) {
+async fn until_due(link: &Link, wanted: &Notify) -> Why {
     while let Some(left) = link.renew_in() {
         // A test may have it due at once.
         if rhyzome_fault::reach(IdentityStep::Look).is_err() {
-            return;
+            return Why::Asked;
         }
         tokio::select! {
             () = tokio::time::sleep(left.min(LOOK)) => {}
-            () = wanted.notified() => return,
+            () = wanted.notified() => return Why::Asked,
         }
     }
+    Why::Due
 }
 
-/// Tries until there is a new certificate.
-async fn renew(link: &Link) {
+/// Tries until there is a new certificate; false where a clock that was set right says that the old
+/// one is good.
+async fn renew(link: &Link, why: Why) -> bool {
     let mut pause = Pause::new(Duration::from_secs(1), LOOK);
     loop {
-        match link.renew().await {
-            Ok(()) => {
+        match link
+            .renew(|| why == Why::Asked || link.renew_in().is_none())
+            .await
+        {
+            Ok(true) => {
                 tracing::info!("the certificate was renewed");
-                return;
+                return true;
             }
+            Ok(false) => return false,
             Err(error) => {
                 let expired = link.expired();
                 tracing::warn!(
