@@ -132,9 +132,9 @@ impl World {
         self.folder.path().join(part)
     }
 
-    /// Says what comes next, with the time since the beginning.
+    /// Says what comes next, with the time since the beginning, on standard error.
     pub fn say(&self, what: &str) {
-        println!("{:7.2} s  {what}", self.started.elapsed().as_secs_f32());
+        eprintln!("{:7.2} s  {what}", self.started.elapsed().as_secs_f32());
     }
 
     fn lay_wires(&self) {

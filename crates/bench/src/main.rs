@@ -6,9 +6,14 @@
 mod control_plane;
 mod core;
 mod figures;
+mod first_request;
 mod fleet;
 mod footprint;
 mod machine;
+mod peers;
+mod site;
+mod start;
+mod tunnel;
 
 use std::process::ExitCode;
 
@@ -37,6 +42,14 @@ struct Arguments {
 enum Name {
     /// Creates, lists and jobs of a core with simulated hosts, small and large.
     ControlPlane,
+    /// From the request for an instance until it runs, against `virsh create`.
+    Start,
+    /// From the request for an instance to its first answer through a tunnel, part by part.
+    FirstRequest,
+    /// What a tunnel carries, against wireguard-go and gotatun.
+    Tunnel,
+    /// Peers that come and go: how soon, and what others lose by it.
+    Peers,
     /// Each program's size and start, and an idle core's memory and time to ready.
     Footprint,
 }
@@ -77,6 +90,10 @@ async fn named(arguments: &Arguments) -> anyhow::Result<figures::Figures> {
         Name::ControlPlane => {
             control_plane::measure(arguments.database.as_deref(), arguments.quick).await
         }
+        Name::Start => start::measure(arguments.quick).await,
+        Name::FirstRequest => first_request::measure(arguments.quick).await,
+        Name::Tunnel => tunnel::measure(arguments.quick).await,
+        Name::Peers => peers::measure(arguments.quick).await,
         Name::Footprint => footprint::measure().await,
     }
 }

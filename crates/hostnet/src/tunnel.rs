@@ -14,7 +14,8 @@
 //!      └────── device, rules ◄── last end removed ─────┘
 //! ```
 //!
-//! A kill in between leaves a rule whose entries are missing, which is found and repaired.
+//! A kill in between leaves a rule whose entries are missing, which is found and repaired; or a table
+//! without a rule, which goes with the next removal.
 
 mod inventory;
 mod rules;
@@ -212,15 +213,16 @@ impl Tunnels {
         let _lock = take_lock().await?;
         let segment = Segment::read(network).await?;
         let own = |kept: &Kept| kept.is_for(self.mark, host);
-        if !segment.kept.iter().any(own) {
-            return Ok(());
-        }
         let others: Vec<Kept> = segment
             .kept
             .iter()
             .filter(|kept| !own(kept))
             .cloned()
             .collect();
+        // Where nothing at all is kept, a kill may have left the rest.
+        if others.len() == segment.kept.len() && !others.is_empty() {
+            return Ok(());
+        }
         let links = Links::open().map_err(TunnelError::Link)?;
         let tunnel = links
             .find(&tunnel_name(network))
@@ -249,7 +251,14 @@ impl Tunnels {
         for kept in self.list().await? {
             self.remove(kept.network, kept.host).await?;
         }
-        Ok(())
+        let _lock = take_lock().await?;
+        let input = nft::list_chain("inet", rules::TABLE, rules::INPUT)
+            .await
+            .map_err(TunnelError::Rules)?;
+        match input.as_ref().map(Numbers::parse).unwrap_or_default() {
+            numbers if numbers.is_empty() => drop_tables().await,
+            _ => Ok(()),
+        }
     }
 }
 
@@ -442,15 +451,15 @@ async fn device_difference(
 async fn drop_segment(network: NetworkId, segment: &Segment) -> Result<(), TunnelError> {
     let numbers = segment.numbers.with(&segment.chain, None);
     if numbers.is_empty() {
-        for family in ["inet", "bridge"] {
-            nft::delete(family, rules::TABLE)
-                .await
-                .map_err(TunnelError::Rules)?;
-        }
-        return Ok(());
+        return drop_tables().await;
     }
-    let mut commands = numbers.commands();
-    commands.extend(rules::remove_chain(&segment.chain));
+    let mut commands = Vec::new();
+    if numbers != segment.numbers {
+        commands.extend(numbers.commands());
+    }
+    if segment.listing.is_some() {
+        commands.extend(rules::remove_chain(&segment.chain));
+    }
     let frames = rules::frames();
     let listing = nft::list("bridge", rules::TABLE)
         .await
@@ -460,5 +469,17 @@ async fn drop_segment(network: NetworkId, segment: &Segment) -> Result<(), Tunne
     if listing.as_ref().is_some_and(has) {
         commands.push(frames.delete_elements("routers", vec![router]));
     }
+    if commands.is_empty() {
+        return Ok(());
+    }
     nft::apply(commands).await.map_err(TunnelError::Rules)
+}
+
+async fn drop_tables() -> Result<(), TunnelError> {
+    for family in ["inet", "bridge"] {
+        nft::delete(family, rules::TABLE)
+            .await
+            .map_err(TunnelError::Rules)?;
+    }
+    Ok(())
 }

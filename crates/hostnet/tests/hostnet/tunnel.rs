@@ -354,3 +354,30 @@ fn what_somebody_took_away_is_missed_and_put_back() {
         assert!(answers_arp(&two.a, octets(A), "10.1.0.10", "10.1.0.11").await);
     });
 }
+
+#[test]
+fn what_a_kill_left_of_the_rules_goes_with_the_next_removal() {
+    wired(|| async {
+        let two = Two::new().await;
+        let (on, tunnels, end) = (two.on, two.first.tunnels(), two.second.end(two.on, &[B]));
+        let placement = two.first.connect(end.clone(), 7).await;
+        two.first
+            .place
+            .run(move || async move {
+                let frames = || async { nft::list("bridge", "rhyzome_tunnel").await.unwrap() };
+                for all in [false, true] {
+                    // Of the two tables the one is gone, or not there yet.
+                    nft::delete("inet", "rhyzome_tunnel").await.unwrap();
+                    assert!(frames().await.is_some());
+                    match all {
+                        false => tunnels.remove(on.network, end.host).await.unwrap(),
+                        true => tunnels.remove_all().await.unwrap(),
+                    }
+                    assert!(frames().await.is_none(), "all: {all}");
+                    tunnels.ensure((placement, 7), &end).await.unwrap();
+                }
+                assert_eq!(tunnels.check((placement, 7), &end).await.unwrap(), None);
+            })
+            .await;
+    });
+}
