@@ -5,7 +5,7 @@ use rhyzome_model::network::{NetworkObserved, NetworkPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_wireguard::endpoint::{self, Backend, EndpointOptions, Running, SpawnError, Status};
 use rhyzome_wireguard::key::PublicKey;
-use rhyzome_wireguard::peers::{Peer, PeerSet, plan};
+use rhyzome_wireguard::peers::{Changes, Peer, PeerSet, plan};
 
 use crate::error::Error;
 use crate::layout::{Layout, TUNNEL};
@@ -51,31 +51,56 @@ pub(crate) async fn ensure(
         .map_err(Error::Endpoint)
 }
 
-/// What it says of itself, and its process; none where it does not run as asked, or does not answer.
+/// What it says of itself, without peers, and its process; none where it does not run as asked, or does
+/// not answer.
 pub(crate) async fn look(
     layout: &Layout,
     spec: &NetworkPlacement,
 ) -> Result<Option<(Status, Process)>, Error> {
+    let found = running(layout, spec).await?;
+    Ok(found.map(|(running, process)| (running.status, process)))
+}
+
+/// The peers in force, of those that are asked about; none where it does not run as asked.
+pub(crate) async fn peers(
+    layout: &Layout,
+    spec: &NetworkPlacement,
+    of: Option<&[PublicKey]>,
+) -> Result<Option<PeerSet>, Error> {
+    let Some((mut running, _)) = running(layout, spec).await? else {
+        return Ok(None);
+    };
+    let status = match of {
+        Some(keys) => running.control.status_of(keys).await,
+        None => running.control.status().await,
+    };
+    Ok(Some(in_force(&status.map_err(Error::Control)?)))
+}
+
+async fn running(
+    layout: &Layout,
+    spec: &NetworkPlacement,
+) -> Result<Option<(Running, Process)>, Error> {
     let running = match endpoint::find(&layout.endpoint()).await {
         Ok(running) => running,
         Err(SpawnError::Unresponsive { .. }) => None,
         Err(e) => return Err(Error::Endpoint(e)),
     };
-    let Some(Running { status, .. }) = running else {
+    let Some(running) = running else {
         return Ok(None);
     };
     let wanted = options(layout, spec);
     let told = EndpointOptions {
         dir: wanted.dir.clone(),
-        ..status.options.clone()
+        ..running.status.options.clone()
     };
-    let pid = i32::try_from(status.pid).unwrap_or_default();
+    let pid = i32::try_from(running.status.pid).unwrap_or_default();
     let process = find_below(&layout.folder)?
         .into_iter()
         .find(|process| process.pid == pid);
     Ok(process
         .filter(|_| told == wanted)
-        .map(|process| (status, process)))
+        .map(|process| (running, process)))
 }
 
 /// All of a folder's.
@@ -157,9 +182,14 @@ pub(crate) async fn sync(
     if changes.is_empty() {
         return Ok(Vec::new());
     }
+    apply(running, &changes).await
+}
+
+/// Those that the endpoint refused are named with the reason.
+async fn apply(running: &mut Running, changes: &Changes) -> Result<Vec<(String, String)>, Error> {
     let applied = running
         .control
-        .apply(&changes)
+        .apply(changes)
         .await
         .map_err(Error::Control)?;
     Ok(applied
@@ -169,7 +199,50 @@ pub(crate) async fn sync(
         .collect())
 }
 
+/// Brings one peer in force, the others left alone. Says why it was refused, where it was.
+pub(crate) async fn admit(
+    layout: &Layout,
+    running: &mut Running,
+    spec: &PeerPlacement,
+) -> Result<Option<String>, Error> {
+    let peer = wanted(spec)?;
+    let key = peer.public_key;
+    let mut failed = match in_force_of(running, key).await? {
+        Some(there) if there == peer => return Ok(None),
+        // Another peer's, or an earlier state: that is decided by all the records.
+        Some(_) => sync(layout, running).await?,
+        None => {
+            let changes = Changes {
+                add: vec![peer.clone()],
+                ..Changes::default()
+            };
+            apply(running, &changes).await?
+        }
+    };
+    failed.retain(|(refused, _)| *refused == key.to_string());
+    if let Some((_, reason)) = failed.pop() {
+        return Ok(Some(reason));
+    }
+    let there = in_force_of(running, key).await?;
+    Ok((there.as_ref() != Some(&peer))
+        .then(|| "another peer of the network has the same key".to_owned()))
+}
+
+/// Takes the peer of a key out of force, the others left alone.
+pub(crate) async fn expel(running: &mut Running, key: PublicKey) -> Result<(), Error> {
+    let changes = Changes {
+        remove: vec![key],
+        ..Changes::default()
+    };
+    apply(running, &changes).await.map(drop)
+}
+
+async fn in_force_of(running: &mut Running, key: PublicKey) -> Result<Option<Peer>, Error> {
+    let status = running.control.status_of(&[key]).await;
+    Ok(in_force(&status.map_err(Error::Control)?).remove(&key))
+}
+
 /// Whether a peer is in force as it should be.
-pub(crate) fn has(status: &Status, spec: &PeerPlacement) -> bool {
-    wanted(spec).is_ok_and(|peer| in_force(status).get(&peer.public_key) == Some(&peer))
+pub(crate) fn has(in_force: &PeerSet, spec: &PeerPlacement) -> bool {
+    wanted(spec).is_ok_and(|peer| in_force.get(&peer.public_key) == Some(&peer))
 }

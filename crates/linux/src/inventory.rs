@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rhyzome_hostnet::{Namespace, segment};
+use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
@@ -189,17 +190,15 @@ async fn peers(
     accepted: &Accepted<'_>,
 ) -> Result<Vec<Found>, Error> {
     let records: Vec<PeerRecord> = record::list(&layout.folder, Shelf::Peers)?;
-    let status = endpoint::look(layout, &network.spec)
-        .await?
-        .map(|(status, _)| status);
+    let in_force = endpoint::peers(layout, &network.spec, None).await?;
     let look = |record: &PeerRecord| {
         let spec = PlacementSpec::Peer(record.spec.clone());
         let as_asked = accepted.get(&record.placement).is_some_and(|placement| {
             placement.generation == record.generation && placement.spec == spec
         });
-        let in_force = status
+        let in_force = in_force
             .as_ref()
-            .is_some_and(|status| endpoint::has(status, &record.spec));
+            .is_some_and(|in_force| endpoint::has(in_force, &record.spec));
         let peer = record.spec.peer.0;
         let found = missing(
             PlacementKind::Peer,
@@ -235,10 +234,34 @@ pub(crate) async fn one(
     let Some(record) = record::read_network(&layout.folder)? else {
         return Ok(None);
     };
+    if let PlacementSpec::Peer(spec) = &placement.spec {
+        return one_peer(&layout, &record, placement, spec).await;
+    }
     let accepted: Accepted = BTreeMap::from([(placement.id, placement)]);
     let all = of_network(driver, network, record.placement, &accepted).await?;
     Ok(all
         .into_iter()
         .find(|found| found.placement.id == placement.id)
         .and_then(|found| found.observed))
+}
+
+/// Without a look at the others, of which there may be a thousand.
+async fn one_peer(
+    layout: &Layout,
+    network: &NetworkRecord,
+    placement: &Placement,
+    spec: &PeerPlacement,
+) -> Result<Option<Observed>, Error> {
+    let record: Option<PeerRecord> = record::get(&layout.folder, Shelf::Peers, spec.peer.0)?;
+    let as_asked = record.is_some_and(|record| {
+        record.placement == placement.id
+            && record.generation == placement.generation
+            && record.spec == *spec
+    });
+    let Ok(key) = endpoint::key(spec) else {
+        return Ok(None);
+    };
+    let in_force = endpoint::peers(layout, &network.spec, Some(&[key])).await?;
+    let in_force = in_force.is_some_and(|in_force| endpoint::has(&in_force, spec));
+    Ok((as_asked && in_force).then_some(Observed::Peer))
 }

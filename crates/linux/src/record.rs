@@ -164,6 +164,25 @@ pub(crate) fn list<T: DeserializeOwned>(
     Ok(records)
 }
 
+/// The record of one resource; none where there is none.
+pub(crate) fn get<T: DeserializeOwned>(
+    folder: &Path,
+    shelf: Shelf,
+    resource: Uuid,
+) -> Result<Option<Record<T>>, Error> {
+    read(&file(folder, shelf, resource))
+}
+
+/// Whether any record of a shelf has a text in it: quicker than reading what they say.
+pub(crate) fn mention(folder: &Path, shelf: Shelf, text: &str) -> Result<bool, Error> {
+    for path in entries(&shelf.path(folder))? {
+        if read_text(&path)?.is_some_and(|record| record.contains(text)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn file(folder: &Path, shelf: Shelf, resource: Uuid) -> PathBuf {
     shelf.path(folder).join(format!("{resource}.json"))
 }

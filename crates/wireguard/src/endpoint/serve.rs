@@ -188,7 +188,7 @@ impl Endpoint {
     async fn obey(&mut self, request: Request) -> Response {
         let mut failed = Vec::new();
         let changes = match request {
-            Request::Status => return answer(&self.status().await),
+            Request::Status { of } => return answer(&self.status(of.as_deref()).await),
             Request::Stop => return Response::Ok(Value::Null),
             Request::Apply {
                 add,
@@ -221,8 +221,11 @@ impl Endpoint {
         plan(&self.peers, &wanted.collect())
     }
 
-    async fn status(&self) -> Status {
-        let peers: Vec<PeerStatus> = self.device.peers().await;
+    async fn status(&self, of: Option<&[PublicKey]>) -> Status {
+        let mut peers: Vec<PeerStatus> = self.device.peers().await;
+        if let Some(of) = of {
+            peers.retain(|peer| of.contains(&peer.public_key));
+        }
         Status {
             pid: self.pid,
             backend: Backend::Userspace,

@@ -61,7 +61,7 @@ impl Program {
 pub struct Running {
     /// A connection to it.
     pub control: Control,
-    /// What it said.
+    /// What it said, without its peers.
     pub status: Status,
 }
 
@@ -245,7 +245,7 @@ pub async fn stop(dir: &Path) -> Result<bool, StopError> {
 
 async fn ask(dir: &Path) -> Result<Running, ControlError> {
     let mut control = Control::connect(dir).await?;
-    let status = control.status().await?;
+    let status = control.status_of(&[]).await?;
     Ok(Running { control, status })
 }
 

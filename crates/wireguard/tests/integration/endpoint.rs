@@ -130,10 +130,14 @@ fn an_endpoint_that_was_killed_comes_back_with_its_peers() {
                 .is_ok_and(|f| f.is_none())
         };
         wait_for("the killed process to be gone", gone).await;
-        endpoint::ensure(&network.options, &program())
+        let mut running = endpoint::ensure(&network.options, &program())
             .await
-            .unwrap()
-            .status
+            .unwrap();
+        let asked = [devices[1].key.public_key()];
+        let one = running.control.status_of(&asked).await.unwrap();
+        let one = one.peers.iter().map(|peer| peer.public_key);
+        assert_eq!(one.collect::<Vec<_>>(), asked);
+        running.control.status().await.unwrap()
     });
     assert_ne!(restarted.pid, started.pid);
     assert_eq!(restarted.public_key, started.public_key);
