@@ -63,7 +63,16 @@ async fn carry(
 ) {
     let Far { output, mut input } = far;
     let written = async {
-        while let Ok(Some(message)) = stream.message().await {
+        loop {
+            let message = match stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return,
+                Err(unread) => {
+                    // Who is still there is told what could not be read of it.
+                    let _ = sender.try_send(Err(unread));
+                    return;
+                }
+            };
             let piece = match message.message {
                 Some(Message::Piece(piece)) => Ok(ConsolePiece {
                     position: piece.position,

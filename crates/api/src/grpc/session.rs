@@ -13,14 +13,14 @@ use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello};
 use rhyzome_proto::{Version, pb};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::gateway::SessionId;
 use super::pace::Pace;
 use super::peer::Peer;
 use super::step::Step;
 use super::talk::{End, Talk, goodbye, refused};
-use super::{Edge, guard};
+use super::{Edge, LARGEST_MESSAGE, guard};
 
 /// How often jobs are looked for without being woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -141,9 +141,26 @@ async fn receive(stream: &mut Streaming<pb::FromComponent>) -> Result<FromCompon
         Ok(Some(message)) => FromComponent::try_from(message)
             .map_err(|error| goodbye(GoodbyeReason::Malformed, error.to_string())),
         Ok(None) => Err(End::Gone),
-        Err(status) => {
+        Err(status) => Err(broken(&status)),
+    }
+}
+
+/// What a stream ends with that cannot be read: bytes that are no message are worth a word, a connection
+/// that is gone has nobody to hear it.
+fn broken(status: &Status) -> End {
+    match status.code() {
+        // Frames that are cut off or none, and what is in them and cannot be decoded.
+        Code::Internal => goodbye(
+            GoodbyeReason::Malformed,
+            format!("this is no message: {}", status.message()),
+        ),
+        Code::OutOfRange => goodbye(
+            GoodbyeReason::Malformed,
+            format!("a message has at most {LARGEST_MESSAGE} bytes"),
+        ),
+        _ => {
             tracing::debug!(%status, "a component's stream broke");
-            Err(End::Gone)
+            End::Gone
         }
     }
 }

@@ -15,6 +15,8 @@ use rhyzome_testkit::Actor;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::client::GrpcService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use uuid::Uuid;
@@ -71,9 +73,16 @@ impl Raw {
     /// Opens a session, and is welcomed.
     pub async fn open(core: &str, me: &Identity) -> Self {
         let address = core.trim_start_matches("https://");
+        Self::open_on(connect(address, me).await).await
+    }
+
+    /// As [`open`](Self::open), over a connection.
+    pub async fn open_on<C>(connection: C) -> Self
+    where
+        C: GrpcService<Body, ResponseBody = Body>,
+    {
         let (sender, receiver) = mpsc::channel(64);
-        let mut client =
-            SessionClient::new(connect(address, me).await).max_encoding_message_size(usize::MAX);
+        let mut client = SessionClient::new(connection).max_encoding_message_size(usize::MAX);
         sender
             .send(hello(Version::CURRENT).into())
             .await
@@ -101,18 +110,29 @@ impl Raw {
         }
     }
 
+    /// Says nothing more; how the session ends then.
+    pub async fn hang_up(self) -> Result<FromCore, Status> {
+        let Self { sender, mut stream } = self;
+        drop(sender);
+        end_of(&mut stream).await
+    }
+
     /// How the session ends.
     pub async fn end(&mut self) -> Result<FromCore, Status> {
-        loop {
-            match self.stream.message().await? {
-                Some(message) => {
-                    let message = FromCore::try_from(message).expect("a message");
-                    if let FromCore::Goodbye { .. } = message {
-                        return Ok(message);
-                    }
+        end_of(&mut self.stream).await
+    }
+}
+
+async fn end_of(stream: &mut Streaming<pb::FromCore>) -> Result<FromCore, Status> {
+    loop {
+        match stream.message().await? {
+            Some(message) => {
+                let message = FromCore::try_from(message).expect("a message");
+                if let FromCore::Goodbye { .. } = message {
+                    return Ok(message);
                 }
-                None => return Err(Status::cancelled("without a word")),
             }
+            None => return Err(Status::cancelled("without a word")),
         }
     }
 }
