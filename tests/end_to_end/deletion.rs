@@ -75,6 +75,11 @@ fn is_kept_on_purpose(world: &World, thing: &str) -> bool {
     let Some(path) = thing.strip_prefix("file ").map(Path::new) else {
         return false;
     };
+    // Of the host, and of no project: libvirt's folder in /run is everybody's, and another site on this
+    // machine may have taken it away when it went, before this one's component was started again.
+    if path == world.state(Kind::Libvirt).join("made-run-libvirt") {
+        return true;
+    }
     let in_ledger = Kind::ALL.map(|kind| world.state(kind).join("ledger"));
     if in_ledger.iter().any(|ledger| path.starts_with(ledger)) {
         let entry = std::fs::read_to_string(path).unwrap();
