@@ -141,7 +141,8 @@ fn of_the_newcomer() -> List {
             // A look that changes nothing.
             IdentityStep::Look => return Vec::new(),
             IdentityStep::Switch => &[],
-            IdentityStep::Join
+            IdentityStep::Key
+            | IdentityStep::Join
             | IdentityStep::Joined
             | IdentityStep::Renew
             | IdentityStep::Renewed => &FAILURES[..1],

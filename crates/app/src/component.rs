@@ -54,6 +54,7 @@ pub async fn token_create(
         name: request.name,
         expires_at,
         used_at: None,
+        used_by: None,
     };
     token::insert_join(&mut work, &minted.secret_hash().to_string(), &row, now).await?;
     work.commit().await?;
@@ -155,11 +156,21 @@ pub async fn delete(core: &Core, caller: &Caller, name: &Name, if_match: IfMatch
 }
 
 pub(crate) async fn tell(work: &mut Work, found: &Component, what: &str) -> Result<()> {
+    tell_more(work, found, what, "").await
+}
+
+/// As [`tell`], with a sentence.
+pub(crate) async fn tell_more(
+    work: &mut Work,
+    found: &Component,
+    what: &str,
+    message: &str,
+) -> Result<()> {
     let subject = Subject {
         project: None,
         kind: "component",
         id: found.meta.id,
         name: found.meta.name.as_str(),
     };
-    work.event(&subject, what, "").await
+    work.event(&subject, what, message).await
 }

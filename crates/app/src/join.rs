@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use rhyzome_model::component::ComponentKind;
+use rhyzome_model::resource::Component;
 use rhyzome_model::{ComponentId, Name, Timestamp};
-use rhyzome_pki::issue::{ComponentRequest, Issued};
+use rhyzome_pki::issue::{ComponentRequest, Issued, key_of};
 use rhyzome_pki::token::JoinToken;
 use rhyzome_store::component::{self, Standing};
-use rhyzome_store::token;
+use rhyzome_store::token::{self, User};
 
 use crate::work::Work;
 use crate::{Core, Error, Kind, Result};
@@ -31,6 +32,9 @@ pub struct Joined {
 
 /// Lets a component in and uses its token up, in one transaction.
 ///
+/// Whoever did not get the answer may ask again with the same key, until the token expires or the
+/// component has had a session: it is the same component then, with another certificate.
+///
 /// # Errors
 /// `Unauthenticated` where the token is unknown, used, expired or of another kind.
 pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
@@ -40,13 +44,35 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
     let refused = |why: &str| Error::new(Kind::Unauthenticated, why);
     let invitation = token::join(&mut work, &hash).await?;
     let invitation = invitation.ok_or_else(|| refused("this join token is not known here"))?;
-    if invitation.used_at.is_some() {
-        return Err(refused(
-            "this join token was used already; make another one",
-        ));
-    }
+    let key = key_of(request.csr)
+        .map_err(|why| Error::invalid("csr", why))?
+        .to_string();
+    let before = match invitation.used_at {
+        None => None,
+        Some(_) => {
+            let before = joined_before(&mut work, &invitation, &key).await?;
+            Some(
+                before
+                    .ok_or_else(|| refused("this join token was used already; make another one"))?,
+            )
+        }
+    };
     if invitation.expires_at < now {
         return Err(refused("this join token has expired; make another one"));
+    }
+    if let Some(found) = before {
+        if found.kind != request.kind {
+            return Err(refused("this join token is for another kind of component"));
+        }
+        let id = ComponentId(found.meta.id);
+        let certificate = issue(&mut work, id, request.csr).await?;
+        work.commit().await?;
+        tracing::info!(component = %id, "a component that joined before is given its answer again");
+        return Ok(Joined {
+            id,
+            name: found.meta.name,
+            certificate,
+        });
     }
     if invitation.kind.is_some_and(|kind| kind != request.kind) {
         return Err(refused("this join token is for another kind of component"));
@@ -57,7 +83,8 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
     component::insert(&mut work, id, &name, request.kind, now).await?;
     rhyzome_store::restored::unsettle_if_restored(&mut work, id).await?;
     let certificate = issue(&mut work, id, request.csr).await?;
-    token::use_join(&mut work, &hash, now).await?;
+    let by = User { component: id, key };
+    token::use_join(&mut work, &hash, &by, now).await?;
     if let Some(found) = component::by_id(&mut work, id).await? {
         crate::component::tell(&mut work, &found, "joined").await?;
     }
@@ -67,6 +94,23 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
         name,
         certificate,
     })
+}
+
+/// The component that a token was used for with a key, if all that is missing is that it knows of it.
+async fn joined_before(
+    work: &mut Work,
+    invitation: &token::JoinToken,
+    key: &str,
+) -> Result<Option<Component>> {
+    let Some(user) = invitation.used_by.as_ref().filter(|user| user.key == key) else {
+        return Ok(None);
+    };
+    // One that has connected has its certificate: whoever asks now with its key is not who joined.
+    if component::has_connected(work, user.component).await? {
+        return Ok(None);
+    }
+    let found = component::by_id(work, user.component).await?;
+    Ok(found.filter(|found| !found.revoked))
 }
 
 /// A new certificate for a component that shows one: it may have expired, but must be known.

@@ -6,6 +6,7 @@ mod workflows {
     pub mod guests;
     pub mod hosts;
     pub mod instances;
+    pub mod joining;
     pub mod networks;
     pub mod peers;
     pub mod refusals;

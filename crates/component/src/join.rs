@@ -11,7 +11,7 @@ use rhyzome_pki::credential::{CredentialError, Named, chain_from_pem};
 use rhyzome_pki::identity::IdentityError;
 use rhyzome_pki::server::TlsError;
 use rhyzome_pki::token::TokenError;
-use rhyzome_pki::{Fingerprint, Identity, IdentityFolder, JoinToken, NewKey};
+use rhyzome_pki::{Fingerprint, Identity, IdentityFolder, JoinToken};
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
@@ -84,9 +84,9 @@ pub enum JoinError {
     Refused(String),
     #[error("the name is taken; give another one")]
     NameTaken,
-    #[error("the core could not let this component join")]
+    #[error("the core could not let this component join; the same command may be given again")]
     Failed(#[source] Box<Status>),
-    #[error("the core did not answer within {} s", WITHIN.as_secs())]
+    #[error("the core did not answer within {} s; the same command may be given again", WITHIN.as_secs())]
     Slow,
     #[error("the core's answer holds no readable authority")]
     Authority(#[source] CredentialError),
@@ -105,7 +105,8 @@ pub fn identity_folder(state_dir: &Path) -> PathBuf {
 /// Joins, and keeps the identity. Joining the same core again is fine and does nothing.
 ///
 /// # Errors
-/// [`JoinError`]; the token may be spent only by the last steps, after the core has answered.
+/// [`JoinError`]. Where the core's answer got lost, the same call again gets it: the key is kept until there
+/// is a certificate for it, and a core lets a token be used again with the same key.
 pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
     let core: CoreUrl = request.core.parse()?;
     let token: JoinToken = request.token.trim().parse()?;
@@ -121,7 +122,8 @@ pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
             });
         }
     }
-    let key = NewKey::make()?;
+    rhyzome_fault::reach(IdentityStep::Key)?;
+    let key = folder.key_to_join()?;
     let join = Join {
         token: token.reveal(),
         csr: key.request()?,

@@ -15,6 +15,7 @@ rhyzome_fault::steps! {
 rhyzome_fault::steps! {
     /// The steps of getting an identity, and of keeping it fresh.
     pub enum IdentityStep {
+        Key = "writing down the key to join with",
         Join = "asking to join",
         Joined = "writing down the identity",
         Look = "looking whether the certificate is to be renewed",

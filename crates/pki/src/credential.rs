@@ -259,7 +259,7 @@ pub(crate) fn signer(
     })
 }
 
-fn key_from_pem(text: Named<'_>) -> Result<PrivateKeyDer<'static>, CredentialError> {
+pub(crate) fn key_from_pem(text: Named<'_>) -> Result<PrivateKeyDer<'static>, CredentialError> {
     let origin = text.name.to_owned();
     match PrivateKeyDer::from_pem_slice(text.pem) {
         Ok(key) => Ok(key),

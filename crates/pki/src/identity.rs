@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub use folder::IdentityFolder;
 
 use crate::certificate::{self, CertificateError, PeerCertificate};
-use crate::credential::{Credential, CredentialError, Named, chain_from_pem};
+use crate::credential::{Credential, CredentialError, Named, chain_from_pem, key_from_pem};
 use crate::file::FileError;
 use crate::issue::BACKDATE;
 
@@ -60,6 +60,11 @@ pub enum IdentityError {
     },
     #[error("the renewed certificate is for component {found}, not for {expected}")]
     RenewedForOther { expected: String, found: String },
+    #[error("the key in {origin} is not usable; remove it to join with another one")]
+    UnusableKey {
+        origin: String,
+        source: rcgen::Error,
+    },
     #[error("a key could not be made")]
     MakeKey { source: rcgen::Error },
     #[error("the certificate request could not be signed")]
@@ -74,6 +79,19 @@ impl NewKey {
     pub fn make() -> Result<Self, IdentityError> {
         let key = KeyPair::generate().map_err(|source| IdentityError::MakeKey { source })?;
         Ok(Self { key })
+    }
+
+    /// Takes up a key that was made before.
+    pub(crate) fn from_pem(text: Named<'_>) -> Result<Self, IdentityError> {
+        let origin = text.name.to_owned();
+        let key = KeyPair::try_from(&key_from_pem(text)?)
+            .map_err(|source| IdentityError::UnusableKey { origin, source })?;
+        Ok(Self { key })
+    }
+
+    /// The key as PEM (PKCS #8).
+    pub(crate) fn pem(&self) -> String {
+        self.key.serialize_pem()
     }
 
     /// The certificate request to send (PKCS #10 in DER, RFC 2986). It holds

@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::CORE_SERVER_NAME;
 use crate::authority::Authority;
-use crate::certificate::{component_uri, is_component_id};
+use crate::certificate::{Fingerprint, component_uri, is_component_id};
 use crate::credential::{Credential, CredentialError, chain_to_pem};
 use crate::time::{ShownTime, from_unix_seconds, unix_seconds};
 
@@ -230,6 +230,16 @@ pub(crate) fn random_serial(rng: &mut (impl CryptoRng + ?Sized)) -> Vec<u8> {
     rng.fill_bytes(&mut serial);
     serial[0] = serial[0] & 0x3f | 0x40;
     serial.to_vec()
+}
+
+/// Which key a request is for, whose holder signed it.
+///
+/// # Errors
+/// `BadRequest`, `BadRequestSignature`, `KeyKind`.
+pub fn key_of(csr: &[u8]) -> Result<Fingerprint, IssueError> {
+    Ok(Fingerprint::of_spki(
+        &public_key(csr)?.subject_public_key_info(),
+    ))
 }
 
 fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {

@@ -168,6 +168,15 @@ pub async fn delete(tx: &mut Tx, id: ComponentId) -> Result<()> {
         .map(drop)
 }
 
+/// Whether a component ever had a session.
+pub async fn has_connected(conn: &mut Conn, id: ComponentId) -> Result<bool> {
+    let n = query!("SELECT COUNT(*) AS n FROM components WHERE id = $1 AND session > 0")
+        .bind(id.to_string())
+        .number(conn, "look whether a component ever connected")
+        .await?;
+    Ok(n > 0)
+}
+
 /// Begins a session: its number is higher than any before of this component.
 pub async fn connect(
     tx: &mut Tx,

@@ -65,6 +65,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "requests",
         sql: include_str!("../migrations/0081_requests.sql"),
     },
+    Migration {
+        version: 90,
+        name: "repeated joins",
+        sql: include_str!("../migrations/0090_repeated_joins.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -1,7 +1,7 @@
 //! API tokens and join tokens, by the SHA-256 of their text: the text itself is nowhere.
 
 use rhyzome_model::component::ComponentKind;
-use rhyzome_model::{Name, Timestamp};
+use rhyzome_model::{ComponentId, Name, Timestamp};
 
 use crate::statement::query;
 use crate::{Conn, Result, Tx};
@@ -52,6 +52,16 @@ pub struct JoinToken {
     pub name: Option<Name>,
     pub expires_at: Timestamp,
     pub used_at: Option<Timestamp>,
+    /// None where it was not used, or by an older core.
+    pub used_by: Option<User>,
+}
+
+/// Who used a join token up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub component: ComponentId,
+    /// Of the key that it joined with: 64 hexadecimal digits.
+    pub key: String,
 }
 
 pub async fn insert_join(tx: &mut Tx, hash: &str, token: &JoinToken, now: Timestamp) -> Result<()> {
@@ -67,22 +77,31 @@ pub async fn insert_join(tx: &mut Tx, hash: &str, token: &JoinToken, now: Timest
 }
 
 pub async fn join(conn: &mut Conn, hash: &str) -> Result<Option<JoinToken>> {
-    query!("SELECT kind, name, expires_at, used_at FROM join_tokens WHERE hash = $1")
+    query!("SELECT * FROM join_tokens WHERE hash = $1")
         .bind(hash)
         .row(conn, "look a join token up", |c| {
+            let component = c.maybe_text("component_id")?;
+            let key = c.maybe_string("key_fingerprint")?;
             Ok(JoinToken {
                 kind: c.maybe_text("kind")?,
                 name: c.maybe_text("name")?,
                 expires_at: c.time("expires_at")?,
                 used_at: c.maybe_time("used_at")?,
+                used_by: component
+                    .zip(key)
+                    .map(|(component, key)| User { component, key }),
             })
         })
         .await
 }
 
-pub async fn use_join(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<()> {
-    query!("UPDATE join_tokens SET used_at = $1 WHERE hash = $2")
+pub async fn use_join(tx: &mut Tx, hash: &str, by: &User, now: Timestamp) -> Result<()> {
+    query!(
+        "UPDATE join_tokens SET used_at = $1, component_id = $2, key_fingerprint = $3 WHERE hash = $4"
+    )
         .bind(now.as_millis())
+        .bind(by.component.to_string())
+        .bind(by.key.as_str())
         .bind(hash)
         .run(tx, "use a join token up")
         .await

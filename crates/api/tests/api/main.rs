@@ -14,6 +14,7 @@ mod idempotency;
 mod image_tags;
 mod images;
 mod instances;
+mod joining;
 mod life;
 mod manners;
 mod moving;

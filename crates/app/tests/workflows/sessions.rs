@@ -1,7 +1,6 @@
-//! Joining, sessions, leases of jobs, repair.
+//! Sessions, leases of jobs, repair.
 
-use rhyzome_app::join::{JoinRequest, join, renew};
-use rhyzome_app::session::{self, Allowed};
+use rhyzome_app::session;
 use rhyzome_app::{Kind, component, instance};
 use rhyzome_model::component::{ComponentKind, HostFacts};
 use rhyzome_model::instance::InstanceState;
@@ -9,106 +8,9 @@ use rhyzome_model::job::{FailureKind, JobState, Task};
 use rhyzome_model::placement::{Found, Observed, PlacementKind, PlacementRef};
 use rhyzome_model::status::Phase;
 use rhyzome_model::{NetworkId, PlacementId};
-use rhyzome_pki::identity::NewKey;
 use uuid::Uuid;
 
 use super::site::{Component, Site, instance_observed, kinds, name, observed, well_done};
-
-#[tokio::test]
-async fn a_token_lets_one_component_of_its_kind_in_once() {
-    let site = Site::new().await;
-    let csr = NewKey::make().expect("a key").request().expect("a request");
-    let wanted = component::TokenRequest {
-        kind: Some(ComponentKind::Linux),
-        name: None,
-        expires_in: 60,
-    };
-    let minted = component::token_create(&site.core, &site.admin, wanted.clone())
-        .await
-        .expect("a token");
-    let request = |kind| JoinRequest {
-        token: &minted.token,
-        csr: &csr,
-        kind,
-        name: None,
-        hostname: "gate",
-    };
-    let refused = |result: rhyzome_app::Result<rhyzome_app::join::Joined>| {
-        let error = result.err().expect("refused");
-        assert_eq!(error.kind(), Kind::Unauthenticated);
-        error.public().to_owned()
-    };
-    let wrong = join(&site.core, &request(ComponentKind::Libvirt)).await;
-    assert_eq!(
-        refused(wrong),
-        "this join token is for another kind of component"
-    );
-    let joined = join(&site.core, &request(ComponentKind::Linux))
-        .await
-        .expect("joined");
-    assert_eq!(joined.name.as_str(), "gate-linux");
-    let twice = join(&site.core, &request(ComponentKind::Linux)).await;
-    assert_eq!(
-        refused(twice),
-        "this join token was used already; make another one"
-    );
-    let late = component::token_create(&site.core, &site.admin, wanted)
-        .await
-        .expect("a token");
-    site.clock.advance(61_000);
-    let late = JoinRequest {
-        token: &late.token,
-        ..request(ComponentKind::Linux)
-    };
-    assert_eq!(
-        refused(join(&site.core, &late).await),
-        "this join token has expired; make another one"
-    );
-}
-
-#[tokio::test]
-async fn an_expired_certificate_may_be_renewed_and_a_revoked_one_may_nothing() {
-    let site = Site::new().await;
-    let key = NewKey::make().expect("a key");
-    let csr = key.request().expect("a request");
-    let wanted = component::TokenRequest {
-        kind: None,
-        name: Some(name("edge")),
-        expires_in: 60,
-    };
-    let minted = component::token_create(&site.core, &site.admin, wanted)
-        .await
-        .expect("a token");
-    let request = JoinRequest {
-        token: &minted.token,
-        csr: &csr,
-        kind: ComponentKind::Linux,
-        name: None,
-        hostname: "edge",
-    };
-    let joined = join(&site.core, &request).await.expect("joined");
-    let serial = joined.certificate.serial;
-    let core = &site.core;
-    let allowed = |serial: String| async move {
-        session::allowed(core, joined.id, &serial)
-            .await
-            .expect("an answer")
-    };
-    assert_eq!(allowed(serial.clone()).await, Allowed::Good);
-    assert_eq!(allowed("00".to_owned()).await, Allowed::Unknown);
-    site.clock.advance(25 * 3600 * 1000);
-    assert_eq!(allowed(serial.clone()).await, Allowed::Expired);
-    let fresh = renew(&site.core, joined.id, &serial, &csr)
-        .await
-        .expect("renewed");
-    assert_eq!(allowed(fresh.serial.clone()).await, Allowed::Good);
-    component::revoke(&site.core, &site.admin, &name("edge"))
-        .await
-        .expect("revoked");
-    assert_eq!(allowed(fresh.serial.clone()).await, Allowed::Revoked);
-    let refused = renew(&site.core, joined.id, &fresh.serial, &csr).await;
-    assert_eq!(refused.expect_err("revoked").kind(), Kind::Forbidden);
-}
 
 #[tokio::test]
 async fn a_job_whose_component_vanished_is_given_out_again_and_the_old_answer_is_not_believed() {

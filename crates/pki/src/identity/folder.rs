@@ -6,12 +6,16 @@
 //!                   cert.pem
 //!                   authority.pem
 //!                   component.json
+//! FOLDER/joining.pem           0600, while there is no identity yet
 //! ```
 //!
 //! A version is written beside the others, renamed into its place whole, and
 //! then `current` is renamed over: a crash between any two steps leaves the
 //! old identity or the new one, never a key without its certificate. The
 //! version before the current one is kept for whoever is just reading it.
+//!
+//! The key that a component joins with is here before it asks: if the answer is
+//! lost, it asks again as the same one.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -20,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, IdentityError};
+use super::{Identity, IdentityError, NewKey};
 use crate::credential::{Credential, Named, chain_to_pem};
 use crate::file::{self, FileError};
 
@@ -30,6 +34,7 @@ const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "cert.pem";
 const AUTHORITY: &str = "authority.pem";
 const RECORD: &str = "component.json";
+const JOINING: &str = "joining.pem";
 
 /// Where one component keeps itself. One process writes to it at a time.
 #[derive(Debug, Clone)]
@@ -92,6 +97,29 @@ impl IdentityFolder {
         Ok(identity)
     }
 
+    /// The key to join with: that of an earlier try, if no answer came to it,
+    /// or a new one, which is on the disk now.
+    ///
+    /// # Errors
+    /// [`IdentityError::File`], [`IdentityError::MakeKey`], and where what is
+    /// there is no key, the one that names it.
+    pub fn key_to_join(&self) -> Result<NewKey, IdentityError> {
+        let path = self.path.join(JOINING);
+        match file::read(&path) {
+            Ok(pem) => NewKey::from_pem(Named {
+                name: &path.display().to_string(),
+                pem: &pem,
+            }),
+            Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let key = NewKey::make()?;
+                private_folder(&self.path)?;
+                file::write_atomic(&path, key.pem().as_bytes(), file::PRIVATE)?;
+                Ok(key)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes this identity the current one, all of it at once.
     ///
     /// # Errors
@@ -110,7 +138,19 @@ impl IdentityFolder {
         file::sync_folder(&versions).map_err(at(&versions))?;
         self.switch_to(number)?;
         remove_others(&versions, &[Some(&version), previous.as_ref()]);
+        self.forget_joining();
         Ok(())
+    }
+
+    /// There is an identity: nobody asks again as the one that had none.
+    fn forget_joining(&self) {
+        let path = self.path.join(JOINING);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "a key that is not needed is left");
+            }
+            _ => {}
+        }
     }
 
     fn switch_to(&self, number: u64) -> Result<(), FileError> {

@@ -240,3 +240,43 @@ fn debug_of_an_identity_shows_no_key() {
     let secret = key.lines().nth(1).unwrap();
     assert!(!format!("{identity:?}").contains(secret));
 }
+
+#[test]
+fn a_key_to_join_with_is_kept_until_there_is_an_identity() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = IdentityFolder::new(place.path().join("identity"));
+    let public = |key: &NewKey| crate::issue::key_of(&key.request().unwrap()).unwrap();
+    let first = public(&folder.key_to_join().unwrap());
+    let path = place.path().join("identity/joining.pem");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let key = folder.key_to_join().unwrap();
+    assert_eq!(public(&key), first);
+    // It is no identity.
+    let error = folder.load().unwrap_err();
+    assert!(matches!(error, IdentityError::NotJoined { .. }));
+
+    let mut site = site(10);
+    let certificate = site.certify(&key, "host-1");
+    let authority = site.authority.certificate_pem();
+    let identity = Identity::assemble(key, &certificate, &authority, "https://core:9090").unwrap();
+    folder.save(&identity).unwrap();
+    assert!(!path.exists());
+    assert_eq!(
+        folder.load().unwrap().certificate().serial,
+        identity.certificate().serial
+    );
+    assert_ne!(public(&folder.key_to_join().unwrap()), first);
+}
+
+#[test]
+fn a_key_to_join_with_that_is_none_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = IdentityFolder::new(place.path());
+    folder.key_to_join().unwrap();
+    fs::write(place.path().join("joining.pem"), "half of one").unwrap();
+    let Err(error) = folder.key_to_join() else {
+        panic!("it is a key")
+    };
+    assert!(error.to_string().contains("joining.pem"), "{error}");
+}
