@@ -20,8 +20,8 @@ use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use crate::grpc::{
-    BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
-    SessionId, SessionStanding, Standing,
+    BlobReader, ComponentGateway, GatewayError, Heartbeat, InventoryTaken, Joined, OutcomeTaken,
+    Renewed, Session, SessionId, SessionStanding, Standing,
 };
 use crate::problem::chain;
 
@@ -142,8 +142,16 @@ impl ComponentGateway for Gateway {
         component: ComponentId,
         _session: SessionId,
         found: Vec<Found>,
-    ) -> Result<(), GatewayError> {
-        session::inventory(&self.core, component, &found)
+    ) -> Result<InventoryTaken, GatewayError> {
+        let more = session::inventory(&self.core, component, &found).await;
+        Ok(match more.map_err(failed)? {
+            true => InventoryTaken::InPart,
+            false => InventoryTaken::Whole,
+        })
+    }
+
+    async fn has_room(&self, component: ComponentId) -> Result<bool, GatewayError> {
+        session::has_room(&self.core, component)
             .await
             .map_err(failed)
     }

@@ -28,8 +28,8 @@ pub mod step;
 pub mod talk;
 
 pub use gateway::{
-    BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
-    SessionId, SessionStanding, Standing,
+    BlobReader, ComponentGateway, GatewayError, Heartbeat, InventoryTaken, Joined, OutcomeTaken,
+    Renewed, Session, SessionId, SessionStanding, Standing,
 };
 use registry::Sessions;
 

@@ -7,6 +7,8 @@
 //!
 //! Until it is confirmed nothing gets an address: what is held may have it.
 
+use std::collections::BTreeMap;
+
 use rhyzome_model::placement::PlacementRef;
 use rhyzome_model::{ComponentId, Timestamp};
 use rhyzome_store::component::{self, Standing};
@@ -15,6 +17,7 @@ use rhyzome_store::placement;
 use rhyzome_store::restored::{self, Held, Restored};
 
 use crate::authorize::{Caller, Operation, authorize};
+use crate::session::MOST_UNKNOWN;
 use crate::work::Work;
 use crate::{Core, Error, Kind, Listed, PageRequest, Result, resolve};
 
@@ -65,6 +68,7 @@ pub async fn confirm(core: &Core, caller: &Caller) -> Result<()> {
         let why = "this site was not restored from a copy: there is nothing to confirm";
         return Err(Error::new(Kind::WrongState, why));
     };
+    let mut counts: BTreeMap<ComponentId, usize> = BTreeMap::new();
     let mut after = rhyzome_store::After {
         limit: CHUNK,
         name: String::new(),
@@ -85,7 +89,13 @@ pub async fn confirm(core: &Core, caller: &Caller) -> Result<()> {
             )
             .await?;
             work.enqueue(row.id, row.component, &Verb::Remove).await?;
-            restored::settle(&mut work, row.component).await?;
+            *counts.entry(row.component).or_default() += 1;
+        }
+    }
+    for (component, count) in counts {
+        // One that may have more than it was let say: that is held too, for somebody to see before it goes.
+        if count < MOST_UNKNOWN {
+            restored::settle(&mut work, component).await?;
         }
     }
     restored::confirm(&mut work, &found, now).await?;

@@ -19,7 +19,7 @@ use crate::{Core, Error, Kind, Result};
 
 pub use outcome::outcome;
 pub(crate) use outcome::{block_if_in_vain, gone, tell as tell_placement};
-pub use repair::inventory;
+pub use repair::{MOST_UNKNOWN, has_room, inventory};
 
 /// How long a job is leased for. Milliseconds; heartbeats renew it.
 const LEASE: i64 = 60_000;

@@ -12,4 +12,5 @@ mod workflows {
     pub mod refusals;
     pub mod sessions;
     pub mod site;
+    pub mod unknown;
 }

@@ -17,7 +17,7 @@ use crate::{After, Conn, Result, Tx};
 
 mod wish;
 
-pub use wish::{Set, Wanted, again, insert_orphan, need, set, unwant};
+pub use wish::{Set, Wanted, again, count_unknown, insert_orphan, need, set, unwant};
 
 /// Whether what is wanted is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -59,7 +59,10 @@ pub trait ComponentGateway: Send + Sync + 'static {
         component: ComponentId,
         session: SessionId,
         found: Vec<Found>,
-    ) -> Result<(), GatewayError>;
+    ) -> Result<InventoryTaken, GatewayError>;
+
+    /// Whether it is time for another inventory where the last one was taken in part.
+    async fn has_room(&self, component: ComponentId) -> Result<bool, GatewayError>;
 
     /// Leases at most `limit` jobs to the session, each under a new fence.
     async fn claim(
@@ -198,6 +201,14 @@ pub enum SessionStanding {
     Current,
     /// A newer one began, on this core or another.
     Replaced,
+}
+
+/// What became of an inventory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InventoryTaken {
+    Whole,
+    /// There was more that nobody knows than is taken at once: what was not is to be told again.
+    InPart,
 }
 
 /// What became of an outcome.

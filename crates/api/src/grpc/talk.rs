@@ -6,20 +6,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhyzome_model::placement::Found;
+use rhyzome_model::placement::{Found, Observed};
 use rhyzome_model::{ComponentId, JobId};
 use rhyzome_proto::Refusal;
 use rhyzome_proto::session::{FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, Welcome};
 
 use super::gateway::{
-    ComponentGateway, GatewayError, Heartbeat, OutcomeTaken, Session, SessionId, SessionStanding,
+    ComponentGateway, GatewayError, Heartbeat, InventoryTaken, OutcomeTaken, Session, SessionId,
+    SessionStanding,
 };
 use super::peer::{chain, sentence};
 
 /// How many jobs a component has at once.
 const OUTSTANDING: usize = 16;
-/// More than this in one inventory is a mistake.
+/// More than this in one inventory, or more bytes, is a mistake.
 const MOST_FOUND: usize = 200_000;
+const MOST_BYTES: usize = 128 << 20;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -72,8 +74,11 @@ pub struct Talk {
     session: Session,
     /// Jobs that were given out and whose outcome has not come.
     outstanding: HashSet<JobId>,
-    /// The inventory, as far as it has come.
+    /// The inventory, as far as it has come, and about how many bytes that takes.
     found: Vec<Found>,
+    bytes: usize,
+    /// The last one was not taken as a whole.
+    in_part: bool,
 }
 
 impl Talk {
@@ -95,6 +100,8 @@ impl Talk {
             session,
             outstanding: HashSet::new(),
             found: Vec::new(),
+            bytes: 0,
+            in_part: false,
         })
     }
 
@@ -135,6 +142,14 @@ impl Talk {
             .gateway
             .claim(self.component, self.session.id, free)
             .await?;
+        if jobs.is_empty()
+            && self.in_part
+            && self.outstanding.is_empty()
+            && self.gateway.has_room(self.component).await?
+        {
+            let message = "what is on this host was taken in part: the rest is to be told again";
+            return Err(goodbye(GoodbyeReason::Failed, message));
+        }
         self.outstanding.extend(jobs.iter().map(|job| job.id));
         let say = |job| FromCore::Job(Box::new(job));
         Ok(jobs.into_iter().map(say).collect())
@@ -209,16 +224,25 @@ impl Talk {
     }
 
     async fn inventory(&mut self, found: Vec<Found>, last: bool) -> Result<(), End> {
+        self.bytes += found.iter().map(weight).sum::<usize>();
         self.found.extend(found);
-        if self.found.len() > MOST_FOUND {
-            let message = "the inventory does not end";
+        if self.found.len() > MOST_FOUND || self.bytes > MOST_BYTES {
+            let message = format!(
+                "the inventory does not end: it has more than {MOST_FOUND} things, or {} MiB",
+                MOST_BYTES >> 20
+            );
             return Err(goodbye(GoodbyeReason::Malformed, message));
         }
         if last {
             let found = std::mem::take(&mut self.found);
-            self.gateway
-                .inventory(self.component, self.session.id, found)
-                .await?;
+            self.bytes = 0;
+            let taken = self
+                .gateway
+                .inventory(self.component, self.session.id, found);
+            self.in_part = match taken.await? {
+                InventoryTaken::Whole => false,
+                InventoryTaken::InPart => true,
+            };
         }
         Ok(())
     }
@@ -250,4 +274,20 @@ impl Talk {
             );
         }
     }
+}
+
+/// About how many bytes are kept of one thing of an inventory.
+fn weight(found: &Found) -> usize {
+    let texts = match &found.observed {
+        Some(Observed::Instance(instance)) => {
+            let keys = instance.ssh.host_keys.iter();
+            let keys: usize = keys.map(|key| size_of::<String>() + key.len()).sum();
+            instance.reason.len() + instance.accelerator.len() + keys
+        }
+        Some(Observed::Network(network)) => {
+            network.endpoint_key.len() + network.endpoint_kind.len()
+        }
+        Some(Observed::Segment | Observed::Vtep | Observed::Lease | Observed::Peer) | None => 0,
+    };
+    size_of::<Found>() + texts
 }

@@ -1,5 +1,6 @@
 //! A component that says what is not so, or cannot be, or does not stop talking: it harms nobody else.
 
+mod inventory;
 mod wire;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rhyzome_model::placement::{Found, Observed, PlacementRef};
 use rhyzome_model::{ComponentId, PlacementId};
 use rhyzome_plan::repair::{Desired, Repair, plan};
+use rhyzome_store::component;
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::restored;
@@ -14,8 +15,17 @@ use super::{known_before, told};
 use crate::work::Work;
 use crate::{Core, Result};
 
-/// Takes a component's inventory: drift gets a job, what is wanted by nobody gets removed.
-pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> Result<()> {
+/// So many things that nobody knows are written down at once, of one component: what its host cannot have
+/// made by itself, in a database that all share. The rest is left until those are gone.
+pub const MOST_UNKNOWN: usize = 1_000;
+/// So many are looked up in one inventory; some may turn out to be another component's.
+const MOST_LOOKED_UP: usize = 2 * MOST_UNKNOWN;
+/// So many are told of one by one.
+const MOST_TOLD: usize = 10;
+
+/// Takes a component's inventory: drift gets a job, what is wanted by nobody gets removed. Says whether
+/// there was more of the latter than is taken in at once, to be heard of again when there is room: see [`has_room`].
+pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> Result<bool> {
     let mut work = core.begin().await?;
     let holds = restored::holds(&mut work, component).await?;
     let mut held = false;
@@ -33,6 +43,7 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
         .iter()
         .filter_map(|f| Some((f.placement.id, f.observed.as_ref()?)))
         .collect();
+    let mut unknown = Unknown::new(component, holds, &rows);
     for repair in plan(&desired, found) {
         match repair {
             Repair::Confirm(id) => confirm(&mut work, rows.get(&id), seen.get(&id)).await?,
@@ -45,18 +56,123 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
                 }
             }
             Repair::Remove(id) => again(&mut work, rows.get(&id), &Verb::Remove).await?,
-            Repair::RemoveOrphan(orphan) if holds => {
-                held |= hold(&mut work, component, &orphan).await?;
-            }
-            Repair::RemoveOrphan(orphan) => {
-                remove_orphan(&mut work, component, &orphan).await?;
-            }
+            Repair::RemoveOrphan(orphan) => unknown.take(&mut work, &orphan).await?,
         }
     }
-    if holds && !held {
+    if holds && !held && unknown.is_nothing() {
         restored::settle(&mut work, component).await?;
     }
-    work.commit().await
+    let again = unknown.tell(&mut work).await?;
+    work.commit().await?;
+    Ok(again)
+}
+
+/// Whether so many of a component's unknown things are gone that it is worth hearing of more.
+pub async fn has_room(core: &Core, component: ComponentId) -> Result<bool> {
+    let mut conn = core.store.read().await?;
+    let unknown = placement::count_unknown(&mut conn, component).await?;
+    Ok(usize::try_from(unknown).is_ok_and(|unknown| unknown <= MOST_UNKNOWN / 2))
+}
+
+/// What is on a component's host and nobody knows, as far as it is taken in.
+struct Unknown {
+    component: ComponentId,
+    /// It is left alone until the operator says what becomes of it.
+    holds: bool,
+    /// How many more may be written down, and looked up.
+    room: usize,
+    lookups: usize,
+    taken: usize,
+    /// What is on another component.
+    others: usize,
+    left: usize,
+}
+
+impl Unknown {
+    fn new(component: ComponentId, holds: bool, rows: &BTreeMap<PlacementId, Row>) -> Self {
+        let before = rows.values().filter(|row| row.project.is_none()).count();
+        Self {
+            component,
+            holds,
+            room: MOST_UNKNOWN.saturating_sub(before),
+            lookups: MOST_LOOKED_UP,
+            taken: 0,
+            others: 0,
+            left: 0,
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.taken == 0 && self.left == 0
+    }
+
+    async fn take(&mut self, work: &mut Work, orphan: &PlacementRef) -> Result<()> {
+        if self.room == 0 || self.lookups == 0 {
+            self.left += 1;
+            return Ok(());
+        }
+        self.lookups -= 1;
+        let taken = match self.holds {
+            true => work.hold(self.component, orphan).await?,
+            false => remove_orphan(work, self.component, orphan).await?,
+        };
+        if !taken {
+            self.others += 1;
+            if self.others <= MOST_TOLD {
+                others(self.component, orphan);
+            }
+            return Ok(());
+        }
+        self.room -= 1;
+        self.taken += 1;
+        if self.taken <= MOST_TOLD {
+            let component = self.component;
+            match self.holds {
+                true => tracing::warn!(
+                    %component, ?orphan, "found on a host, not in the backup: left alone"
+                ),
+                false => tracing::warn!(
+                    %component, ?orphan, "found on a host, wanted by nobody: removing it"
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of what is more than is told one by one, and than is taken. Says whether the next inventory
+    /// will find less.
+    async fn tell(&self, work: &mut Work) -> Result<bool> {
+        let &Self {
+            component,
+            taken,
+            others,
+            left,
+            ..
+        } = self;
+        if taken > MOST_TOLD || others > MOST_TOLD {
+            tracing::warn!(%component, unknown = taken, others, "found on a host, some told above");
+        }
+        if left == 0 {
+            return Ok(false);
+        }
+        let fate = match self.holds {
+            true => "are held until `rhyzome site confirm`",
+            false => "are removed",
+        };
+        let message = format!(
+            "its host has {left} things more that nobody knows: at most {MOST_UNKNOWN} at a time {fate}, \
+             the rest is left alone until those are gone"
+        );
+        tracing::warn!(%component, left, "{message}");
+        // Once for what is new, and not for each inventory while nothing goes.
+        if taken > 0
+            && let Some(found) = component::by_id(work, component).await?
+        {
+            crate::component::tell_more(work, &found, "crowded", &message).await?;
+        }
+        // What is all another component's would be so again.
+        Ok(taken > 0 || self.room == 0)
+    }
 }
 
 /// Whether something was found on a host after a restore, and nobody has confirmed that it may go.
@@ -65,30 +181,18 @@ fn is_held(rows: &BTreeMap<PlacementId, Row>, id: PlacementId) -> bool {
         .is_some_and(|row| row.reason == restored::HELD)
 }
 
-/// Notes what nobody knows, to be left alone until the operator says what becomes of it.
-async fn hold(work: &mut Work, component: ComponentId, orphan: &PlacementRef) -> Result<bool> {
-    let held = work.hold(component, orphan).await?;
-    if held {
-        tracing::warn!(%component, ?orphan, "found on a host, not in the backup: left alone");
-    } else {
-        others(component, orphan);
-    }
-    Ok(held)
-}
-
+/// False where it is another component's.
 async fn remove_orphan(
     work: &mut Work,
     component: ComponentId,
     orphan: &PlacementRef,
-) -> Result<()> {
+) -> Result<bool> {
     let now = work.now;
     if !placement::insert_orphan(work, component, orphan, now).await? {
-        others(component, orphan);
-        return Ok(());
+        return Ok(false);
     }
-    tracing::warn!(%component, ?orphan, "found on a host, wanted by nobody: removing it");
     work.enqueue(orphan.id, component, &Verb::Remove).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// A host that was copied, or lies. A job about what it says it has would go to whose that is.

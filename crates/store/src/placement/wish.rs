@@ -6,7 +6,7 @@ use rhyzome_model::{ComponentId, NetworkId, PlacementId, ProjectId, Timestamp};
 use super::{Row, State, read, select};
 use crate::column::to_json;
 use crate::statement::query;
-use crate::{Result, Tx};
+use crate::{Conn, Result, Tx};
 
 /// What is to be kept on a component.
 pub struct Wanted<'a> {
@@ -159,6 +159,14 @@ pub async fn insert_orphan(
     .run(tx, "insert an orphan")
     .await
     .map(|inserted| inserted > 0)
+}
+
+/// How many things are written down as a component's that nobody knows.
+pub async fn count_unknown(conn: &mut Conn, component: ComponentId) -> Result<i64> {
+    query!("SELECT COUNT(*) AS n FROM placements WHERE component_id = $1 AND project_id IS NULL",)
+        .bind(component.to_string())
+        .number(conn, "count what nobody knows")
+        .await
 }
 
 /// Makes one placement wait for another.

@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use rhyzome_api::grpc::{
-    BlobReader, ComponentGateway, GatewayError, Heartbeat, Joined, OutcomeTaken, Renewed, Session,
-    SessionId, SessionStanding, Standing,
+    BlobReader, ComponentGateway, GatewayError, Heartbeat, InventoryTaken, Joined, OutcomeTaken,
+    Renewed, Session, SessionId, SessionStanding, Standing,
 };
 
 pub struct Memory {
@@ -239,9 +239,13 @@ impl ComponentGateway for Memory {
         _: ComponentId,
         _: SessionId,
         found: Vec<Found>,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<InventoryTaken, GatewayError> {
         self.state().inventories.push(found);
-        Ok(())
+        Ok(InventoryTaken::Whole)
+    }
+
+    async fn has_room(&self, _: ComponentId) -> Result<bool, GatewayError> {
+        Ok(true)
     }
 
     async fn claim(
