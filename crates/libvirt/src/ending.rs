@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use rhyzome_model::image::ImageFormat;
 
-use crate::hypervisor::event::{Stopped, What};
+use crate::hypervisor::event::{Run, Stopped, What};
 use words::Said;
 
 /// What was seen of a guest's end, gathered from events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signs {
+    /// Of which start they are.
+    run: Option<Run>,
     /// QEMU's first reason; libvirt then ends QEMU by a signal, which makes a second event.
     pub shutdown: Option<String>,
     pub panicked: bool,
@@ -32,9 +34,18 @@ const RESETS: usize = 5;
 const WITHIN: Duration = Duration::from_secs(600);
 
 impl Signs {
-    pub fn add(&mut self, what: What) {
+    /// Adds what happened in a run. What is of another one than before is the first of it: the word that it
+    /// has started may come late.
+    pub fn add(&mut self, run: Option<Run>, what: What) {
+        if run.is_some() && run != self.run {
+            *self = Self {
+                run,
+                ended_here: self.ended_here.take(),
+                ..Self::default()
+            };
+        }
         match what {
-            What::Started => *self = Self::default(),
+            What::Started => {}
             What::Reset => {
                 self.resets.push_back(Instant::now());
                 if self.resets.len() > RESETS {

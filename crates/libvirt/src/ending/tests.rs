@@ -30,9 +30,25 @@ fn owned(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
 }
 
+/// The first run, and the next.
+const FIRST: Option<Run> = Some(Run(7));
+const NEXT: Option<Run> = Some(Run(8));
+
 fn check(events: &[What], format: &ImageFormat, lines: &[&str], expect: (Outcome, &str)) {
+    let of_first = |what: &What| (FIRST, what.clone());
+    check_runs(events.iter().map(of_first), format, lines, expect);
+}
+
+fn check_runs(
+    events: impl IntoIterator<Item = (Option<Run>, What)>,
+    format: &ImageFormat,
+    lines: &[&str],
+    expect: (Outcome, &str),
+) {
     let mut signs = Signs::default();
-    events.iter().for_each(|what| signs.add(what.clone()));
+    for (run, what) in events {
+        signs.add(run, what);
+    }
     let ending = judge(&signs, format, &owned(lines));
     assert!(
         ending.outcome == expect.0 && ending.why.starts_with(expect.1),
@@ -80,13 +96,42 @@ fn the_first_reason_counts_and_a_panic_before_all() {
         (Crashed, "its QEMU ended without warning"),
     );
     check(&[], &Pvh, &[], (Crashed, "it ended while this component"));
-    // What was before the start does not count.
-    check(
-        &[What::Panicked, What::Started, stopped],
-        &Pvh,
-        &[],
-        (ShutDown, "it shut itself down"),
-    );
+    // What was before the start does not count, also where it is told late, or of a domain that is gone.
+    let started = (NEXT, What::Started);
+    let ended = (None, stopped.clone());
+    let crashed = (None, What::Stopped(Stopped::Crashed));
+    for before in [vec![(FIRST, What::Panicked)], vec![crashed]] {
+        let events = before.into_iter().chain([started.clone(), ended.clone()]);
+        check_runs(events, &Pvh, &[], (ShutDown, "it shut itself down"));
+    }
+}
+
+/// A guest may have ended before libvirt says that it has started.
+#[test]
+fn what_happened_before_the_word_of_the_start_counts() {
+    use ImageFormat::Pvh;
+    let (signal, stopped) = (shutdown("host-signal"), What::Stopped(Stopped::Shutdown));
+    let (reset, off) = (shutdown("guest-reset"), shutdown("guest-shutdown"));
+    for (first, expect) in [
+        (reset, (Crashed, "it reset itself")),
+        (off, (ShutDown, "it shut itself down")),
+        (What::Panicked, (Crashed, "the guest panicked")),
+    ] {
+        let events = [first, What::Started, signal.clone(), stopped.clone()];
+        check(&events, &Pvh, &[], expect);
+    }
+}
+
+#[test]
+fn why_it_was_ended_here_is_kept_whatever_is_told_of_its_run_first() {
+    let mut signs = Signs {
+        ended_here: Some("it was ended here".to_owned()),
+        ..Signs::default()
+    };
+    signs.add(FIRST, shutdown("host-signal"));
+    signs.add(None, What::Stopped(Stopped::Destroyed));
+    let ending = judge(&signs, &ImageFormat::Pvh, &[]);
+    assert_eq!(ending, Ending::crashed("it was ended here"));
 }
 
 #[test]
@@ -332,17 +377,17 @@ fn only_words_after_which_a_family_halts_make_a_silent_guest_a_crashed_one() {
 fn a_guest_that_resets_for_ever_is_found_out() {
     let mut signs = Signs::default();
     for _ in 0..4 {
-        signs.add(What::Reset);
+        signs.add(FIRST, What::Reset);
     }
     assert_eq!(signs.reset_loop(), None);
-    signs.add(What::Reset);
+    signs.add(FIRST, What::Reset);
     signs.ended_here = signs.reset_loop();
     let ending = judge(&signs, &ImageFormat::Linux, &[]);
     assert!(
         ending.outcome == Crashed && ending.why.starts_with("it reset itself 5 times"),
         "{ending:?}"
     );
-    signs.add(What::Started);
+    signs.add(NEXT, What::Started);
     assert_eq!(signs.reset_loop(), None);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Two sources: libvirt's lifecycle events say that a domain ended; QEMU's own events say why, which
 //! libvirt leaves out (a reset looks like a shutdown to it). Both come from one thread in the order in
-//! which they happened.
+//! which they happened, but for the start: libvirt tells of it when it is done with it, and a guest may
+//! have ended by then. So what belongs to which start is told by its number.
 
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_uint, c_void};
 use std::sync::OnceLock;
@@ -18,8 +19,14 @@ use super::HypervisorError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub uuid: Uuid,
+    pub run: Option<Run>,
     pub what: What,
 }
+
+/// libvirt's number of a domain from its start to its end; the next start has another one. None is known
+/// where it is gone already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run(pub c_int);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -126,10 +133,13 @@ unsafe fn send(domain: sys::virDomainPtr, what: What, opaque: *mut c_void) {
     if unsafe { sys::virDomainGetUUID(domain, bytes.as_mut_ptr()) } < 0 {
         return;
     }
+    // SAFETY: as above. What is no number, the largest, is of a domain that is not active.
+    let run = c_int::try_from(unsafe { sys::virDomainGetID(domain) });
     // SAFETY: the box lives until `free`.
     let events = unsafe { &*opaque.cast::<UnboundedSender<Event>>() };
     let _ = events.send(Event {
         uuid: Uuid::from_bytes(bytes),
+        run: run.ok().map(Run),
         what,
     });
 }

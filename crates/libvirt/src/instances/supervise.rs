@@ -59,7 +59,7 @@ fn sign(instances: &Arc<Instances>, event: Event) {
     let slot = lock(&instances.slots).get(&InstanceId(event.uuid)).cloned();
     let Some(slot) = slot else { return };
     let stopped = matches!(event.what, What::Stopped(_));
-    lock(&slot.signs).add(event.what);
+    lock(&slot.signs).add(event.run, event.what);
     slot.woken.notify_waiters();
     if stopped {
         let instances = instances.clone();
