@@ -1,7 +1,8 @@
 //! The bytes of images, from the core.
 //!
 //! Bytes go to `<file>.partial` first, which a broken stream or a killed component leaves behind: the
-//! next try goes on where it ends. Only what has the right size and digest gets the file's name.
+//! next try goes on where it ends. Only what has the right size and digest gets the file's name. Where the disk
+//! takes no more, what had come is taken away: what does not fit leaves the rest of the host its room.
 
 use std::ffi::OsString;
 use std::fs::TryLockError;
@@ -21,6 +22,7 @@ use tonic::{Code, Status};
 
 use crate::driver::{Blobs, DriverError, Progress};
 use crate::link::Link;
+use crate::room::unwritten;
 use crate::session::Pause;
 
 /// So many tries in a row that bring nothing, and it is left to the next job.
@@ -53,8 +55,13 @@ impl Blobs for CoreBlobs {
         let mut fruitless = 0;
         while partial.length < blob.size.as_bytes() {
             let before = partial.length;
-            let Err(error) = self.stream(blob, &mut partial, progress).await else {
-                break;
+            let error = match self.stream(blob, &mut partial, progress).await {
+                Ok(()) => break,
+                Err(Broken::Stream(error)) => error,
+                Err(Broken::Disk(error)) => {
+                    partial.remove().await;
+                    return Err(error);
+                }
             };
             if error.kind != rhyzome_model::job::FailureKind::Transient {
                 return Err(error);
@@ -78,6 +85,19 @@ impl Blobs for CoreBlobs {
     }
 }
 
+/// Why a stream brought no more.
+enum Broken {
+    Stream(DriverError),
+    /// What is in the file is not known any more.
+    Disk(DriverError),
+}
+
+impl From<DriverError> for Broken {
+    fn from(error: DriverError) -> Self {
+        Self::Stream(error)
+    }
+}
+
 impl CoreBlobs {
     /// One stream, from where the file ends.
     async fn stream(
@@ -85,7 +105,7 @@ impl CoreBlobs {
         blob: BlobPin,
         partial: &mut Partial,
         progress: &Progress,
-    ) -> Result<(), DriverError> {
+    ) -> Result<(), Broken> {
         let link = self.link.connect().await;
         let channel = link.map_err(|error| transient("the image's bytes", error))?;
         let request = pb::FetchBlobRequest {
@@ -104,20 +124,17 @@ impl CoreBlobs {
                 .map_err(refused)?;
             let Some(chunk) = chunk else { break };
             check_size(blob, chunk.size)?;
-            partial.append(&chunk.data).await?;
+            partial.append(&chunk.data).await.map_err(Broken::Disk)?;
             if partial.length > blob.size.as_bytes() {
-                partial.discard().await?;
-                return Err(DriverError::transient(format!(
-                    "the core sent more than the image's {}",
-                    blob.size
-                )));
+                partial.discard().await.map_err(Broken::Disk)?;
+                let text = format!("the core sent more than the image's {}", blob.size);
+                return Err(DriverError::transient(text).into());
             }
             progress.amount(partial.length, blob.size.as_bytes());
         }
         if partial.length < blob.size.as_bytes() {
-            return Err(DriverError::transient(
-                "the core ended the image's bytes too early",
-            ));
+            let text = "the core ended the image's bytes too early";
+            return Err(DriverError::transient(text).into());
         }
         Ok(())
     }
@@ -201,9 +218,13 @@ impl Partial {
         })
     }
 
+    /// What is counted is in the file: a write that fails is told by this call and not by a later one.
     async fn append(&mut self, data: &[u8]) -> Result<(), DriverError> {
-        self.file
-            .write_all(data)
+        let written = async {
+            self.file.write_all(data).await?;
+            self.file.flush().await
+        };
+        written
             .await
             .map_err(|source| on_disk(&self.path, source))?;
         self.hash.update(data);
@@ -223,6 +244,14 @@ impl Partial {
         Ok(())
     }
 
+    /// Takes it away.
+    async fn remove(self) {
+        if let Err(error) = tokio::fs::remove_file(&self.path).await {
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "a part of an image is left");
+        }
+    }
+
     /// Gives it its name, if it is what was asked for.
     async fn finish(mut self, blob: BlobPin, to: &Path) -> Result<(), DriverError> {
         let digest = Digest::from_bytes(self.hash.clone().finalize().into());
@@ -236,10 +265,12 @@ impl Partial {
                 blob.size.as_bytes(),
             )));
         }
-        self.file
-            .sync_all()
-            .await
-            .map_err(|source| on_disk(&self.path, source))?;
+        // A disk may say only now that it is full.
+        if let Err(source) = self.file.sync_all().await {
+            let error = on_disk(&self.path, source);
+            self.remove().await;
+            return Err(error);
+        }
         tokio::fs::rename(&self.path, to)
             .await
             .map_err(|source| on_disk(to, source))?;
@@ -256,5 +287,6 @@ fn with_ending(to: &Path) -> PathBuf {
 }
 
 fn on_disk(path: &Path, source: std::io::Error) -> DriverError {
-    DriverError::transient(format!("{} could not be written", path.display())).with_source(source)
+    let what = format!("{} could not be written", path.display());
+    unwritten(&what, path.parent().unwrap_or(path), source)
 }

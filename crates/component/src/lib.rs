@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod link;
 pub mod program;
 pub mod reports;
+pub mod room;
 #[cfg(test)]
 mod samples;
 pub mod session;

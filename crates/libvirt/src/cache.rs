@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::step::Step;
 use rhyzome_component::driver::Blobs;
+use rhyzome_component::room::{self, Room, rounded};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::instance::BlobPin;
 use rhyzome_model::{Digest, Size};
@@ -73,6 +74,7 @@ impl Cache {
         if !self.is_whole(pin).await {
             progress.begin(Step::Fetch)?;
             let part = path.with_extension("part");
+            self.check_room(pin, &part)?;
             let failed = |what: &str, error: io::Error| {
                 DriverError::transient(format!("{what} {} failed", part.display()))
                     .with_source(error)
@@ -96,6 +98,27 @@ impl Cache {
         // When it was last used, for whoever makes room.
         let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         Ok(path)
+    }
+
+    /// What does not fit is not begun.
+    fn check_room(&self, pin: BlobPin, part: &Path) -> Result<(), DriverError> {
+        let partial = part.with_extension("part.partial");
+        let come = fs::metadata(&partial).map_or(0, |metadata| metadata.len());
+        let missing = pin.size.as_bytes().saturating_sub(come);
+        // Where it cannot be looked at, the fetch will say what is wrong.
+        let Ok(room) = Room::at(&self.folder) else {
+            return Ok(());
+        };
+        if room.free >= missing {
+            return Ok(());
+        }
+        let _ = fs::remove_file(&partial);
+        Err(DriverError::transient(format!(
+            "the image sha256:{} does not fit: {} of it are to be fetched, and {}",
+            pin.digest,
+            rounded(missing),
+            room::told(&self.folder)
+        )))
     }
 
     async fn is_whole(&self, pin: BlobPin) -> bool {

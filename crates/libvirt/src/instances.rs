@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_component::DriverError;
+use rhyzome_component::room::unwritten;
 use rhyzome_hostnet::{Port, Ports};
 use rhyzome_model::instance::{InstancePlacement, SshIdentity};
 use rhyzome_model::placement::PlacementRef;
@@ -136,7 +137,10 @@ impl Slot {
 
     /// Writes what is known from now on, and then publishes it.
     fn keep(&self, record: &Record) -> Result<(), DriverError> {
-        let failed = |error| from_disk("the instance's record could not be written", error);
+        let failed = |error| {
+            let what = "the instance's record could not be written";
+            unwritten(what, &self.folder, error)
+        };
         fs::create_dir_all(&self.folder).map_err(failed)?;
         // QEMU's user passes through to the console's pipes.
         fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o711)).map_err(failed)?;

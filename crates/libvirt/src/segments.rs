@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use rhyzome_component::DriverError;
+use rhyzome_component::room::unwritten;
 use rhyzome_hostnet::segment::Held;
 use rhyzome_hostnet::{Holder, SegmentError, segment};
 use rhyzome_model::NetworkId;
@@ -16,6 +17,7 @@ use rhyzome_model::placement::{
 
 use crate::instances::from_disk;
 use crate::metadata::Metadata;
+use crate::record::replace;
 
 pub struct Segments {
     pub holder: Holder,
@@ -63,12 +65,12 @@ impl Segments {
         self.metadata.ensure(spec.network, spec.mtu).await?;
         let write = || {
             fs::create_dir_all(&self.folder)?;
-            let new = self.note(spec.network).with_extension("new");
-            fs::write(&new, asked.to_string())?;
-            fs::rename(new, self.note(spec.network))
+            replace(&self.note(spec.network), asked.to_string().as_bytes())
         };
-        write()
-            .map_err(|error| from_disk("the segment's generation could not be written", error))?;
+        write().map_err(|error| {
+            let what = "the segment's generation could not be written";
+            unwritten(what, &self.folder, error)
+        })?;
         Ok(Observed::Segment)
     }
 

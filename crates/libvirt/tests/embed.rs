@@ -11,6 +11,9 @@ mod disk_guest;
 #[path = "embed/disks.rs"]
 mod disks;
 #[cfg(test)]
+#[path = "embed/full.rs"]
+mod full;
+#[cfg(test)]
 #[path = "embed/guest.rs"]
 mod guest;
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use rhyzome_component::room::{self, unwritten};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::Size;
 
-use super::program::{QEMU_IMG, text};
+use super::program::{NO_ROOM, QEMU_IMG, text};
 use super::{Base, Kind, Place, Use, Volume, qcow2};
 use crate::instances::from_disk;
 
@@ -45,29 +46,15 @@ impl Place for Folder {
     }
 
     async fn make(&self, size: Size, base: Option<&Base>, _: &Progress) -> Result<(), DriverError> {
-        let failed = |error| from_disk("the instance's disk could not be made", error);
-        let path = Self::path(&self.0);
-        let new = path.with_extension("new");
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let bytes = size.as_bytes().to_string();
-        let mut arguments = vec!["create", "-q", "-f", "qcow2"];
-        if let Some(base) = base {
-            arguments.extend(["-F", base.layout.as_str(), "-b", text(&base.path)?]);
-        }
-        arguments.extend([text(&new)?, &bytes]);
-        QEMU_IMG.run(&arguments).await?;
-        // libvirt gives it to QEMU's user for as long as the guest runs.
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        File::open(&new)
-            .and_then(|file| file.sync_all())
-            .map_err(failed)?;
-        fs::rename(&new, &path).map_err(failed)?;
-        File::open(&self.0)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)
+        let new = Self::path(&self.0).with_extension("new");
+        let made = self.make_at(&new, size, base).await;
+        made.map_err(|mut error| {
+            let _ = fs::remove_file(&new);
+            if error.message.contains(NO_ROOM) {
+                error.message += &format!("; {}", room::told(&self.0));
+            }
+            error
+        })
     }
 
     async fn grow(&self, size: Size, by: Use) -> Result<(), DriverError> {
@@ -88,5 +75,40 @@ impl Place for Folder {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Folder {
+    /// Makes it under another name, and gives it its own when it is whole.
+    async fn make_at(
+        &self,
+        new: &Path,
+        size: Size,
+        base: Option<&Base>,
+    ) -> Result<(), DriverError> {
+        let failed = |error| {
+            let what = "the instance's disk could not be made";
+            unwritten(what, &self.0, error)
+        };
+        match fs::remove_file(new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let bytes = size.as_bytes().to_string();
+        let mut arguments = vec!["create", "-q", "-f", "qcow2"];
+        if let Some(base) = base {
+            arguments.extend(["-F", base.layout.as_str(), "-b", text(&base.path)?]);
+        }
+        arguments.extend([text(new)?, &bytes]);
+        QEMU_IMG.run(&arguments).await?;
+        // libvirt gives it to QEMU's user for as long as the guest runs.
+        fs::set_permissions(new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        File::open(new)
+            .and_then(|file| file.sync_all())
+            .map_err(failed)?;
+        fs::rename(new, Self::path(&self.0)).map_err(failed)?;
+        File::open(&self.0)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
     }
 }

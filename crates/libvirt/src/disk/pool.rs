@@ -4,12 +4,13 @@
 //! it is a device of its own, to which the image is copied: a qcow2 file in it would be a layer more, and
 //! no such device can be above a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
+use rhyzome_component::room::{rounded, unwritten};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_hostnet::Mark;
 use rhyzome_model::{InstanceId, Size};
@@ -17,10 +18,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::note::{Note, State};
-use super::program::{LVEXTEND, ZFS, text};
+use super::program::{LVEXTEND, NO_ROOM, ZFS, text};
 use super::{Base, Kind, Place, Use, Volume, device, qcow2};
 use crate::hypervisor::Hypervisor;
-use crate::hypervisor::storage::Pool as Seen;
+use crate::hypervisor::storage::{Capacity, Pool as Seen};
 use crate::instances::{from_disk, from_libvirt};
 
 /// How long somebody else may look at a device that was closed.
@@ -102,8 +103,57 @@ impl<'a> Pool<'a> {
     fn note(&self, state: State) -> Result<(), DriverError> {
         let pool = self.name.clone();
         let note = Note { pool, state };
-        note.write(self.folder)
-            .map_err(|error| from_disk("the instance's disk could not be noted", error))
+        note.write(self.folder).map_err(|error| {
+            let what = "the instance's disk could not be noted";
+            unwritten(what, self.folder, error)
+        })
+    }
+
+    /// Makes an empty volume, where there is room for it.
+    async fn make_volume(&self, size: Size, base: Option<&Base>) -> Result<PathBuf, DriverError> {
+        let _one = self.busy.lock().await;
+        self.delete().await?;
+        let overlay = match self.keeps {
+            Keeps::Files => Some(base),
+            Keeps::Lvm | Keeps::Zfs(_) => {
+                let room = self.room().await?;
+                if room.available < size {
+                    return Err(DriverError::transient(self.lacks(room, size)));
+                }
+                None
+            }
+        };
+        let xml = describe(&self.volume, size, overlay);
+        match self.hypervisor.make_volume(self.name.clone(), xml).await {
+            Ok(path) => Ok(path),
+            Err(error) => {
+                let mut error = from_libvirt(error);
+                if error.message.contains(NO_ROOM) {
+                    error.message += &format!("; {}", self.lacks(self.room().await?, size));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn room(&self) -> Result<Capacity, DriverError> {
+        let room = self.hypervisor.capacity(self.name.clone()).await;
+        room.map_err(from_libvirt)
+    }
+
+    /// Says that there is too little, with what is needed.
+    fn lacks(&self, room: Capacity, size: Size) -> String {
+        let [free, whole] = [room.available, room.whole].map(|size| rounded(size.as_bytes()));
+        let name = &self.name;
+        match self.keeps {
+            Keeps::Files => {
+                format!("the storage pool {name} has {free} of {whole} free: make room there")
+            }
+            Keeps::Lvm | Keeps::Zfs(_) => format!(
+                "the storage pool {name} has {free} of {whole} free, and the instance's disk needs {size}: \
+                 make room there"
+            ),
+        }
     }
 
     /// Lets a device grow. libvirt has no call for it in pools of these kinds.
@@ -212,23 +262,19 @@ impl Place for Pool<'_> {
         progress: &Progress,
     ) -> Result<(), DriverError> {
         self.note(State::Making)?;
-        let path = {
-            let _one = self.busy.lock().await;
-            self.delete().await?;
-            let overlay = match self.keeps {
-                Keeps::Files => Some(base),
-                Keeps::Lvm | Keeps::Zfs(_) => None,
-            };
-            let xml = describe(&self.volume, size, overlay);
-            self.hypervisor
-                .make_volume(self.name.clone(), xml)
-                .await
-                .map_err(from_libvirt)?
-        };
+        let path = self.make_volume(size, base).await?;
         device::appears(&path).await?;
-        match self.keeps {
-            Keeps::Files => device::sync(path).await?,
-            Keeps::Lvm | Keeps::Zfs(_) => device::fill(&path, base, progress).await?,
+        let written = match self.keeps {
+            Keeps::Files => device::sync(path).await,
+            Keeps::Lvm | Keeps::Zfs(_) => device::fill(&path, base, progress).await,
+        };
+        if let Err(error) = written {
+            // It takes room, and holds nothing. What cannot be deleted now is by the next try.
+            let _one = self.busy.lock().await;
+            if let Err(error) = self.delete().await {
+                tracing::warn!(error = error.chain(), "a disk that was not made is left");
+            }
+            return Err(error);
         }
         self.note(State::Whole)
     }

@@ -15,6 +15,9 @@ pub struct Program {
     pub package: &'static str,
 }
 
+/// What such a program says where a disk is full (errno(3)).
+pub const NO_ROOM: &str = "No space left on device";
+
 pub const QEMU_IMG: Program = Program {
     name: "qemu-img",
     package: "qemu-utils",
@@ -37,6 +40,8 @@ impl Program {
         let Self { name, package } = self;
         let output = tokio::process::Command::new(name)
             .args(arguments)
+            // What it says is looked at.
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()

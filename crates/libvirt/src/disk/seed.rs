@@ -6,8 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rhyzome_component::DriverError;
-
-use crate::instances::from_disk;
+use rhyzome_component::room::unwritten;
 
 /// Writes it anew, as at each start. It may have secrets.
 pub fn write(folder: &Path, bytes: &[u8]) -> Result<PathBuf, DriverError> {
@@ -23,6 +22,13 @@ pub fn write(folder: &Path, bytes: &[u8]) -> Result<PathBuf, DriverError> {
         file.write_all(bytes)?;
         fs::rename(&new, &path)
     };
-    write().map_err(|error| from_disk("the instance's seed disk could not be written", error))?;
+    write().map_err(|error| {
+        let _ = fs::remove_file(&new);
+        unwritten(
+            "the instance's seed disk could not be written",
+            folder,
+            error,
+        )
+    })?;
     Ok(path)
 }

@@ -23,6 +23,13 @@ pub struct Pool {
     pub available: Size,
 }
 
+/// How much there is in a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub whole: Size,
+    pub available: Size,
+}
+
 impl Hypervisor {
     /// A pool by its name, started where it was not; none where there is none.
     pub async fn pool(&self, name: String) -> Result<Option<Pool>, HypervisorError> {
@@ -39,6 +46,20 @@ impl Hypervisor {
                 capacity: Size::bytes(info.capacity),
                 available: Size::bytes(info.available),
             }))
+        })
+        .await
+    }
+
+    /// How much there is in a pool now: libvirt remembers what it saw when it looked last.
+    pub async fn capacity(&self, pool: String) -> Result<Capacity, HypervisorError> {
+        self.call("looking at the storage pool", move |connection| {
+            let pool = open(connection, &pool)?;
+            pool.refresh(0)?;
+            let info = pool.get_info()?;
+            Ok(Capacity {
+                whole: Size::bytes(info.capacity),
+                available: Size::bytes(info.available),
+            })
         })
         .await
     }

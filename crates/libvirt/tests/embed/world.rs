@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use rhyzome_component::driver::{Blobs, Driver};
 use rhyzome_component::{DriverError, Progress};
@@ -49,13 +50,51 @@ pub fn isolated_on_system<F: Future<Output = ()>>(test: &'static str, body: fn(W
     isolated_on(Libvirt::Uri(system::URI.to_owned()), test, body);
 }
 
+/// As [`isolated`], with the state on a disk of so many MiB, which nobody else sees.
+pub fn isolated_on_a_disk<F>(mib: usize, test: &'static str, body: fn(World) -> F)
+where
+    F: Future<Output = ()> + 'static,
+{
+    let alone = move || {
+        // A mount namespace is a thread's, and that of the processes that it starts.
+        let none = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        isolated_with(Libvirt::Embedded, Some(mib), test, body);
+    };
+    if std::env::var_os(STATE).is_some() {
+        return isolated(test, body);
+    }
+    std::thread::spawn(alone).join().unwrap();
+}
+
 fn isolated_on<F: Future<Output = ()>>(libvirt: Libvirt, test: &'static str, body: fn(World) -> F) {
+    isolated_with(libvirt, None, test, body);
+}
+
+/// Mounts a disk of so many MiB on a folder, until the namespace goes.
+pub fn mount_disk(folder: &Path, mib: usize) {
+    let (kind, options) = (Some("tmpfs"), format!("size={mib}m,mode=711"));
+    mount(kind, folder, kind, MsFlags::empty(), Some(options.as_str())).unwrap();
+}
+
+fn isolated_with<F: Future<Output = ()>>(
+    libvirt: Libvirt,
+    disk: Option<usize>,
+    test: &'static str,
+    body: fn(World) -> F,
+) {
     if let Ok(state) = std::env::var(STATE) {
         return inside(libvirt, test, Path::new(&state), body);
     }
     let folder = tempfile::Builder::new().prefix("rzl").tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let state = folder.path().join("s");
+    let _mounted = disk.map(|mib| {
+        fs::create_dir(&state).unwrap();
+        mount_disk(&state, mib);
+        Mounted(state.clone())
+    });
     build_hello(&folder.path().join("hello.elf"));
     let passed = again(test, &state).status().unwrap().success();
     let down = Command::new(env!("CARGO_BIN_EXE_rhyzome-libvirt"))
@@ -73,6 +112,15 @@ fn isolated_on<F: Future<Output = ()>>(libvirt: Libvirt, test: &'static str, bod
     let namespaces = Namespace::list().unwrap();
     let ours = namespaces.iter().find(|it| it.name().ends_with(&mark));
     assert_eq!(ours, None, "a namespace is left after a purge");
+}
+
+/// A disk on a folder, which is in the way of removing the folder.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
 }
 
 /// This program again, for one test.

@@ -156,3 +156,41 @@ async fn bytes_that_are_not_there_and_empty_ones_have_their_answers() {
     let empty = fetching.put(b"");
     assert_eq!(fetching.fetch(empty).await.expect("fetched"), b"");
 }
+
+#[test]
+fn bytes_that_do_not_fit_are_taken_away_again_and_fetched_when_there_is_room() {
+    rhyzome_testkit::Disk::with(12, |disk| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let fetching = Fetching::start().await;
+            let image = bytes(8 << 20);
+            let blob = fetching.put(&image);
+            let to = disk.path().join("image");
+            let progress = Progress::new().0;
+            disk.fill(3000);
+            let fetched = fetching.blobs.fetch(blob, to.clone(), &progress).await;
+            let error = fetched.expect_err("it does not fit");
+            assert_eq!(error.kind, FailureKind::Transient);
+            let said = error.chain();
+            let on = format!("the disk of {} has 0B of 12MiB free", disk.path().display());
+            for part in [
+                "image.partial could not be written",
+                &on,
+                "No space left on device",
+            ] {
+                assert!(said.contains(part), "{part:?} is not in {said}");
+            }
+            let left = std::fs::read_dir(disk.path()).expect("the disk");
+            let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
+            assert_eq!(left, ["ballast"]);
+
+            disk.free();
+            let fetched = fetching.blobs.fetch(blob, to.clone(), &progress).await;
+            fetched.expect("it fits");
+            assert!(
+                std::fs::read(to).expect("it is there") == image,
+                "other bytes"
+            );
+        });
+    });
+}
