@@ -15,6 +15,7 @@ pub fn described() -> Value {
         "cores": cores,
         "memory": field(&read("/proc/meminfo"), "MemTotal"),
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "tcp": read("/proc/sys/net/ipv4/tcp_congestion_control").trim(),
         "load_1min": read("/proc/loadavg").split(' ').next(),
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
     })
