@@ -100,8 +100,18 @@ const ARROWS: &[Row] = &[
             "client",
         ],
     ),
-    // Speaks with the core as people and as components do.
-    ("bench", &["model", "wire", "client", "component"]),
+    // Speaks with the core as people and as components do; on real hosts as the end-to-end tests do.
+    (
+        "bench",
+        &[
+            "model",
+            "wire",
+            "client",
+            "component",
+            "wireguard",
+            "end-to-end",
+        ],
+    ),
     // Puts all of it together in one process, without a wire.
     (
         "simulation",
