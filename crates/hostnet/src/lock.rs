@@ -67,10 +67,11 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// The folder may be taken away by another process between making it and opening a file in it.
 fn open(path: &Path) -> io::Result<File> {
     loop {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(DIRECTORY)?;
+        // Not with what is above it: that would look again at one that is there, and may be gone then.
+        match DirBuilder::new().mode(0o755).create(DIRECTORY) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
         match OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -19,6 +19,9 @@ const IPV6: u16 = 0x86dd;
 
 /// How long a frame may take to arrive before it counts as dropped.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// So often what has to arrive is sent: a link that was just plugged in is dumb for up to a second, and the
+/// machine may have other things to do.
+pub const TRIES: u32 = 60;
 
 /// A raw socket on `eth0` of the calling thread's namespace.
 pub fn open() -> OwnedFd {
@@ -149,6 +152,16 @@ pub fn udp6(mac: [u8; 6], from: Ipv6Addr, ports: (u16, u16), data: &[u8]) -> Vec
 /// An ICMPv6 message to all nodes. Its checksum is left out: the filters do not look at it.
 pub fn icmp6(mac: [u8; 6], from: Ipv6Addr, kind: u8, rest: &[u8]) -> Vec<u8> {
     ipv6(mac, from, 58, &[&[kind, 0, 0, 0], rest].concat())
+}
+
+/// Whether somebody on the segment says that an address is theirs, who has to, and be it late.
+pub async fn is_answered(asker: &Place, mac: [u8; 6], own: &str, whose: &str) -> bool {
+    for _ in 0..TRIES {
+        if answers_arp(asker, mac, own, whose).await {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether anybody on the segment says that an address is theirs.

@@ -116,8 +116,6 @@ impl Wire {
         place
             .run(move || async move {
                 let (links, under) = up("under").await;
-                // Without it, nobody could use the address for a second.
-                std::fs::write("/proc/sys/net/ipv6/conf/under/accept_dad", "0").unwrap();
                 links.ensure_addresses(under, &[own]).await.unwrap();
             })
             .await;
