@@ -28,6 +28,9 @@ struct Way {
     guest: Duration,
 }
 
+/// One of them, or a sum.
+type Part = fn(&Way) -> Duration;
+
 impl Way {
     fn whole(&self) -> Duration {
         self.asked + self.started + self.answered
@@ -51,7 +54,7 @@ async fn measure_on(site: &Site<'_>, times: usize) -> anyhow::Result<Figures> {
         "first_of_all_ms",
         rounded(first.whole().as_secs_f64() * 1e3, 10.0),
     );
-    let of = |part: fn(&Way) -> Duration| {
+    let of = |part: Part| {
         let mut times = Times::default();
         ways.iter().for_each(|way| times.push(part(way)));
         times
@@ -61,7 +64,7 @@ async fn measure_on(site: &Site<'_>, times: usize) -> anyhow::Result<Figures> {
         "whole",
         json!({ "p50_ms": whole.percentile(50), "p90_ms": whole.percentile(90) }),
     );
-    let parts: [(&str, fn(&Way) -> Duration); 3] = [
+    let parts: [(&str, Part); 3] = [
         ("until_the_core_answers", |way| way.asked),
         ("until_it_runs", |way| way.started),
         ("until_the_page_is_there", |way| way.answered),

@@ -77,7 +77,7 @@ impl Plain {
         // No guest boots on a /dev/kvm that is not for guests: libvirt is not to see it here either.
         let empty = folder.join("no-kvm");
         fs::write(&empty, "")?;
-        fs::set_permissions(&empty, fs::Permissions::from_mode(0))?;
+        fs::set_permissions(&empty, fs::Permissions::from_mode(0o0))?;
         let hide = format!(
             "if grep -q 'domain type=.qemu' {} && [ -e /dev/kvm ]; then mount --bind {} /dev/kvm; fi",
             domain.display(),
