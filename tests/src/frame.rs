@@ -87,9 +87,9 @@ pub fn udp_to_all(mac: [u8; 6], from: Ipv4Addr, ports: (u16, u16), data: &[u8]) 
     frame
 }
 
-/// That of the Internet (RFC 1071).
-fn checksum(header: &[u8]) -> u16 {
-    let words = header
+/// That of the Internet (RFC 1071), of an even number of bytes.
+pub fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes
         .chunks_exact(2)
         .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum: u32 = words.sum();

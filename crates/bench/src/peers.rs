@@ -15,6 +15,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recv, sendto, socket,
 };
 use rhyzome_client::Deleted;
+use rhyzome_end_to_end::frame::checksum;
 use rhyzome_end_to_end::operator::name;
 use rhyzome_end_to_end::{Place, place, programs};
 use rhyzome_model::peer::PeerSpec;
@@ -251,14 +252,4 @@ fn ping(to: Ipv4Addr, stop: &AtomicBool) -> (u32, HashSet<u32>) {
         }
     }
     (sent, answered)
-}
-
-/// RFC 1071.
-fn checksum(packet: &[u8]) -> u16 {
-    let words = packet.chunks(2);
-    let sum: u32 = words
-        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or(u16::MAX)
 }

@@ -104,13 +104,13 @@ fn compare(scale: &Scale) -> anyhow::Result<Figures> {
     let mut carried = vec![[0.0; PAIRS.len()]; cells.len()];
     for round in 0..scale.rounds {
         for (pair, (client, endpoint)) in PAIRS.into_iter().enumerate() {
-            let site = Site::begin(&wires, client, endpoint)
+            let tunnel = Tunnel::begin(&wires, client, endpoint)
                 .with_context(|| format!("{client} to {endpoint}"))?;
             for (cell, carried) in cells.iter().zip(&mut carried) {
-                let rate = site.carry(*cell, round, scale)?;
+                let rate = tunnel.carry(*cell, round, scale)?;
                 carried[pair] += rate / scale.rounds as f64;
             }
-            site.end();
+            tunnel.end();
         }
     }
     let mut figures = Figures::default();
@@ -173,14 +173,14 @@ impl Wires {
 }
 
 /// A tunnel between two programs, with a server behind it.
-struct Site<'w> {
+struct Tunnel<'w> {
     wires: &'w Wires,
     endpoint: Endpoint,
     server: Server,
     kind: Kind,
 }
 
-impl<'w> Site<'w> {
+impl<'w> Tunnel<'w> {
     fn begin(wires: &'w Wires, client: Kind, endpoint: Kind) -> anyhow::Result<Self> {
         let endpoint = Endpoint::start(&wires.host, endpoint, wires.path())?;
         Ok(Self {

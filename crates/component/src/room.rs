@@ -42,7 +42,7 @@ pub fn rounded(bytes: u64) -> Size {
 }
 
 /// Whether a disk was full, or what somebody may have of it.
-pub fn is_full(error: &io::Error) -> bool {
+fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -10,6 +10,7 @@ use crate::record::{self, PeerRecord, Shelf};
 /// In force when this returns.
 pub(crate) async fn ensure(driver: &LinuxDriver, peer: &PeerRecord) -> Result<(), Error> {
     let layout = driver.layout(peer.spec.network);
+    // What has no key is not written down.
     endpoint::key(&peer.spec)?;
     let Some(network) = record::read_network(&layout.folder)?.filter(|_| layout.namespace.exists())
     else {
