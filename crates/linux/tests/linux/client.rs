@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhyzome_hostnet::Links;
 use rhyzome_hostnet::link::Route;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use crate::site::NEVER;
+use crate::site::{LONG, NEVER};
 use crate::world::{Place, up};
 
 /// What a DHCP server acknowledged.
@@ -247,7 +247,22 @@ pub async fn connects(from: &Place, to: SocketAddr) -> bool {
     from.run(move || connects_here(to)).await
 }
 
-/// The same from the calling thread's namespace.
+/// Whether a TCP connection can be made that has to be, and be it late: a link that was just plugged in loses
+/// its first packets, which the kernel sends again after a second.
+pub async fn comes_to_connect(from: &Place, to: SocketAddr) -> bool {
+    from.run(move || async move {
+        let until = Instant::now() + LONG;
+        while Instant::now() < until {
+            if connects_here(to).await {
+                return true;
+            }
+        }
+        false
+    })
+    .await
+}
+
+/// As [`connects`], from the calling thread's namespace.
 pub async fn connects_here(to: SocketAddr) -> bool {
     let work = async {
         let mut stream = TcpStream::connect(to).await.ok()?;

@@ -6,7 +6,7 @@ use rhyzome_component::Driver;
 use rhyzome_hostnet::{Mark, nft, sysctl};
 use rhyzome_model::placement::Placement;
 
-use crate::client::{Server, connects};
+use crate::client::{Server, comes_to_connect, connects};
 use crate::neighbour::{beside, route};
 use crate::reach::{lan, outside, world};
 use crate::site::{Site, on_a_site};
@@ -41,8 +41,16 @@ impl Strangers {
     }
 
     async fn meet(&self) -> bool {
-        let second: SocketAddr = "198.51.100.2:80".parse().unwrap();
-        connects(&self.first, second).await
+        connects(&self.first, Self::second()).await
+    }
+
+    /// The same where they have to.
+    async fn come_to_meet(&self) -> bool {
+        comes_to_connect(&self.first, Self::second()).await
+    }
+
+    fn second() -> SocketAddr {
+        "198.51.100.2:80".parse().unwrap()
     }
 }
 
@@ -66,11 +74,14 @@ fn egress_makes_no_router_of_a_host_that_was_none() {
         let _world = world().await;
         let strangers = Strangers::new().await;
         let one = lan(&site, 1, true).await;
-        assert!(connects(&one.instance, outside()).await, "egress");
+        assert!(comes_to_connect(&one.instance, outside()).await, "egress");
         assert!(!strangers.meet().await);
         // What holds them back is looked after like the rest.
         flush_forward(&site).await;
-        assert!(strangers.meet().await, "nothing else holds them back");
+        assert!(
+            strangers.come_to_meet().await,
+            "nothing else holds them back"
+        );
         assert!(!is_whole(&site, &one.placement).await);
         site.ensure(&one.placement).await.unwrap();
         assert!(is_whole(&site, &one.placement).await);
@@ -79,11 +90,14 @@ fn egress_makes_no_router_of_a_host_that_was_none() {
         let other = Site::new();
         let two = lan(&other, 2, true).await;
         for lan in [&one, &two] {
-            assert!(connects(&lan.instance, outside()).await, "egress of both");
+            assert!(
+                comes_to_connect(&lan.instance, outside()).await,
+                "egress of both"
+            );
         }
         rhyzome_linux::down(site.state.path()).await.unwrap();
         assert!(
-            connects(&two.instance, outside()).await,
+            comes_to_connect(&two.instance, outside()).await,
             "the other goes on"
         );
         assert!(!strangers.meet().await, "and is no router either");
@@ -99,13 +113,13 @@ fn a_host_that_was_a_router_stays_one() {
         sysctl::ensure(SWITCH, "1").unwrap();
         let _world = world().await;
         let strangers = Strangers::new().await;
-        assert!(strangers.meet().await, "before");
+        assert!(strangers.come_to_meet().await, "before");
         let one = lan(&site, 1, true).await;
-        assert!(connects(&one.instance, outside()).await, "egress");
-        assert!(strangers.meet().await, "during");
+        assert!(comes_to_connect(&one.instance, outside()).await, "egress");
+        assert!(strangers.come_to_meet().await, "during");
         assert!(is_whole(&site, &one.placement).await);
         site.remove(&one.placement).await;
-        assert!(strangers.meet().await, "afterwards");
+        assert!(strangers.come_to_meet().await, "afterwards");
         assert_eq!(sysctl::read(SWITCH).unwrap().unwrap(), "1");
     });
 }

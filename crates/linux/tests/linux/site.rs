@@ -205,5 +205,7 @@ pub async fn instance(network: &NetworkPlacement, mac: MacAddr) -> Place {
     place
 }
 
+/// How long something may take that has to happen.
+pub const LONG: Duration = Duration::from_secs(20);
 /// How long something that must not happen is waited for.
 pub const NEVER: Duration = Duration::from_millis(700);
