@@ -4,6 +4,8 @@
 //! [`rhyzome_pki::acceptor`]. Stopping: nothing new is accepted, requests under way are finished within
 //! a bound, the rest is cut off.
 
+mod linger;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -128,7 +130,7 @@ async fn serve<S>(
     let speaks = spoken.clone();
     let service = hyper::service::service_fn(move |request: Request<Received>| {
         speaks.store(true, Ordering::Relaxed);
-        let mut request = request.map(Body::new);
+        let mut request = linger::Lingering::of(request).map(Body::new);
         request.extensions_mut().insert(Remote(remote));
         router.clone().oneshot(request)
     });
@@ -172,7 +174,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(50);
 
     async fn connect(said: &[u8]) -> Vec<u8> {
-        let router = Router::new().route("/", axum::routing::get(|| async { "hello" }));
+        let router = Router::new().route("/", axum::routing::any(|| async { "hello" }));
         let (mut here, there) = tokio::io::duplex(1 << 16);
         let graceful = GracefulShutdown::new();
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -202,5 +204,21 @@ mod tests {
     async fn a_connection_that_asks_is_answered_and_closed_when_it_rests() {
         let heard = connect(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(heard.starts_with(b"HTTP/1.1 200") && heard.ends_with(b"hello"));
+    }
+
+    #[tokio::test]
+    async fn who_sends_more_than_was_read_hears_the_answer() {
+        // The duplex holds 64 KiB: the rest is written only if it is read.
+        let mut said = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n".to_vec();
+        said.resize(said.len() + 1_000_000, b'x');
+        let heard = connect(&said).await;
+        assert!(heard.starts_with(b"HTTP/1.1 200") && heard.ends_with(b"hello"));
+    }
+
+    #[tokio::test]
+    async fn who_waits_to_be_told_to_send_is_answered_without() {
+        let said =
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n";
+        assert!(connect(said).await.starts_with(b"HTTP/1.1 200"));
     }
 }

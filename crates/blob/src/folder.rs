@@ -71,8 +71,11 @@ impl Folder {
         let path = self.incoming(key);
         let file = OpenOptions::new().write(true).open(&path);
         let file = file.map_err(self.failed("open", &path))?;
-        file.write_all_at(piece, offset)
-            .map_err(self.failed("write", &path))
+        file.write_all_at(piece, offset).map_err(|error| {
+            // The half of it that fits would keep a full disk from whoever else needs a little.
+            let _ = file.set_len(offset);
+            self.failed("write", &path)(error)
+        })
     }
 
     fn name_it(&self, key: &Key) -> Result<()> {

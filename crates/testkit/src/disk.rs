@@ -40,14 +40,21 @@ impl Disk {
         self.path().join("ballast")
     }
 
+    /// How many KiB are free.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn left(&self) -> u64 {
+        let found = statvfs(self.path()).expect("a disk");
+        found.blocks_available() * found.fragment_size() / 1024
+    }
+
     /// Leaves so many KiB free.
     ///
     /// # Panics
     /// When there is less.
     pub fn fill(&self, left: u64) {
-        let found = statvfs(self.path()).expect("a disk");
-        let free = found.blocks_available() * found.fragment_size() / 1024;
-        let bytes = usize::try_from((free - left) * 1024).expect("a size");
+        let bytes = usize::try_from((self.left() - left) * 1024).expect("a size");
         fs::write(self.ballast(), vec![0; bytes]).expect("there is so much");
     }
 

@@ -138,7 +138,8 @@ impl Shared {
             while !piece.is_empty() {
                 let some = self.take(piece.len(), way);
                 if to.write_all(&piece[..some]).is_err() {
-                    let _ = from.shutdown(Shutdown::Both);
+                    // What came the other way before is still to be read.
+                    let _ = from.shutdown(Shutdown::Read);
                     return;
                 }
                 piece = &piece[some..];

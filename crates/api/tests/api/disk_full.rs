@@ -48,6 +48,10 @@ fn an_upload_that_finds_the_disk_full_goes_on_when_there_is_room() {
             detail.contains("the core's disk is full") && detail.contains("go on with the upload"),
             "{detail}"
         );
+        assert!(
+            disk.left() > 1000,
+            "the piece that does not fit keeps the room"
+        );
         // It is no image, and others are answered.
         let digest = Digest::of(&bytes);
         let blob = format!("{DEFAULT}/blobs/{digest}");
