@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use rhyzome_end_to_end::{Operator, Talk, Tunnelled, World};
+use rhyzome_end_to_end::{Operator, Talk, Tunnelled, World, wait_for};
 use rhyzome_wireguard::tunnel::RemoteStats;
+use tokio::time::sleep;
 
 use crate::reach::{Devices, reaches};
 use crate::tenants::Tenant;
 
 /// How far apart two looks at the same moment may be.
 const SAME: Duration = Duration::from_millis(500);
+/// What was on its way has come when nothing more came for so long; what passes goes on coming.
+const QUIET: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(5);
 
 pub async fn nothing_passes_after_a_removal_is_answered(
     world: &World,
@@ -35,7 +39,7 @@ pub async fn nothing_passes_after_a_removal_is_answered(
     let project = alpha.project.as_str();
     let said = operator.rhyzome(&["--project", project, "peer", "delete", "phone"]);
     let took = asked.elapsed();
-    let (answers, before) = (running.answers(), removed.stats().await);
+    let (answers, before) = arrived(&running, &removed).await;
     world.say(&format!(
         "the removal took {} ms: {}",
         took.as_millis(),
@@ -64,6 +68,20 @@ pub async fn nothing_passes_after_a_removal_is_answered(
     undisturbed.goes_on(20).await;
     reaches(&other, &[lab, attic]).await;
     assert_same(&sessions, &other.sessions().await);
+}
+
+/// What has come, with what was on its way when it was asked for.
+async fn arrived(talk: &Talk, tunnel: &Tunnelled) -> (u64, Vec<RemoteStats>) {
+    let mut seen = (talk.answers(), tunnel.stats().await);
+    let silent = async || {
+        sleep(QUIET).await;
+        let now = (talk.answers(), tunnel.stats().await);
+        let before = std::mem::replace(&mut seen, now);
+        let count = |(answers, stats): &(u64, Vec<RemoteStats>)| (*answers, stats[0].rx_bytes);
+        (count(&before) == count(&seen)).then_some(())
+    };
+    wait_for("nothing comes any more", LONG, silent).await;
+    seen
 }
 
 /// Whether sessions are the same ones still.

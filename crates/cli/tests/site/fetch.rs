@@ -2,6 +2,7 @@
 //! mutual TLS, while each of them and what is between them gives way.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -223,7 +224,11 @@ fn what_comes_damaged_is_told_and_thrown_away() {
         .unwrap();
     let mut damaged = fetch.bytes.clone();
     damaged[8_000_000] ^= 1;
-    fs::write(file, &damaged).unwrap();
+    // In its place: who was sending it may not have noticed yet that nobody is there.
+    let altered = fs::File::options().write(true).open(file).unwrap();
+    altered
+        .write_all_at(&damaged[8_000_000..=8_000_000], 8_000_000)
+        .unwrap();
     world.way.allow_all();
     world.run_component();
     let said = world.failure("the image host cannot give");

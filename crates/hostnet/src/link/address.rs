@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
 use super::{LinkError, Links, failed, or_missing, or_there_already};
 
@@ -38,10 +38,16 @@ impl Links {
     }
 
     pub async fn add_address(&self, index: u32, address: IpNet) -> Result<bool, LinkError> {
-        let request = self
+        let mut request = self
             .handle
             .address()
             .add(index, address.addr(), address.prefix_len());
+        if let IpNet::V6(_) = address {
+            // It was given out and is nobody else's: it is of use now, and not when the kernel comes to
+            // say that nobody else has it, before which nothing can be bound to it.
+            let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+            request.message_mut().attributes.push(flags);
+        }
         or_there_already(
             request
                 .execute()

@@ -1,6 +1,7 @@
 //! Small clients as an instance has them: DHCP (RFC 2131), DHCPv6 (RFC 8415), DNS (RFC 1035), TCP.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::NetworkPlacement;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::site::{LONG, NEVER};
 use crate::world::{Place, up};
@@ -71,7 +72,7 @@ pub async fn dhcp_as(instance: &Place, mac: MacAddr, system: u8) -> Option<Bound
     let id = [61, 3, 255, 0, system];
     instance
         .run(move || async move {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 68)).await.unwrap();
+            let socket = bind((Ipv4Addr::UNSPECIFIED, 68).into()).await;
             socket.bind_device(Some(b"eth0")).unwrap();
             socket.set_broadcast(true).unwrap();
             let offer = dhcp_ask(&socket, dhcp_message(mac, 1, &id)).await?;
@@ -84,6 +85,20 @@ pub async fn dhcp_as(instance: &Place, mac: MacAddr, system: u8) -> Option<Bound
             (bound.options[&53] == [5]).then_some(bound)
         })
         .await
+}
+
+/// A socket at a client's port, which the one before may not have left: a program that another test is
+/// starting has a copy of it for a moment.
+async fn bind(address: SocketAddr) -> UdpSocket {
+    let began = Instant::now();
+    loop {
+        match UdpSocket::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < LONG => {
+                sleep(Duration::from_millis(5)).await;
+            }
+            bound => return bound.unwrap(),
+        }
+    }
 }
 
 async fn dhcp_ask(socket: &UdpSocket, message: Vec<u8>) -> Option<Bound> {
@@ -137,7 +152,7 @@ pub async fn dhcp6(instance: &Place, mac: MacAddr) -> Option<Ipv6Addr> {
                 .unwrap()
                 .unwrap()
                 .index;
-            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 546)).await.unwrap();
+            let socket = bind((Ipv6Addr::UNSPECIFIED, 546).into()).await;
             let to = SocketAddrV6::new("ff02::1:2".parse().unwrap(), 547, 0, index);
             // Who asks: by its MAC; and one address wanted.
             let client = option6(1, &[&[0, 3, 0, 1][..], &mac.octets()].concat());
