@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rhyzome_app::consoles::Far;
-use rhyzome_app::session::{self, Allowed};
+use rhyzome_app::session::{self, Allowed, Taken};
 use rhyzome_app::{self as app, Kind, join};
 use rhyzome_model::console::ConsoleRequest;
-use rhyzome_model::job::{Job, JobState};
+use rhyzome_model::job::Job;
 use rhyzome_model::placement::{Found, Observed};
 use rhyzome_model::{ComponentId, Digest, PlacementId};
 use rhyzome_pki::JoinToken;
@@ -194,19 +194,10 @@ impl ComponentGateway for Gateway {
             fence,
             outcome,
         } = outcome;
-        let recorded = session::outcome(&self.core, component, (job, fence), &outcome).await;
-        recorded.map_err(failed)?;
-        let mut conn = self.core.store.read().await.map_err(unavailable)?;
-        let row = rhyzome_store::job::by_id(&mut conn, job)
-            .await
-            .map_err(unavailable)?;
-        let again = row.is_some_and(|row| {
-            row.component == component && row.state == JobState::Leased && row.fence != fence
-        });
-        Ok(if again {
-            OutcomeTaken::Stale
-        } else {
-            OutcomeTaken::Recorded
+        let taken = session::outcome(&self.core, component, (job, fence), &outcome).await;
+        Ok(match taken.map_err(failed)? {
+            Taken::Stale => OutcomeTaken::Stale,
+            Taken::Recorded => OutcomeTaken::Recorded,
         })
     }
 

@@ -17,6 +17,7 @@ use rhyzome_model::{JobId, Name, Timestamp};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::context::Context;
 use crate::etag::{One, Whole};
@@ -168,7 +169,7 @@ pub async fn settled<T: Settles>(cx: &Context, wait: Option<Wait>, present: T) -
         return present;
     };
     let enough = |seen: &T| seen.meta().id != id || seen.settled();
-    match look_until(cx, wait, &project, &name, enough).await {
+    match follow(cx, (wait, id), &project, &name, enough).await {
         Ok(seen) if seen.meta().id == id => seen,
         _ => present,
     }
@@ -215,7 +216,7 @@ async fn until_gone<T: Settles>(cx: &Context, wait: Option<Wait>, left: T) -> Op
     };
     // Another one of the same name may be made as soon as it is gone.
     let enough = |seen: &T| seen.meta().id != id;
-    match look_until(cx, wait, &project, &name, enough).await {
+    match follow(cx, (wait, id), &project, &name, enough).await {
         Ok(seen) => (seen.meta().id == id).then_some(seen),
         Err(error) if error.kind() == app::Kind::NotFound => None,
         Err(_) => Some(left),
@@ -266,15 +267,26 @@ async fn look_until<T: Settles>(
     name: &Name,
     enough: impl Fn(&T) -> bool,
 ) -> Result<T, app::Error> {
-    let deadline = Instant::now() + wait.map_or(Duration::ZERO, |wait| wait.0);
-    let mut seen = T::look(cx, project, name).await?;
-    if enough(&seen) || Instant::now() >= deadline {
+    let seen = T::look(cx, project, name).await?;
+    if wait.is_none() || enough(&seen) {
         return Ok(seen);
     }
-    let mut news = cx.core().news.of(seen.meta().id);
+    follow(cx, (wait, seen.meta().id), project, name, enough).await
+}
+
+/// The same for what was seen just now, and was not enough.
+async fn follow<T: Settles>(
+    cx: &Context,
+    (wait, id): (Option<Wait>, Uuid),
+    project: &Name,
+    name: &Name,
+    enough: impl Fn(&T) -> bool,
+) -> Result<T, app::Error> {
+    let deadline = Instant::now() + wait.map_or(Duration::ZERO, |wait| wait.0);
+    let mut news = cx.core().news.of(id);
     loop {
         // It may have changed before anybody waited for that.
-        seen = T::look(cx, project, name).await?;
+        let seen = T::look(cx, project, name).await?;
         if enough(&seen) || Instant::now() >= deadline || !pause(cx, &mut news, deadline).await {
             return Ok(seen);
         }

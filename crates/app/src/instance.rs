@@ -74,7 +74,8 @@ pub async fn create(
         lease::insert(&mut work, lease).await?;
     }
     let made = existing(&mut work, project_id, &name).await?;
-    work.want_instance(&made, boots.initrd, &leases).await?;
+    work.want_instance(&made, boots.initrd, (&networks, &leases))
+        .await?;
     tell(
         &mut work,
         &made,
@@ -200,7 +201,8 @@ impl Change<'_> {
             Some(digest) => Some(boot::initrd_pin(work, found.project, digest).await?),
             None => None,
         };
-        work.want_instance(&changed, initrd, &leases).await
+        work.want_instance(&changed, initrd, (&networks, &leases))
+            .await
     }
 }
 
@@ -245,7 +247,7 @@ async fn release(
     let last = match (need.kind, need.network) {
         (PlacementKind::Lease, _) => true,
         (PlacementKind::Segment, Some(network)) => {
-            instance::on_segment(work, instance.host, network).await? == 0
+            !instance::on_segment(work, instance.host, network).await?
         }
         _ => false,
     };

@@ -15,7 +15,7 @@ use rhyzome_store::placement;
 
 use crate::instance::disk;
 use crate::work::{Work, project_of};
-use crate::{Core, Error, Kind, Result, session};
+use crate::{Core, Result, session};
 
 /// The DNS domain of a network.
 pub fn domain(core: &Core, network: &Network) -> String {
@@ -168,28 +168,25 @@ impl Work {
         Ok(placement::need(self, id, router).await?)
     }
 
-    /// Wants an instance on its host, with the segments and leases that it needs.
+    /// Wants an instance on its host, with the segments and leases that it needs, each in its network.
     pub async fn want_instance(
         &mut self,
         instance: &Instance,
         initrd: Option<BlobPin>,
-        leases: &[Lease],
+        (networks, leases): (&[Network], &[Lease]),
     ) -> Result<PlacementId> {
         let name = &instance.meta.name;
         let mut needs = Vec::new();
         let mut interfaces = Vec::new();
-        for lease in leases {
-            let network = rhyzome_store::network::by_id(self, lease.network)
-                .await?
-                .ok_or_else(|| Error::new(Kind::Unavailable, "a network is being deleted"))?;
-            let router = self.want_network(&network).await?;
-            let segment = segment_spec(&network);
+        for (network, lease) in networks.iter().zip(leases) {
+            let router = self.want_network(network).await?;
+            let segment = segment_spec(network);
             let network_name = network.meta.name.as_str();
             needs.push(
                 self.want(instance.project, instance.host, network_name, &segment)
                     .await?,
             );
-            let tunnels = self.span(&network, instance.host).await?;
+            let tunnels = self.span(network, instance.host).await?;
             needs.extend(tunnels.here);
             let spec = lease_spec(name, lease);
             let id = self
@@ -200,7 +197,7 @@ impl Work {
                 placement::need(self, id, tunnel).await?;
             }
             needs.push(id);
-            interfaces.push(interface(self.core(), &network, lease));
+            interfaces.push(interface(self.core(), network, lease));
         }
         let spec = instance_spec(instance, initrd, interfaces);
         let id = self

@@ -17,7 +17,7 @@ use rhyzome_store::placement;
 
 use crate::{Core, Error, Kind, Result};
 
-pub use outcome::outcome;
+pub use outcome::{Taken, outcome};
 pub(crate) use outcome::{block_if_in_vain, gone, tell as tell_placement};
 pub use repair::{MOST_UNKNOWN, has_room, inventory};
 
@@ -120,7 +120,15 @@ const LONGEST_PAUSE: i64 = 600_000;
 pub async fn claim(core: &Core, id: ComponentId, session: i64, limit: u32) -> Result<Vec<Job>> {
     // Of many that are connected most have nothing to do, and those that have wait for their turn to write.
     let mut conn = core.store.read().await?;
-    if !job::has_open(&mut conn, id).await? {
+    let now = core.now();
+    if !job::is_possible(
+        &mut conn,
+        id,
+        session,
+        (now, now.plus_millis(LONGEST_PAUSE)),
+    )
+    .await?
+    {
         return Ok(Vec::new());
     }
     drop(conn);

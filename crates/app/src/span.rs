@@ -36,8 +36,14 @@ impl Work {
         let mut kept = Vec::new();
         let mut to_router = ToRouter::default();
         if let Some(own) = members.iter().find(|member| member.component == component) {
-            let macs = self.macs(network, own).await?;
-            for other in members.iter().filter(|other| !other.shares_links_with(own)) {
+            let apart = |other: &&Member| !other.shares_links_with(own);
+            let others: Vec<&Member> = members.iter().filter(apart).collect();
+            // As many as it has instances there: on one host nobody has to know them.
+            let macs = match others.is_empty() {
+                true => Vec::new(),
+                false => self.macs(network, own).await?,
+            };
+            for other in others {
                 let there = self.tell_of(network, other, own, macs.clone()).await?;
                 let known = told
                     .iter()

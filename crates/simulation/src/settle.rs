@@ -162,6 +162,7 @@ impl World {
         self.is_quiet()?;
         let core = self.core.as_ref().ok_or("the core is not there")?;
         no_jobs(core).await?;
+        promised(core).await?;
         for (key, _) in self.model.things.clone() {
             let seen = operator::read(&core.core, &key).await?;
             if let Some(shown) = &seen
@@ -319,6 +320,17 @@ async fn no_jobs(core: &Running) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What is noted as promised on hosts is what their instances sum up to.
+async fn promised(core: &Running) -> Result<(), String> {
+    let mut conn = core.core.store.read().await.expect("a connection");
+    let wrong = rhyzome_store::component::mispromised(&mut conn).await;
+    let wrong = wrong.expect("a comparison");
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(format!("another sum is promised on {wrong:?}")),
+    }
 }
 
 /// One host, its ledger and what the database says of it.

@@ -11,6 +11,9 @@ pub enum Cause {
     Postgres(#[from] sqlx::Error),
     #[error("it was closed")]
     Closed,
+    /// With others, because of what one of them met.
+    #[error("the transaction was undone by the database")]
+    Undone,
     #[error("no connection was to be had in time")]
     NoConnection,
     #[error("it did not answer in time")]
@@ -47,6 +50,7 @@ impl Cause {
             | Self::Closed
             | Self::NoConnection
             | Self::Slow => Meaning::Away,
+            Self::Undone => Meaning::Busy,
             Self::TransactionReadOnly => Meaning::ReadOnly,
             Self::Postgres(_) | Self::Query(_) | Self::NoValue(_) | Self::Kind(_) | Self::Lent => {
                 Meaning::Other

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use rhyzome_model::Timestamp;
 use rusqlite::types::ValueRef;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use sqlx::postgres::PgRow;
 use sqlx::{Row, TypeInfo, ValueRef as _};
 
@@ -14,7 +15,8 @@ use crate::{Doing, Error, Result};
 
 /// A row of an answer.
 pub enum Columns<'r> {
-    Sqlite(&'r rusqlite::Row<'r>),
+    /// With the names of its columns: SQLite would compare one with all before it, each asked for anew.
+    Sqlite(&'r rusqlite::Row<'r>, Vec<&'r str>),
     Postgres(&'r PgRow),
 }
 
@@ -27,9 +29,19 @@ pub enum Held<'r> {
 }
 
 impl<'r> Columns<'r> {
+    pub(crate) fn sqlite(row: &'r rusqlite::Row<'r>) -> Self {
+        let statement: &rusqlite::Statement<'_> = row.as_ref();
+        Self::Sqlite(row, statement.column_names().collect())
+    }
+
     fn held(&self, column: &str) -> std::result::Result<Held<'r>, Cause> {
         match self {
-            Self::Sqlite(row) => of_sqlite(row.get_ref(column)?, column),
+            Self::Sqlite(row, names) => {
+                let found = names.iter().position(|name| *name == column);
+                let found =
+                    found.ok_or_else(|| rusqlite::Error::InvalidColumnName(column.to_owned()))?;
+                of_sqlite(row.get_ref(found)?, column)
+            }
             Self::Postgres(row) => of_postgres(row, column),
         }
     }
@@ -38,7 +50,7 @@ impl<'r> Columns<'r> {
     pub fn at(&self, position: usize) -> Result<Held<'r>> {
         const OPERATION: &str = "give a column";
         match self {
-            Self::Sqlite(row) => {
+            Self::Sqlite(row, _) => {
                 let value = row.get_ref(position).map_err(Cause::from);
                 let held = value.and_then(|value| of_sqlite(value, &position.to_string()));
                 held.doing(OPERATION)
@@ -133,13 +145,12 @@ impl<'r> Columns<'r> {
 
     /// A word of an enum that serde knows.
     pub fn word<T: DeserializeOwned>(&self, column: &'static str) -> Result<T> {
-        let value = self.string(column)?;
-        serde_json::from_value(serde_json::Value::String(value.clone())).map_err(|_| {
-            Error::Corrupt {
-                column,
-                value,
-                wanted: std::any::type_name::<T>(),
-            }
+        let value = self.str(column)?;
+        let word: StrDeserializer<'_, serde::de::value::Error> = value.into_deserializer();
+        T::deserialize(word).map_err(|_| Error::Corrupt {
+            column,
+            value: value.to_owned(),
+            wanted: std::any::type_name::<T>(),
         })
     }
 }
@@ -152,7 +163,8 @@ fn parse<T: FromStr>(column: &'static str, value: &str) -> Result<T> {
     })
 }
 
-fn from_json<T: DeserializeOwned>(column: &'static str, value: &str) -> Result<T> {
+/// A text column's JSON.
+pub(crate) fn from_json<T: DeserializeOwned>(column: &'static str, value: &str) -> Result<T> {
     // The value may hold what does not belong into a log.
     serde_json::from_str(value).map_err(|_| Error::Corrupt {
         column,

@@ -11,21 +11,15 @@ use crate::project::meta;
 use crate::statement::query;
 use crate::{After, Aside, Conn, Result, Tx};
 
-/// A component's row with what is promised on it: sums over rows, never counters, all of them by one
-/// way through the instances.
+/// A component's row with what is promised on it, which is noted with each instance that comes, grows or
+/// goes.
 macro_rules! select {
-    ($which:literal, $rest:literal) => {
+    ($rest:literal) => {
         concat!(
             "SELECT c.*, \
              (SELECT MAX(not_after) FROM certificates x WHERE x.component_id = c.id) AS expires, \
-             (SELECT COUNT(*) FROM networks n WHERE n.router_id = c.id) AS used_networks, \
-             COALESCE(u.instances, 0) AS used_instances, COALESCE(u.cpus, 0) AS used_cpus, \
-             COALESCE(u.memory, 0) AS used_memory \
-             FROM components c LEFT JOIN (SELECT i.component_id AS component_id, COUNT(*) AS instances, \
-             CAST(SUM(i.cpus) AS BIGINT) AS cpus, CAST(SUM(i.memory) AS BIGINT) AS memory \
-             FROM instances i ",
-            $which,
-            " GROUP BY i.component_id) u ON u.component_id = c.id ",
+             (SELECT COUNT(*) FROM networks n WHERE n.router_id = c.id) AS used_networks \
+             FROM components c ",
             $rest
         )
     };
@@ -46,9 +40,9 @@ fn read(c: &Columns<'_>) -> Result<Component> {
         facts: c.json("facts")?,
         warnings: Vec::new(),
         used: Used {
-            cpus: c.integer("used_cpus")?,
-            memory: Size::bytes(c.integer("used_memory")?),
-            instances: c.integer("used_instances")?,
+            cpus: c.integer("promised_cpus")?,
+            memory: Size::bytes(c.integer("promised_memory")?),
+            instances: c.integer("promised_instances")?,
             networks: c.integer("used_networks")?,
         },
     })
@@ -90,17 +84,14 @@ pub async fn insert(
 }
 
 pub async fn get(conn: &mut Conn, name: &Name) -> Result<Option<Component>> {
-    query!(select!(
-        "WHERE i.component_id = (SELECT id FROM components WHERE name = $1)",
-        "WHERE c.name = $1"
-    ))
-    .bind(name.as_str())
-    .row(conn, "read a component", read)
-    .await
+    query!(select!("WHERE c.name = $1"))
+        .bind(name.as_str())
+        .row(conn, "read a component", read)
+        .await
 }
 
 pub async fn by_id(conn: &mut Conn, id: ComponentId) -> Result<Option<Component>> {
-    query!(select!("WHERE i.component_id = $1", "WHERE c.id = $1"))
+    query!(select!("WHERE c.id = $1"))
         .bind(id.to_string())
         .row(conn, "read a component", read)
         .await
@@ -117,11 +108,44 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<ComponentSummary
 /// Components of a kind that may get something new, with what is promised on each.
 pub async fn of_kind(conn: &mut Conn, kind: ComponentKind) -> Result<Vec<Component>> {
     query!(select!(
-        "",
         "WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.name"
     ))
     .bind(kind.as_str())
     .rows(conn, "read the components of a kind", read)
+    .await
+}
+
+/// At most so many components of a kind that may get something new: those that are connected first, and
+/// among them those with the largest share of their memory free, by name among equals: by an index over
+/// this very expression.
+pub async fn roomiest(
+    conn: &mut Conn,
+    kind: ComponentKind,
+    limit: usize,
+) -> Result<Vec<Component>> {
+    query!(select!(
+        "WHERE c.kind = $1 AND c.revoked_at IS NULL ORDER BY c.connected DESC, \
+         CAST(c.memory - c.promised_memory AS DOUBLE PRECISION) \
+         / CASE WHEN c.memory > 0 THEN c.memory ELSE 1 END DESC, c.name LIMIT $2"
+    ))
+    .bind(kind.as_str())
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .rows(conn, "read the components with most room", read)
+    .await
+}
+
+/// The components of which it is noted that another sum is promised than that of their instances; there
+/// should be none.
+pub async fn mispromised(conn: &mut Conn) -> Result<Vec<Name>> {
+    query!(
+        "SELECT c.name FROM components c LEFT JOIN (SELECT component_id, COUNT(*) AS instances, \
+         CAST(SUM(cpus) AS BIGINT) AS cpus, CAST(SUM(memory) AS BIGINT) AS memory \
+         FROM instances GROUP BY component_id) u ON u.component_id = c.id \
+         WHERE c.promised_instances <> COALESCE(u.instances, 0) \
+         OR c.promised_cpus <> COALESCE(u.cpus, 0) OR c.promised_memory <> COALESCE(u.memory, 0) \
+         ORDER BY c.name",
+    )
+    .rows(conn, "compare what is promised", |c| c.text("name"))
     .await
 }
 
@@ -355,3 +379,6 @@ pub async fn connected(conn: &mut Conn) -> Result<i64> {
         .number(conn, "count the connected components")
         .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,7 +133,39 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     .bind(instance.image_command_line)
     .run(tx, "insert an instance")
     .await?;
-    write_user_data(tx, instance.id, instance.spec).await
+    let wanted = (i64::from(instance.spec.cpus), memory(instance.spec.memory));
+    promise(tx, instance.host, 1, wanted).await?;
+    insert_user_data(tx, instance.id, instance.spec).await
+}
+
+/// Keeps what is promised on a host what the sums over its instances are: so many instances, processors
+/// and bytes of memory more, or less.
+async fn promise(
+    tx: &mut Tx,
+    host: ComponentId,
+    instances: i64,
+    (cpus, memory): (i64, i64),
+) -> Result<()> {
+    query!(
+        "UPDATE components SET promised_instances = promised_instances + $1, promised_cpus = promised_cpus + $2, \
+         promised_memory = promised_memory + $3 WHERE id = $4",
+    )
+    .bind(instances)
+    .bind(cpus)
+    .bind(memory)
+    .bind(host.to_string())
+    .run(tx, "note what is promised on a host")
+    .await
+    .map(drop)
+}
+
+/// What is promised to an instance, and on which host.
+fn promised(c: &Columns<'_>) -> Result<(ComponentId, i64, i64)> {
+    Ok((
+        c.text("component_id")?,
+        c.integer("cpus")?,
+        c.integer("memory")?,
+    ))
 }
 
 /// A spec without its user data, which is in a table of its own.
@@ -144,8 +176,7 @@ fn spec_column(spec: &InstanceSpec) -> Result<String> {
     })
 }
 
-async fn write_user_data(tx: &mut Tx, id: InstanceId, spec: &InstanceSpec) -> Result<()> {
-    delete_user_data(tx, id).await?;
+async fn insert_user_data(tx: &mut Tx, id: InstanceId, spec: &InstanceSpec) -> Result<()> {
     let Some(text) = &spec.user_data else {
         return Ok(());
     };
@@ -199,6 +230,16 @@ pub async fn update(
     (command_line, ssh_keys): (&str, &[PinnedKey]),
     now: Timestamp,
 ) -> Result<()> {
+    let before = query!("SELECT component_id, cpus, memory FROM instances WHERE id = $1")
+        .bind(id.to_string())
+        .row(tx, "read what is promised to an instance", promised)
+        .await?;
+    if let Some((host, cpus, bytes)) = before {
+        let more = (i64::from(spec.cpus) - cpus, memory(spec.memory) - bytes);
+        if more != (0, 0) {
+            promise(tx, host, 0, more).await?;
+        }
+    }
     query!(
         "UPDATE instances SET spec = $1, command_line = $2, ssh_keys = $3, cpus = $4, memory = $5, \
          generation = generation + 1, updated_at = $6 WHERE id = $7",
@@ -212,7 +253,8 @@ pub async fn update(
     .bind(id.to_string())
     .run(tx, "update an instance")
     .await?;
-    write_user_data(tx, id, spec).await
+    delete_user_data(tx, id).await?;
+    insert_user_data(tx, id, spec).await
 }
 
 pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result<()> {
@@ -227,14 +269,18 @@ pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result
 /// Deletes an instance that is being deleted.
 pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<()> {
     delete_user_data(tx, id).await?;
-    query!("DELETE FROM instances WHERE id = $1 AND deleting = 1")
-        .bind(id.to_string())
-        .run(tx, "delete an instance")
-        .await
-        .map(drop)
+    let deleted = query!(
+        "DELETE FROM instances WHERE id = $1 AND deleting = 1 RETURNING component_id, cpus, memory"
+    )
+    .bind(id.to_string())
+    .rows(tx, "delete an instance", promised)
+    .await?;
+    for (host, cpus, memory) in deleted {
+        promise(tx, host, -1, (-cpus, -memory)).await?;
+    }
+    Ok(())
 }
 
-/// How many instances that are not being deleted have an interface in a network on a host.
 /// The hypervisors with an instance of a project's affinity group that is to stay.
 pub async fn hosts_of_affinity(
     conn: &mut Conn,
@@ -271,18 +317,21 @@ pub async fn hosts_of_anti_affinity(
     .await
 }
 
-/// How many instances that are to stay a segment has on a host.
+/// Whether a segment has an instance on a host that is to stay.
 pub async fn on_segment(
     conn: &mut Conn,
     host: ComponentId,
     network: rhyzome_model::NetworkId,
-) -> Result<i64> {
-    query!(
-        "SELECT COUNT(*) AS n FROM leases l JOIN instances i ON i.id = l.instance_id \
-         WHERE l.network_id = $1 AND i.component_id = $2 AND i.deleting = 0",
+) -> Result<bool> {
+    let found = query!(
+        "SELECT i.id AS id FROM leases l JOIN instances i ON i.id = l.instance_id \
+         WHERE l.network_id = $1 AND i.component_id = $2 AND i.deleting = 0 LIMIT 1",
     )
     .bind(network.to_string())
     .bind(host.to_string())
-    .number(conn, "count the instances on a segment")
-    .await
+    .row(conn, "look for an instance on a segment", |c| {
+        c.string("id")
+    })
+    .await?;
+    Ok(found.is_some())
 }

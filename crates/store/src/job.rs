@@ -151,8 +151,45 @@ pub async fn enqueue(
     .map(drop)
 }
 
-/// Leases at most so many jobs that a component can do now: their time has come, what an ensure needs
-/// is there, and nothing needs what a removal removes. A pause beyond `longest` is none: the clock was
+/// The jobs of a component that it can do now: their time has come, what an ensure needs is there, and
+/// nothing needs what a removal removes. That they are queued or leased is said twice: by the first an
+/// index leads past all that ended before.
+macro_rules! possible {
+    ($columns:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM jobs j WHERE j.component_id = $1 AND j.state IN ('queued', 'leased') \
+             AND (j.not_before <= $2 OR j.not_before > $4) \
+             AND (j.state = 'queued' OR (j.state = 'leased' AND (j.lease_until < $2 OR j.session <> $3))) \
+             AND NOT (j.verb = 'ensure' AND EXISTS (SELECT 1 FROM placement_needs n \
+               JOIN placements p ON p.id = n.needs_id \
+               WHERE n.placement_id = j.placement_id AND (p.state <> 'ready' OR p.wanted = 0))) \
+             AND NOT (j.verb = 'remove' AND EXISTS (SELECT 1 FROM placement_needs n \
+               WHERE n.needs_id = j.placement_id)) ",
+            $rest
+        )
+    };
+}
+
+/// Whether there is a job that [`claim`] would lease.
+pub async fn is_possible(
+    conn: &mut Conn,
+    component: ComponentId,
+    session: i64,
+    (now, longest): (Timestamp, Timestamp),
+) -> Result<bool> {
+    let found = query!(possible!("j.id", "LIMIT 1"))
+        .bind(component.to_string())
+        .bind(now.as_millis())
+        .bind(session)
+        .bind(longest.as_millis())
+        .row(conn, "look whether there are jobs", |c| c.string("id"))
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Leases at most so many jobs that a component can do now. A pause beyond `longest` is none: the clock was
 /// ahead when it began. Without the names of project and component.
 pub async fn claim(
     tx: &mut Aside,
@@ -161,22 +198,18 @@ pub async fn claim(
     limit: i64,
     (now, until, longest): (Timestamp, Timestamp, Timestamp),
 ) -> Result<Vec<Row>> {
-    let mut claimed: Vec<Row> = locking(tx.dialect, sql!(locking "j":
-        "SELECT j.*, CAST(NULL AS TEXT) AS component, CAST(NULL AS TEXT) AS project \
-         FROM jobs j WHERE j.component_id = $1 AND (j.not_before <= $2 OR j.not_before > $5) \
-         AND (j.state = 'queued' OR (j.state = 'leased' AND (j.lease_until < $2 OR j.session <> $3))) \
-         AND NOT (j.verb = 'ensure' AND EXISTS (SELECT 1 FROM placement_needs n \
-           JOIN placements p ON p.id = n.needs_id \
-           WHERE n.placement_id = j.placement_id AND (p.state <> 'ready' OR p.wanted = 0))) \
-         AND NOT (j.verb = 'remove' AND EXISTS (SELECT 1 FROM placement_needs n \
-           WHERE n.needs_id = j.placement_id)) \
-         ORDER BY j.created_at, j.id LIMIT $4",
-))
+    let mut claimed: Vec<Row> = locking(
+        tx.dialect,
+        sql!(locking "j": possible!(
+            "j.*, CAST(NULL AS TEXT) AS component, CAST(NULL AS TEXT) AS project",
+            "ORDER BY j.created_at, j.id LIMIT $5"
+        )),
+    )
     .bind(component.to_string())
     .bind(now.as_millis())
     .bind(session)
-    .bind(limit)
     .bind(longest.as_millis())
+    .bind(limit)
     .rows(tx, "look for jobs", read)
     .await?;
     for row in &mut claimed {
@@ -195,17 +228,6 @@ pub async fn claim(
         (row.step, row.amount) = (None, None);
     }
     Ok(claimed)
-}
-
-/// Whether there is a job of a component that has not ended.
-pub async fn has_open(conn: &mut Conn, component: ComponentId) -> Result<bool> {
-    let found = query!(
-        "SELECT id FROM jobs WHERE component_id = $1 AND state IN ('queued', 'leased') LIMIT 1"
-    )
-    .bind(component.to_string())
-    .row(conn, "look whether there are jobs", |c| c.string("id"))
-    .await?;
-    Ok(found.is_some())
 }
 
 /// Prolongs the leases of a session. A job that is being changed just now is passed over: leases

@@ -70,6 +70,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "repeated joins",
         sql: include_str!("../migrations/0090_repeated_joins.sql"),
     },
+    Migration {
+        version: 91,
+        name: "room",
+        sql: include_str!("../migrations/0091_room.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -102,8 +102,6 @@ macro_rules! select {
     };
 }
 
-use select;
-
 /// For lists: without specs, which may be long.
 macro_rules! select_unspecified {
     ($rest:literal) => {
@@ -221,6 +219,17 @@ pub async fn needed_by(conn: &mut Conn, id: PlacementId) -> Result<Vec<Row>> {
     ))
     .bind(id.to_string())
     .rows(conn, "read what a placement needs", read)
+    .await
+}
+
+/// The placements that one waits for in vain.
+pub async fn failed_needs(conn: &mut Conn, id: PlacementId) -> Result<Vec<Row>> {
+    query!(select!(
+        "JOIN placement_needs n ON n.needs_id = p.id WHERE n.placement_id = $1 AND p.state = 'failed' \
+         ORDER BY p.kind, p.id"
+    ))
+    .bind(id.to_string())
+    .rows(conn, "read what a placement waits for in vain", read)
     .await
 }
 

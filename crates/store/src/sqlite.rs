@@ -2,7 +2,10 @@
 //!
 //! A statement takes microseconds here, less than to hand it to another thread and to be woken with its
 //! answer. What waits for the disk, which is a commit, lets others have the thread's work first. All that
-//! changes something runs on one connection, whose pages stay in memory from one change to the next.
+//! changes something runs on one connection, whose pages stay in memory from one change to the next, and
+//! those who wait for their turn there share a commit ([`group`]).
+
+mod group;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::cause::Cause;
 use crate::value::Value;
+use group::{Ended, Group};
 
 /// Connections that read at a time.
 const READERS: u32 = 8;
@@ -42,6 +46,7 @@ struct Shared {
     flags: OpenFlags,
     reading: Side,
     writing: Side,
+    group: Group,
     closed: AtomicBool,
 }
 
@@ -99,6 +104,7 @@ impl File {
             flags: flags | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             reading: Side::new(READERS),
             writing: Side::new(1),
+            group: Group::default(),
             closed: AtomicBool::new(false),
         }));
         let first = file.0.connect()?;
@@ -108,39 +114,39 @@ impl File {
 
     /// A connection; one that writes is waited for in turn.
     pub(crate) async fn acquire(&self, role: Role) -> Result<Leased, Cause> {
-        let side = self.0.side(role);
-        let turn = side.room.clone().acquire_owned();
+        let turn = self.0.side(role).room.clone().acquire_owned();
         let turn = match role {
             Role::Read => tokio::time::timeout(PATIENCE, turn)
                 .await
                 .map_err(|_| Cause::NoConnection)?,
-            Role::Write => turn.await,
+            Role::Write => {
+                let _waits = group::waits(&self.0);
+                turn.await
+            }
         };
         let turn = turn.map_err(|_| Cause::Closed)?;
+        let leased = Leased::new(&self.0, role, turn)?;
         if self.is_closed() {
             return Err(Cause::Closed);
         }
-        let idle = side.idle().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.0.connect()?,
-        };
-        Ok(Leased {
-            connection: Some(Mutex::new(connection)),
-            role,
-            of: self.0.clone(),
-            _turn: turn,
-        })
+        Ok(leased)
     }
 
     /// Closes all connections, each after what runs on it has ended.
     pub(crate) async fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
         let of_readers = self.0.reading.room.acquire_many(READERS).await;
-        let of_writer = self.0.writing.room.acquire().await;
+        let of_writer = self.0.writing.room.clone().acquire_owned().await;
+        if let Ok(turn) = of_writer
+            && self.0.group.is_open()
+            && let Ok(mut leased) = Leased::new(&self.0, Role::Write, turn)
+        {
+            // Those who wait for it are told how it went.
+            let _told = leased.commit_all();
+        }
         self.0.reading.room.close();
         self.0.writing.room.close();
-        drop((of_readers, of_writer));
+        drop(of_readers);
         // The last to be closed puts the log into the file.
         self.0.reading.idle().clear();
         self.0.writing.idle().clear();
@@ -172,8 +178,22 @@ pub(crate) struct Leased {
     /// There until it is dropped. Never locked: it makes this one that threads may share, who cannot use it.
     connection: Option<Mutex<Connection>>,
     role: Role,
+    begun: Begun,
     of: Arc<Shared>,
-    _turn: OwnedSemaphorePermit,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// What was begun on a connection in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    /// Nothing. There may be a transaction all the same, of others who have joined.
+    Nothing,
+    /// A transaction.
+    Whole,
+    /// A part of a transaction that others have joined before.
+    Within,
+    /// It is over, and what it did stays for those who commit.
+    Joined,
 }
 
 impl Drop for Leased {
@@ -184,45 +204,101 @@ impl Drop for Leased {
         let connection = connection
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let clean = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
-        if clean && !self.of.closed.load(Ordering::SeqCst) {
+        let clean = connection.is_autocommit()
+            || match self.begun {
+                Begun::Nothing | Begun::Joined => true,
+                Begun::Within => connection.execute_batch(group::UNDO).is_ok(),
+                Begun::Whole => connection.execute_batch("ROLLBACK").is_ok(),
+            };
+        if self.role == Role::Write && (!clean || connection.is_autocommit()) {
+            // What had joined before went with it, if anything had.
+            self.of.group.end(&Ended::Lost);
+        }
+        let wanted = !self.of.closed.load(Ordering::SeqCst) || self.of.group.is_open();
+        if clean && wanted {
             self.of.side(self.role).idle().push(connection);
+        }
+        drop(self.turn.take());
+        if self.role == Role::Write {
+            group::settle(&self.of);
         }
     }
 }
 
 impl Leased {
+    fn new(of: &Arc<Shared>, role: Role, turn: OwnedSemaphorePermit) -> Result<Self, Cause> {
+        let idle = of.side(role).idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => of.connect()?,
+        };
+        Ok(Self {
+            connection: Some(Mutex::new(connection)),
+            role,
+            begun: Begun::Nothing,
+            of: of.clone(),
+            turn: Some(turn),
+        })
+    }
+
     fn connection(&mut self) -> &mut Connection {
         let connection = self.connection.as_mut().expect("it is there until the end");
         connection.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn execute(&mut self, text: &str) -> rusqlite::Result<()> {
+        let mut statement = self.connection().prepare_cached(text)?;
+        statement.execute(()).map(drop)
+    }
+
     /// Begins a transaction. Only another process can be in the way, and is waited for.
     pub(crate) async fn begin(&mut self, text: &str) -> Result<(), Cause> {
+        if !self.connection().is_autocommit() {
+            self.execute(group::PART)?;
+            self.begun = Begun::Within;
+            return Ok(());
+        }
         let asked = Instant::now();
         loop {
             match self.try_to_begin(text) {
                 Err(error)
                     if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
                         && asked.elapsed() < PATIENCE => {}
-                done => return Ok(done?),
+                done => {
+                    done?;
+                    self.begun = Begun::Whole;
+                    return Ok(());
+                }
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
     fn try_to_begin(&mut self, text: &str) -> rusqlite::Result<()> {
-        let connection = self.connection();
-        connection.busy_timeout(Duration::ZERO)?;
-        let begun = connection.prepare_cached(text)?.execute(()).map(drop);
-        connection.busy_timeout(PATIENCE)?;
+        self.connection().busy_timeout(Duration::ZERO)?;
+        let begun = self.execute(text);
+        self.connection().busy_timeout(PATIENCE)?;
         begun
     }
 
-    /// Commits; what was begun is undone where that fails.
-    pub(crate) fn commit(&mut self) -> Result<(), Cause> {
-        let connection = self.connection();
-        let commit = || connection.prepare_cached("COMMIT")?.execute(());
+    /// Commits, together with others that wait to write; what was begun is undone where that fails.
+    pub(crate) async fn commit(mut self) -> Result<(), Cause> {
+        if self.begun == Begun::Within {
+            self.execute(group::DONE)?;
+        }
+        if self.connection().is_autocommit() || !self.of.group.is_waited_for() {
+            return self.commit_all();
+        }
+        self.begun = Begun::Joined;
+        let of = self.of.clone();
+        let ended = of.group.join();
+        drop(self);
+        group::committed(&of, ended).await
+    }
+
+    /// Commits what was done here, and for all who have joined.
+    fn commit_all(&mut self) -> Result<(), Cause> {
+        let mut commit = || self.execute("COMMIT");
         let many = Handle::try_current()
             .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
         let done = if many {
@@ -230,7 +306,12 @@ impl Leased {
         } else {
             commit()
         };
-        Ok(done.map(drop)?)
+        if done.is_err() {
+            // Not a part of it alone is undone.
+            self.begun = Begun::Whole;
+        }
+        self.of.group.end(&Ended::of(&done));
+        Ok(done?)
     }
 
     /// Runs several statements without values.

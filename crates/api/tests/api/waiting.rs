@@ -38,10 +38,9 @@ async fn where_the_time_runs_out_the_present_state_is_the_answer() {
     let left = admin.delete(&path).await.status(202).json();
     assert_eq!(left["status"]["phase"], "deleting", "{left}");
     site.router.driver.faults().let_through(1);
-    admin
-        .delete(&format!("{networks}/lan?wait=30s"))
-        .await
-        .status(204);
+    let gone = admin.delete(&format!("{networks}/lan?wait=30s")).await;
+    // It may be gone before this is asked.
+    assert!(matches!(gone.status.as_u16(), 204 | 404), "{gone:?}");
 }
 
 #[tokio::test]

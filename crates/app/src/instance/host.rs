@@ -15,6 +15,9 @@ use super::disk;
 use crate::work::Work;
 use crate::{Error, Kind, Result};
 
+/// How many hosts are looked at first, the roomiest. Four times as many each time that none of them will do.
+const FIRST_LOOK: usize = rhyzome_plan::place::VERDICTS;
+
 /// The host that an instance goes to, with a word on each that was looked at.
 pub(super) async fn choose(
     work: &mut Work,
@@ -22,27 +25,12 @@ pub(super) async fn choose(
     spec: &InstanceSpec,
     format: &ImageFormat,
 ) -> Result<(ComponentId, Vec<HostVerdict>)> {
-    let components = component::of_kind(work, ComponentKind::Libvirt).await?;
-    if components.is_empty() {
-        let why =
-            "no hypervisor has joined this site yet: `rhyzome component token --kind libvirt`";
-        return Err(Error::new(Kind::NoCapacity, why));
-    }
     let mut ways = Vec::new();
     for network in networks {
         if let Some(router) = component::by_id(work, network.router).await? {
             ways.push((network, router));
         }
     }
-    let hosts: Vec<Host> = components
-        .iter()
-        .map(|component| Host {
-            cut_off: ways
-                .iter()
-                .find_map(|(network, router)| cut_off(component, network, router)),
-            ..as_host(component)
-        })
-        .collect();
     let demand = Demand {
         together_with: match &spec.affinity {
             Some(group) => instance::hosts_of_affinity(work, project, group).await?,
@@ -56,18 +44,64 @@ pub(super) async fn choose(
         host: spec.host.clone(),
         ..room(spec, format)
     };
-    if let Some(asked) = &spec.host
-        && !hosts.iter().any(|host| host.name == *asked)
-    {
-        return Err(Error::invalid(
-            "spec.host",
-            format!("there is no hypervisor {asked}"),
-        ));
+    let mut limit = FIRST_LOOK;
+    loop {
+        let hosts = look(work, &demand, &ways, limit).await?;
+        let placed = place(&demand, &hosts);
+        if let Some(host) = placed.host {
+            return Ok((host, placed.verdicts));
+        }
+        if hosts.len() < limit {
+            return Err(refusal(&demand, &hosts, &placed.verdicts));
+        }
+        limit = limit.saturating_mul(4);
     }
-    let placed = place(&demand, &hosts);
-    match placed.host {
-        Some(host) => Ok((host, placed.verdicts)),
-        None => Err(no_room(&placed.verdicts)),
+}
+
+/// So many hosts by their room, and those that were asked for or have the instances that it is to be with;
+/// as they are listed, by name.
+async fn look(
+    work: &mut Work,
+    demand: &Demand,
+    ways: &[(&Network, Component)],
+    limit: usize,
+) -> Result<Vec<Host>> {
+    let mut components = component::roomiest(work, ComponentKind::Libvirt, limit).await?;
+    let mut named = Vec::new();
+    if let Some(asked) = &demand.host {
+        named.extend(component::get(work, asked).await?);
+    }
+    for id in &demand.together_with {
+        named.extend(component::by_id(work, *id).await?);
+    }
+    for found in named {
+        let known = |one: &Component| one.meta.id == found.meta.id;
+        if found.kind == ComponentKind::Libvirt && !found.revoked && !components.iter().any(known) {
+            components.push(found);
+        }
+    }
+    components.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+    let as_seen = |component: &Component| Host {
+        cut_off: ways
+            .iter()
+            .find_map(|(network, router)| cut_off(component, network, router)),
+        ..as_host(component)
+    };
+    Ok(components.iter().map(as_seen).collect())
+}
+
+/// Why none of the hosts, which are all that there are, will do.
+fn refusal(demand: &Demand, hosts: &[Host], verdicts: &[HostVerdict]) -> Error {
+    if hosts.is_empty() {
+        let why =
+            "no hypervisor has joined this site yet: `rhyzome component token --kind libvirt`";
+        return Error::new(Kind::NoCapacity, why);
+    }
+    match &demand.host {
+        Some(asked) if !hosts.iter().any(|host| host.name == *asked) => {
+            Error::invalid("spec.host", format!("there is no hypervisor {asked}"))
+        }
+        _ => no_room(verdicts),
     }
 }
 

@@ -16,21 +16,33 @@ use super::{known_before, next_try, told};
 use crate::work::{Subject, Work};
 use crate::{Core, Result};
 
+/// What became of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is on the disk, or there is nothing that it could be the outcome of.
+    Recorded,
+    /// The job was given out anew to the same component, whose new outcome is waited for.
+    Stale,
+}
+
 /// Records how a job went; with an old fence it is not believed. Safe to repeat.
 pub async fn outcome(
     core: &Core,
     component: ComponentId,
     (id, fence): (JobId, u64),
     outcome: &Outcome,
-) -> Result<()> {
+) -> Result<Taken> {
     let mut work = core.begin().await?;
     let found = job::by_id(&mut work, id).await?;
-    let current = |row: &job::Row| {
-        row.component == component && row.fence == fence && row.state == JobState::Leased
-    };
-    let Some(row) = found.filter(current) else {
-        tracing::debug!(%id, fence, "an outcome came too late and is not believed");
-        return Ok(());
+    let leased = |row: &job::Row| row.component == component && row.state == JobState::Leased;
+    let row = match found.filter(leased) {
+        Some(row) if row.fence == fence => row,
+        other => {
+            tracing::debug!(%id, fence, "an outcome came too late and is not believed");
+            // What says so is on the disk before its component is told.
+            work.commit().await?;
+            return Ok(other.map_or(Taken::Recorded, |_| Taken::Stale));
+        }
     };
     let placement = placement::by_id(&mut work, row.target.id).await?;
     match outcome {
@@ -57,7 +69,8 @@ pub async fn outcome(
             failed(&mut work, &row, placement, (*kind, &message)).await?;
         }
     }
-    work.commit().await
+    work.commit().await?;
+    Ok(Taken::Recorded)
 }
 
 async fn finish(
@@ -210,10 +223,8 @@ async fn block(work: &mut Work, refused: &Row, message: &str) -> Result<()> {
 
 /// Says at a placement that it waits in vain, if it does.
 pub(crate) async fn block_if_in_vain(work: &mut Work, id: PlacementId) -> Result<()> {
-    for need in placement::needed_by(work, id).await? {
-        if need.state == State::Failed {
-            block(work, &need, &need.message).await?;
-        }
+    for need in placement::failed_needs(work, id).await? {
+        block(work, &need, &need.message).await?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ impl Conn {
     pub(super) async fn commit(self) -> Result<()> {
         const OPERATION: &str = "commit";
         match self.0 {
-            Inner::Sqlite(mut leased) => leased.commit().doing(OPERATION),
+            Inner::Sqlite(leased) => leased.commit().await.doing(OPERATION),
             Inner::Transaction(transaction) => in_time(transaction.commit()).await.doing(OPERATION),
             // Nothing was begun.
             Inner::Postgres(_) => Ok(()),
@@ -86,7 +86,7 @@ impl Conn {
         match self.engine().doing(operation)? {
             Engine::Sqlite(leased) => {
                 let see = |row: &rusqlite::Row<'_>| {
-                    all.push(read(&Columns::Sqlite(row)).map_err(Unread::Row)?);
+                    all.push(read(&Columns::sqlite(row)).map_err(Unread::Row)?);
                     Ok(all.len() < limit)
                 };
                 match leased.each_row(&statement.text, &statement.values, see) {
@@ -215,7 +215,7 @@ fn in_chunks<T>(
 ) -> Result<()> {
     let mut rows = Vec::new();
     let see = |row: &rusqlite::Row<'_>| {
-        rows.push(read(&Columns::Sqlite(row)).map_err(Unread::Row)?);
+        rows.push(read(&Columns::sqlite(row)).map_err(Unread::Row)?);
         Ok(rows.len() < chunk || give(std::mem::take(&mut rows)))
     };
     match leased.each_row(&statement.text, &statement.values, see) {

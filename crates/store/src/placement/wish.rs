@@ -3,8 +3,8 @@
 use rhyzome_model::placement::{PlacementRef, PlacementSpec};
 use rhyzome_model::{ComponentId, NetworkId, PlacementId, ProjectId, Timestamp};
 
-use super::{Row, State, read, select};
-use crate::column::to_json;
+use super::State;
+use crate::column::{from_json, to_json};
 use crate::statement::query;
 use crate::{Conn, Result, Tx};
 
@@ -46,7 +46,7 @@ pub async fn set(tx: &mut Tx, wanted: &Wanted<'_>, now: Timestamp) -> Result<Set
             generation: 1,
         });
     };
-    if found.wanted && found.state != State::Failed && found.spec.as_ref() == Some(wanted.spec) {
+    if found.wanted && found.state != State::Failed && found.is_as(wanted.spec, &spec)? {
         return Ok(Set::Same(found.id));
     }
     query!(
@@ -103,15 +103,44 @@ fn network_column(network: Option<NetworkId>) -> String {
     network.map(|id| id.to_string()).unwrap_or_default()
 }
 
-async fn find(tx: &mut Tx, component: ComponentId, spec: &PlacementSpec) -> Result<Option<Row>> {
-    query!(select!(
-        "WHERE p.component_id = $1 AND p.kind = $2 AND p.resource_id = $3 AND p.network_id = $4"
-    ))
+/// What is known of a placement that may be wanted already.
+struct Known {
+    id: PlacementId,
+    wanted: bool,
+    generation: u64,
+    state: State,
+    spec: Option<String>,
+}
+
+impl Known {
+    /// Whether it is of this spec, which is written so. What an older program wrote may look different.
+    fn is_as(&self, wanted: &PlacementSpec, written: &str) -> Result<bool> {
+        match &self.spec {
+            Some(spec) if spec == written => Ok(true),
+            Some(spec) => Ok(from_json::<PlacementSpec>("spec", spec)? == *wanted),
+            None => Ok(false),
+        }
+    }
+}
+
+async fn find(tx: &mut Tx, component: ComponentId, spec: &PlacementSpec) -> Result<Option<Known>> {
+    query!(
+        "SELECT id, wanted, generation, state, spec FROM placements \
+         WHERE component_id = $1 AND kind = $2 AND resource_id = $3 AND network_id = $4"
+    )
     .bind(component.to_string())
     .bind(spec.kind().as_str())
     .bind(spec.resource().to_string())
     .bind(network_column(spec.network()))
-    .row(tx, "look for a placement", read)
+    .row(tx, "look for a placement", |c| {
+        Ok(Known {
+            id: c.text("id")?,
+            wanted: c.flag("wanted")?,
+            generation: c.integer("generation")?,
+            state: c.word("state")?,
+            spec: c.maybe_string("spec")?,
+        })
+    })
     .await
 }
 

@@ -52,3 +52,44 @@ async fn a_statement_for_the_other_database_is_noticed() {
         );
     }
 }
+
+/// How SQLite would run the statements that have a text in them.
+async fn plans(store: &Store, within: &str) -> Vec<String> {
+    let mut conn = store.read().await.unwrap();
+    let mut plans = Vec::new();
+    for one in GATHERED.iter().filter(|one| one.text.contains(within)) {
+        let mut asked = generated(format!("EXPLAIN QUERY PLAN {}", one.text));
+        for _ in 0..one.text.matches('$').count() {
+            asked = asked.bind(Option::<i64>::None);
+        }
+        let rows = asked.rows(&mut conn, "explain", |c| c.string("detail"));
+        plans.push(rows.await.unwrap().join("\n"));
+    }
+    assert!(!plans.is_empty(), "nothing is asked like {within}");
+    plans
+}
+
+#[tokio::test]
+async fn what_is_asked_for_each_instance_is_led_past_what_it_is_not_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(folder.path());
+    let store = Store::open(database.url()).await.unwrap();
+    for (within, index) in [
+        (
+            "FROM jobs j WHERE j.component_id",
+            "jobs_queue (component_id=? AND state=?)",
+        ),
+        ("c.memory - c.promised_memory", "components_room (kind=?)"),
+        (
+            "network_id = $1 AND kind = 'vtep'",
+            "placements_network (network_id=? AND kind=?)",
+        ),
+    ] {
+        for plan in plans(&store, within).await {
+            assert!(plan.contains(index), "{within}: {plan}");
+        }
+    }
+    for plan in plans(&store, "c.memory - c.promised_memory").await {
+        assert!(!plan.contains("TEMP B-TREE"), "all are sorted: {plan}");
+    }
+}
