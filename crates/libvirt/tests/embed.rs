@@ -17,6 +17,9 @@ mod full;
 #[path = "embed/guest.rs"]
 mod guest;
 #[cfg(test)]
+#[path = "embed/isolated.rs"]
+mod isolated;
+#[cfg(test)]
 #[path = "embed/kills.rs"]
 mod kills;
 #[cfg(test)]
@@ -40,7 +43,8 @@ use rhyzome_model::job::Action;
 use rhyzome_model::placement::{Observed, PlacementSpec};
 
 use guest::End;
-use world::{isolated, wait_for};
+use isolated::isolated;
+use world::wait_for;
 
 #[test]
 fn an_instance_starts_obeys_the_power_button_and_leaves_nothing() {

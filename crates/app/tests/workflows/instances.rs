@@ -391,3 +391,41 @@ async fn the_console_is_asked_of_the_hypervisor() {
     let (text, ()) = tokio::join!(console, answer);
     assert_eq!(text.expect("the console"), b"hello\n");
 }
+
+#[tokio::test]
+async fn what_is_promised_on_a_host_is_the_sum_over_its_instances() {
+    let site = Site::new().await;
+    site.image().await;
+    let (core, admin, project) = (&site.core, &site.admin, &site.default);
+    let promised = async || {
+        let mut conn = core.store.read().await.expect("a connection");
+        let wrong = rhyzome_store::component::mispromised(&mut conn).await;
+        assert_eq!(wrong.expect("a comparison"), []);
+        let host = rhyzome_store::component::by_id(&mut conn, site.hypervisor.id).await;
+        let used = host.expect("a look").expect("a host").used;
+        (used.instances, used.cpus, used.memory.as_bytes() >> 20)
+    };
+    for which in ["one", "two"] {
+        site.instance(which, &[]).await.expect("an instance");
+    }
+    assert_eq!(promised().await, (2, 2, 256));
+    let changed = InstanceSpec {
+        cpus: 2,
+        memory: Size::mib(64),
+        ..spec(&[])
+    };
+    instance::update(core, admin, project, &name("one"), changed, None)
+        .await
+        .expect("changed");
+    assert_eq!(promised().await, (2, 3, 192));
+    instance::delete(core, admin, project, &name("one"), None)
+        .await
+        .expect("on its way");
+    assert_eq!(
+        promised().await,
+        (2, 3, 192),
+        "it is there until it is gone"
+    );
+    site.settle().await;
+    assert_eq!(promised().await, (1, 1, 128));
+}

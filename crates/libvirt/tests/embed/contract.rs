@@ -10,7 +10,8 @@ use rhyzome_model::placement::{Placement, PlacementSpec};
 use rhyzome_model::{NetworkId, PeerId};
 use uuid::Uuid;
 
-use crate::world::{World, isolated};
+use crate::isolated::isolated;
+use crate::world::World;
 
 #[test]
 fn the_driver_keeps_the_contract_of_drivers() {

@@ -13,8 +13,9 @@ use rhyzome_model::job::FailureKind;
 use rhyzome_model::placement::{Placement, PlacementSpec};
 
 use crate::disk_guest::{self, BIOS_SAYS, UEFI_SAYS};
+use crate::isolated::{isolated, isolated_on_system};
 use crate::system::{self, volumes};
-use crate::world::{World, isolated, isolated_on_system};
+use crate::world::World;
 
 impl World {
     /// Where the device is that is an instance's disk.

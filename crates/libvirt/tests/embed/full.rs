@@ -13,8 +13,9 @@ use rhyzome_model::job::FailureKind;
 use rhyzome_model::placement::{Placement, PlacementSpec};
 
 use crate::disk_guest::{self, BIOS_SAYS};
+use crate::isolated::{isolated_on_a_disk, isolated_on_system, mount_disk};
 use crate::system;
-use crate::world::{World, isolated_on_a_disk, isolated_on_system, mount_disk};
+use crate::world::World;
 
 fn ballast(folder: &Path) -> PathBuf {
     folder.join("ballast")

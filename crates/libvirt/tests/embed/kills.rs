@@ -11,8 +11,9 @@ use rhyzome_model::placement::Placement;
 
 use crate::disk_guest::BIOS_SAYS;
 use crate::disks::holds;
+use crate::isolated::{isolated, isolated_on_system};
 use crate::system;
-use crate::world::{World, isolated, isolated_on_system};
+use crate::world::World;
 
 /// What a process does until it is killed.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use rhyzome_model::job::FailureKind;
 use rhyzome_model::placement::Placement;
 
 use crate::guest::End;
+use crate::isolated::isolated_on_system;
 use crate::system;
-use crate::world::{World, isolated_on_system, wait_for};
+use crate::world::{World, wait_for};
 
 /// How long anything may take before it is called hanging.
 const BOUND: Duration = Duration::from_secs(60);
