@@ -137,12 +137,8 @@ impl File {
         self.0.closed.store(true, Ordering::SeqCst);
         let of_readers = self.0.reading.room.acquire_many(READERS).await;
         let of_writer = self.0.writing.room.clone().acquire_owned().await;
-        if let Ok(turn) = of_writer
-            && self.0.group.is_open()
-            && let Ok(mut leased) = Leased::new(&self.0, Role::Write, turn)
-        {
-            // Those who wait for it are told how it went.
-            let _told = leased.commit_all();
+        if let Ok(turn) = of_writer {
+            group::finish(&self.0, turn);
         }
         self.0.reading.room.close();
         self.0.writing.room.close();

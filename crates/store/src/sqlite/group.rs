@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ffi;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{Leased, Role, Shared};
 use crate::cause::Cause;
@@ -125,11 +125,16 @@ pub(super) fn settle(of: &Arc<Shared>) {
     if !of.group.is_open() || of.group.is_waited_for() {
         return;
     }
-    if let Ok(turn) = of.writing.room.clone().try_acquire_owned()
-        && of.group.is_open()
+    if let Ok(turn) = of.writing.room.clone().try_acquire_owned() {
+        finish(of, turn);
+    }
+}
+
+/// Commits in a turn for those who have joined, if there are any; they are told how it went.
+pub(super) fn finish(of: &Arc<Shared>, turn: OwnedSemaphorePermit) {
+    if of.group.is_open()
         && let Ok(mut leased) = Leased::new(of, Role::Write, turn)
     {
-        // Those who wait for it are told how it went.
         let _told = leased.commit_all();
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::future::{join_all, poll_immediate};
@@ -29,6 +30,20 @@ async fn noted(store: &Store) -> BTreeSet<String> {
     names.await.unwrap().into_iter().collect()
 }
 
+type Wait<T> = Pin<Box<dyn Future<Output = crate::Result<T>>>>;
+
+/// One that has noted something and commits while another waits for its turn.
+async fn joined(store: &Store, name: &str) -> (Wait<()>, Wait<Tx>) {
+    let mut tx = store.write().await.unwrap();
+    note(&mut tx, name).await.unwrap();
+    let store = store.clone();
+    let mut next: Wait<Tx> = Box::pin(async move { store.write().await });
+    assert!(poll_immediate(&mut next).await.is_none(), "its turn");
+    let mut committing: Wait<()> = Box::pin(tx.commit());
+    assert!(poll_immediate(&mut committing).await.is_none());
+    (committing, next)
+}
+
 fn names(all: &[&str]) -> BTreeSet<String> {
     all.iter().map(|&name| name.to_owned()).collect()
 }
@@ -36,12 +51,7 @@ fn names(all: &[&str]) -> BTreeSet<String> {
 #[tokio::test]
 async fn nobody_is_answered_before_the_commit_and_one_commit_does_for_all() {
     let (_folder, store) = opened().await;
-    let mut first = store.write().await.unwrap();
-    let mut second = Box::pin(store.write());
-    assert!(poll_immediate(&mut second).await.is_none(), "its turn");
-    note(&mut first, "first").await.unwrap();
-    let mut committing = Box::pin(first.commit());
-    assert!(poll_immediate(&mut committing).await.is_none());
+    let (mut committing, second) = joined(&store, "first").await;
     let mut second = second.await.unwrap();
     assert_eq!(noted(&store).await, names(&[]), "nothing is committed yet");
     let again = note(&mut second, "first").await;
@@ -78,23 +88,13 @@ async fn one_that_comes_to_nothing_takes_nothing_of_the_others_with_it() {
 #[tokio::test]
 async fn what_was_to_be_committed_is_though_nobody_waits_for_it_any_more() {
     let (_folder, store) = opened().await;
-    let mut first = store.write().await.unwrap();
-    note(&mut first, "first").await.unwrap();
-    let mut second = Box::pin(store.write());
-    assert!(poll_immediate(&mut second).await.is_none());
-    let mut committing = Box::pin(first.commit());
-    assert!(poll_immediate(&mut committing).await.is_none());
+    let (committing, second) = joined(&store, "first").await;
     // It has the turn, and does not know it yet.
     drop(committing);
     drop(second);
     assert_eq!(noted(&store).await, names(&["first"]));
     // The other way round.
-    let mut third = store.write().await.unwrap();
-    note(&mut third, "third").await.unwrap();
-    let mut fourth = Box::pin(store.write());
-    assert!(poll_immediate(&mut fourth).await.is_none());
-    let mut committing = Box::pin(third.commit());
-    assert!(poll_immediate(&mut committing).await.is_none());
+    let (committing, fourth) = joined(&store, "third").await;
     drop(fourth);
     drop(committing);
     assert_eq!(noted(&store).await, names(&["first", "third"]));
@@ -103,17 +103,12 @@ async fn what_was_to_be_committed_is_though_nobody_waits_for_it_any_more() {
 #[tokio::test]
 async fn closing_commits_what_waits_for_that() {
     let (folder, store) = opened().await;
-    let mut first = store.write().await.unwrap();
-    note(&mut first, "first").await.unwrap();
-    let mut second = Box::pin(store.write());
-    assert!(poll_immediate(&mut second).await.is_none());
-    let committing = tokio::spawn(first.commit());
-    tokio::task::yield_now().await;
+    let (committing, second) = joined(&store, "first").await;
     let mut closing = Box::pin(store.close());
     assert!(poll_immediate(&mut closing).await.is_none(), "in its turn");
-    let (second, ()) = tokio::join!(second, closing);
+    let (committed, second, ()) = tokio::join!(committing, second, closing);
     assert!(second.is_err(), "it is closed");
-    committing.await.unwrap().unwrap();
+    committed.unwrap();
     let path = store.url().to_owned();
     let again = Store::open(&path).await.unwrap();
     assert_eq!(noted(&again).await, names(&["first"]));
@@ -123,12 +118,7 @@ async fn closing_commits_what_waits_for_that() {
 #[tokio::test]
 async fn when_the_database_undoes_all_everybody_is_told() {
     let (_folder, store) = opened().await;
-    let mut first = store.write().await.unwrap();
-    note(&mut first, "first").await.unwrap();
-    let mut second = Box::pin(store.write());
-    assert!(poll_immediate(&mut second).await.is_none());
-    let mut committing = Box::pin(first.commit());
-    assert!(poll_immediate(&mut committing).await.is_none());
+    let (committing, second) = joined(&store, "first").await;
     let mut second = second.await.unwrap();
     // What SQLite does by itself where the disk is full.
     second.script("ROLLBACK").await.unwrap();
