@@ -12,8 +12,7 @@
 //! belongs to the peer with the longest matching prefix, as in WireGuard.
 //!
 //! Left out on purpose: UDP, names inside the networks, and listening. Known limit: the stack's
-//! sender waits at least a second before it retransmits and knows no selective acknowledgement,
-//! so uploads over lossy paths are slow.
+//! sender gives way to every loss and knows no selective acknowledgement, so uploads over lossy paths are slow.
 
 mod handshake;
 mod icmp;

@@ -29,7 +29,7 @@ const ATTEMPTS: [Duration; 4] = [
 
 /// If nothing at all came from an endpoint for so long after a connection's first packet, it may
 /// have forgotten the session, by a restart or because the peer was taken out and put back. The
-/// stack repeats that packet after one second and after three: this is just before.
+/// stack repeats that packet after 0.2, 0.6, 1.4 and 3 seconds: this is before the last of these.
 const FORGOTTEN: Duration = Duration::from_millis(2500);
 
 /// One network's endpoint.
