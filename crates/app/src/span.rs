@@ -11,8 +11,8 @@ use rhyzome_store::network::Network;
 use rhyzome_store::vtep::{self, Member};
 use rhyzome_store::{network, placement};
 
-use crate::Result;
 use crate::work::Work;
+use crate::{Result, session};
 
 /// The tunnels between a hypervisor and a network's router, where they are on two hosts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,6 +128,7 @@ impl Work {
             .want(network.project, who.component, name, &spec)
             .await?;
         placement::need(self, id, who.placement).await?;
+        session::block_if_in_vain(self, id).await?;
         Ok(Some(id))
     }
 

@@ -13,4 +13,5 @@ mod workflows {
     pub mod sessions;
     pub mod site;
     pub mod unknown;
+    pub mod wide;
 }

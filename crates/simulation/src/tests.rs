@@ -35,4 +35,9 @@ fn what_was_found_once_is_not_found_again() {
     // had. What waited for two things and was refused one waited in silence once it had the other. So did
     // what waited for something that itself waited for what was refused.
     simulate(2, 500);
+    // A tunnel's end was changed by what happened on another host, while its own host had refused the segment
+    // that it needs: it waited in silence.
+    simulate(14_723_129_281_402_542_364, 500);
+    // An instance's lease was refused while its host was at it, who then said to try it again later.
+    simulate(14_723_129_281_402_542_382, 8_500);
 }

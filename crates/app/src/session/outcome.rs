@@ -201,7 +201,8 @@ async fn failed(
         if placement.reason != "Retrying" {
             tell(work, &placement, "retrying", message).await?;
         }
-        return Ok(());
+        // What it needs may have been refused while it was tried.
+        return block_if_in_vain(work, placement.id).await;
     }
     placement::set_state(work, placement.id, State::Failed, ("Refused", message), now).await?;
     block(work, &placement, message).await?;

@@ -1,118 +1,16 @@
 //! Several hosts: what each is told of the others, who goes where, and a host that is gone.
 
-use rhyzome_app::{Kind, component, gone, instance, session};
-use rhyzome_model::component::{ComponentKind, ComponentSpec, Cordon, HostFacts};
+use rhyzome_app::{Kind, component, gone, instance, network, session};
+use rhyzome_model::component::{ComponentSpec, Cordon, HostFacts};
 use rhyzome_model::instance::InstanceSpec;
-use rhyzome_model::job::{Job, Task};
+use rhyzome_model::job::{FailureKind, Job, Task};
 use rhyzome_model::network::VtepPlacement;
 use rhyzome_model::placement::{PlacementKind, PlacementSpec};
 use rhyzome_model::status::Phase;
 use rhyzome_model::{ComponentId, Size};
 
-use super::site::{Component, Site, name, spec};
-
-/// A site whose router and hypervisors, `h1` and so on, are on hosts of their own.
-struct Wide {
-    site: Site,
-    hosts: Vec<Component>,
-}
-
-fn facts(number: u8) -> HostFacts {
-    HostFacts {
-        host: format!("host-{number}"),
-        cpus: 4,
-        memory: Size::mib(1024),
-        endpoint_ports: Some((51820, 51829)),
-        mtu: Some(1450),
-        tunnel_address: Some([192, 0, 2, number].into()),
-        ..HostFacts::default()
-    }
-}
-
-impl Wide {
-    async fn new(count: u8) -> Self {
-        let mut site = Site::new().await;
-        site.image().await;
-        site.router.session =
-            session::connected(&site.core, site.router.id, &facts(100), "1", None)
-                .await
-                .expect("a session");
-        let cordon = ComponentSpec {
-            cordon: Some(Cordon::default()),
-            ..ComponentSpec::default()
-        };
-        component::update(&site.core, &site.admin, &name("node"), cordon, None)
-            .await
-            .expect("cordoned");
-        let mut hosts = Vec::new();
-        for number in 1..=count {
-            let called = format!("h{number}");
-            let facts = facts(number);
-            let kind = ComponentKind::Libvirt;
-            hosts.push(Component::join(&site.core, kind, &called, &facts).await);
-        }
-        site.network("lab").await;
-        Self { site, hosts }
-    }
-
-    async fn create(&self, called: &str, host: usize) -> rhyzome_app::Result<String> {
-        let on = InstanceSpec {
-            host: Some(name(&format!("h{host}"))),
-            ..spec(&["lab"])
-        };
-        self.create_as(called, on).await
-    }
-
-    async fn create_as(&self, called: &str, spec: InstanceSpec) -> rhyzome_app::Result<String> {
-        let (core, admin, project) = (&self.site.core, &self.site.admin, &self.site.default);
-        let made = instance::create(core, admin, project, name(called), spec).await?;
-        Ok(made.status.host.to_string())
-    }
-
-    /// Lets everybody do what there is to do, and gives what each was told: the router first.
-    async fn settle(&self) -> Vec<Vec<Job>> {
-        let everybody: Vec<&Component> =
-            [&self.site.router].into_iter().chain(&self.hosts).collect();
-        let mut told: Vec<Vec<Job>> = everybody.iter().map(|_| Vec::new()).collect();
-        loop {
-            let mut busy = false;
-            for (component, told) in everybody.iter().zip(&mut told) {
-                session::heartbeat(&self.site.core, component.id, component.session)
-                    .await
-                    .expect("a sign of life");
-                for job in component.claim(&self.site.core).await {
-                    let done = super::site::well_done(&job);
-                    component.answer(&self.site.core, &job, &done).await;
-                    told.push(job);
-                    busy = true;
-                }
-            }
-            if !busy {
-                return told;
-            }
-        }
-    }
-
-    async fn mac(&self, instance: &str) -> rhyzome_model::MacAddr {
-        self.site
-            .show(instance)
-            .await
-            .expect("it")
-            .status
-            .interfaces[0]
-            .mac
-    }
-
-    async fn label(&self, host: &str, key: &str, value: &str) {
-        let spec = ComponentSpec {
-            labels: [(key.to_owned(), value.to_owned())].into(),
-            ..ComponentSpec::default()
-        };
-        component::update(&self.site.core, &self.site.admin, &name(host), spec, None)
-            .await
-            .expect("labelled");
-    }
-}
+use super::site::{Site, name, spec};
+use super::wide::{Wide, facts};
 
 fn ends(jobs: &[Job]) -> Vec<&VtepPlacement> {
     jobs.iter()
@@ -480,4 +378,28 @@ async fn a_host_that_is_gone_is_shown_so_and_what_is_on_it_is_unknown_until_it_i
             .await
             .contains(&"instance a known".to_owned())
     );
+}
+
+#[tokio::test]
+async fn a_tunnel_to_a_new_host_says_that_its_own_host_refused_the_segment() {
+    let wide = Wide::new(2).await;
+    wide.create("web", 1).await.expect("an instance");
+    let (core, refused) = (&wide.site.core, FailureKind::Permanent);
+    let segments = wide.hosts[0].claim(core).await;
+    wide.hosts[0]
+        .fail(core, &segments[0], refused, "no bridges here")
+        .await;
+    wide.settle().await;
+    wide.create("db", 2).await.expect("an instance");
+    let (admin, project) = (&wide.site.admin, &wide.site.default);
+    let lab = network::get(core, admin, project, &name("lab")).await;
+    let conditions = lab.expect("it").status.conditions;
+    let silent: Vec<_> = conditions
+        .iter()
+        .filter(|found| found.kind == "Vtep" && !found.message.ends_with("no bridges here"))
+        .map(|found| (&found.reason, &found.message))
+        .collect();
+    assert!(silent.is_empty(), "{silent:?}");
+    let told = conditions.iter().filter(|found| found.kind == "Vtep");
+    assert_eq!(told.count(), 2, "of the router and of the other host");
 }

@@ -80,6 +80,37 @@ async fn an_instance_stays_failed_while_anything_that_it_needs_is_refused() {
 }
 
 #[tokio::test]
+async fn an_instance_whose_host_tries_again_fails_with_what_was_refused_meanwhile() {
+    let site = asked().await;
+    site.settle().await;
+    let (core, admin, default) = (&site.core, &site.admin, &site.default);
+    let called = name("web");
+    let stopped = instance::stop(core, admin, default, &called, false).await;
+    stopped.expect("asked to stop");
+    let stopping = site.hypervisor.claim(core).await;
+    // The router has lost all, and cannot make the lease again.
+    let nothing = session::inventory(core, site.router.id, &[]).await;
+    nothing.expect("taken");
+    assert_eq!(site.router.work(core).await, 1, "the network");
+    let leases = site.router.claim(core).await;
+    let refused = FailureKind::Permanent;
+    site.router
+        .fail(core, &leases[0], refused, "no dnsmasq here")
+        .await;
+    site.hypervisor
+        .fail(core, &stopping[0], FailureKind::Transient, "busy")
+        .await;
+    let shown = site.show("web").await.expect("it");
+    assert_eq!(
+        (
+            shown.status.phase,
+            shown.status.conditions[0].message.as_str()
+        ),
+        (Phase::Failed, "the lease of web failed: no dnsmasq here")
+    );
+}
+
+#[tokio::test]
 async fn an_instance_fails_with_the_network_that_its_lease_waits_for() {
     let site = asked().await;
     let networks = site.router.claim(&site.core).await;
