@@ -51,6 +51,20 @@ use crate::session::Cx;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == tunnel::HOLDER)
+    {
+        // Who started it hears what matters over their socket.
+        return match rhyzome_wireguard::tunnel::kernel::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("rhyzome: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     CompleteEnv::with_factory(Args::command).complete();
     let args = Args::parse();
     let output = output::Output::new(&args.global);

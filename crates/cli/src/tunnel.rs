@@ -8,6 +8,8 @@ use std::time::Duration;
 use rhyzome_model::Name;
 use rhyzome_model::resource::{Instance, Peer};
 use rhyzome_wireguard::config::{ClientConfig, ConfigError};
+#[cfg(target_os = "linux")]
+use rhyzome_wireguard::tunnel::kernel::Holder;
 use rhyzome_wireguard::tunnel::{ConnectError, HandshakeError, StartError, Tunnel};
 
 use crate::args::WaitArgs;
@@ -156,11 +158,31 @@ pub fn read(path: &Path, address: IpAddr) -> Result<ClientConfig, Failure> {
 
 /// Starts a tunnel and waits until its endpoints have answered; says so, where that takes a while.
 pub async fn start(cx: &Cx, config: &ClientConfig, bound: Duration) -> Result<Tunnel, Failure> {
-    let tunnel = Tunnel::start(config).await.map_err(Error::Start)?;
+    let tunnel = begin(config).await.map_err(Error::Start)?;
     wait_handshake(cx, config, &tunnel, bound)
         .await
         .map_err(Error::Silent)?;
     Ok(tunnel)
+}
+
+/// What this program is run with to be the holder of a tunnel.
+#[cfg(target_os = "linux")]
+pub const HOLDER: &str = "tunnel-holder";
+
+/// Above the kernel's TCP, where that can be had.
+#[cfg(target_os = "linux")]
+async fn begin(config: &ClientConfig) -> Result<Tunnel, StartError> {
+    // The running program itself, also where its file was replaced meanwhile.
+    let holder = Holder {
+        path: "/proc/self/exe".into(),
+        args: vec![HOLDER.to_owned()],
+    };
+    Tunnel::start_with(config, &holder).await
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn begin(config: &ClientConfig) -> Result<Tunnel, StartError> {
+    Tunnel::start(config).await
 }
 
 async fn wait_handshake(

@@ -1,5 +1,8 @@
 //! What both ends tell gotatun in the same way.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod link;
+
 use ipnet::IpNet;
 use ipnetwork::IpNetwork;
 

@@ -6,7 +6,7 @@
 //! * [`peers`]: who may reach a network, and the difference between two such sets. Pure.
 //! * [`endpoint`]: the process that holds a network's WireGuard interface and outlives the component.
 //!   Linux only.
-//! * [`tunnel`]: a client inside the calling process: no root, no TUN device, TCP on top.
+//! * [`tunnel`]: a client inside the calling process: no root, nothing of it on the machine, TCP on top.
 //!
 //! The crate knows nothing of projects, networks or the core: it speaks of keys, addresses and
 //! namespaces alone.

@@ -1,21 +1,25 @@
-//! A WireGuard client inside the calling process, with TCP on top: no root, no TUN device.
+//! A WireGuard client inside the calling process, with TCP on top: no root, nothing of it on the machine.
 //!
 //! ```text
-//!   TunnelStream ─┐                    ┌── link ──┐
-//!   TunnelStream ─┼─ stack (smoltcp) ──┤          ├── gotatun ── UDP
-//!   TunnelStream ─┘   one driver task  └──────────┘
+//!   TunnelStream ─┐                       ┌── link ──┐
+//!   TunnelStream ─┼─ kernel, or else the  ┤          ├── gotatun ── UDP
+//!   TunnelStream ─┘  stack (smoltcp)      └──────────┘
 //! ```
 //!
-//! A stream reads and writes its socket's buffers under the stack's lock and wakes the driver,
-//! which moves packets. Backpressure is TCP's own: a full buffer makes the writer wait, an unread
-//! one closes the window. One tunnel serves all the networks of its configuration: a destination
-//! belongs to the peer with the longest matching prefix, as in WireGuard.
+//! The TCP is the kernel's in a namespace of the tunnel's own, where a holder is given and the system lets
+//! it ([`kernel`]), and else a stack in this process, whose sender gives way to every loss and knows no
+//! selective acknowledgement: it is slow on paths that lose packets. A stream of the stack reads and writes
+//! its socket's buffers under the stack's lock and wakes the driver, which moves packets. Backpressure is
+//! TCP's own: a full buffer makes the writer wait, an unread one closes the window. One tunnel serves all the
+//! networks of its configuration: a destination belongs to the peer with the longest matching prefix, as in
+//! WireGuard.
 //!
-//! Left out on purpose: UDP, names inside the networks, and listening. Known limit: the stack's
-//! sender gives way to every loss and knows no selective acknowledgement, so uploads over lossy paths are slow.
+//! Left out on purpose: UDP, names inside the networks, and listening.
 
 mod handshake;
 mod icmp;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 mod link;
 mod stack;
 mod stream;
@@ -37,7 +41,8 @@ use crate::device::UDP_BUFFER;
 use crate::key::PublicKey;
 use handshake::Remote;
 use link::{Inlet, Outlet};
-use stack::Shared;
+use stack::{Shared, StackStream};
+use stream::Stream;
 
 pub use handshake::HandshakeError;
 pub use stream::TunnelStream;
@@ -152,45 +157,142 @@ pub struct RemoteStats {
 pub struct Tunnel {
     device: TunnelDevice,
     remotes: Vec<Remote>,
-    shared: Arc<Shared>,
-    driver: JoinHandle<()>,
+    tcp: Tcp,
     turns: Arc<Semaphore>,
     started: Instant,
 }
 
+/// Whose TCP is above the tunnel.
+enum Tcp {
+    Stack {
+        shared: Arc<Shared>,
+        driver: JoinHandle<()>,
+    },
+    #[cfg(target_os = "linux")]
+    Kernel(kernel::Kernel),
+}
+
+impl Tcp {
+    /// That of this crate.
+    fn stack(mtu: u16, addresses: &[IpAddr]) -> (Self, Inlet, Outlet) {
+        let link = link::new(mtu);
+        let shared = Arc::new(Shared::new(link.wire, addresses, rand::random()));
+        let driver = tokio::spawn(stack::drive(Arc::clone(&shared), link.arrivals));
+        (Self::Stack { shared, driver }, link.inlet, link.outlet)
+    }
+
+    /// The kernel's.
+    #[cfg(target_os = "linux")]
+    fn kernel(
+        holder: &kernel::Holder,
+        mtu: u16,
+        addresses: &[IpAddr],
+    ) -> io::Result<(Self, Inlet, Outlet)> {
+        let (kernel, tun) = kernel::Kernel::start(holder, mtu, addresses.to_vec())?;
+        let (inlet, outlet) = link::of_tun(link::tun::Tun::new(tun)?, mtu);
+        Ok((Self::Kernel(kernel), inlet, outlet))
+    }
+
+    /// Breaks all connections.
+    fn close(&self) {
+        match self {
+            Self::Stack { shared, driver } => {
+                shared.close();
+                driver.abort();
+            }
+            #[cfg(target_os = "linux")]
+            Self::Kernel(kernel) => kernel.close(),
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        match self {
+            Self::Stack { shared, .. } => shared.dropped(),
+            // It says so to who sent them, by TCP.
+            #[cfg(target_os = "linux")]
+            Self::Kernel(_) => 0,
+        }
+    }
+
+    async fn connect(
+        &self,
+        destination: SocketAddr,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<TunnelStream, ConnectError> {
+        let stream = match self {
+            Self::Stack { shared, .. } => {
+                let stream = StackStream::open(Arc::clone(shared), destination, turn)?;
+                stream.established().await?;
+                Stream::Stack(stream)
+            }
+            #[cfg(target_os = "linux")]
+            Self::Kernel(kernel) => Stream::Kernel(kernel.connect(destination, turn).await?),
+        };
+        Ok(TunnelStream(stream))
+    }
+}
+
 impl Tunnel {
-    /// Starts a tunnel on the current runtime. It sends nothing before something is to be sent,
-    /// except the keepalives that the configuration asks for.
+    /// Starts a tunnel on the current runtime, with a TCP stack in this process. It sends nothing before
+    /// something is to be sent, except the keepalives that the configuration asks for.
     ///
     /// # Errors
     /// A configuration that a tunnel cannot have, an endpoint without an address, no UDP socket.
     pub async fn start(config: &ClientConfig) -> Result<Self, StartError> {
+        Self::begin(config, Tcp::stack).await
+    }
+
+    /// Starts a tunnel with the kernel's TCP, where the system allows it, and as [`start`](Self::start)
+    /// does where not.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    #[cfg(target_os = "linux")]
+    pub async fn start_with(
+        config: &ClientConfig,
+        holder: &kernel::Holder,
+    ) -> Result<Self, StartError> {
+        let tcp = |mtu, addresses: &[IpAddr]| {
+            Tcp::kernel(holder, mtu, addresses).unwrap_or_else(|why| {
+                tracing::debug!(%why, "the kernel's TCP cannot be had: this program's own is used");
+                Tcp::stack(mtu, addresses)
+            })
+        };
+        Self::begin(config, tcp).await
+    }
+
+    /// Whether the TCP above the tunnel is the kernel's.
+    #[cfg(target_os = "linux")]
+    pub fn has_kernel_tcp(&self) -> bool {
+        matches!(self.tcp, Tcp::Kernel(_))
+    }
+
+    async fn begin(
+        config: &ClientConfig,
+        tcp: impl FnOnce(u16, &[IpAddr]) -> (Tcp, Inlet, Outlet),
+    ) -> Result<Self, StartError> {
         let mtu = config.mtu.unwrap_or(DEFAULT_MTU);
         check(config, mtu)?;
         let mut remotes = Vec::with_capacity(config.peers.len());
         for peer in &config.peers {
             remotes.push(Remote::resolve(peer).await?);
         }
-        let link = link::new(mtu);
-        let seed = rand::random();
         let addresses: Vec<IpAddr> = config.addresses.iter().map(IpNet::addr).collect();
-        let shared = Arc::new(Shared::new(link.wire, &addresses, seed));
+        let (tcp, inlet, outlet) = tcp(mtu, &addresses);
         let device = DeviceBuilder::new()
             .with_default_udp()
             .udp_recv_buffer_size(UDP_BUFFER)
             .udp_send_buffer_size(UDP_BUFFER)
-            .with_ip_pair(link.inlet, link.outlet)
+            .with_ip_pair(inlet, outlet)
             .with_private_key(config.private_key.secret())
             .with_peers(remotes.iter().map(|remote| remote.device_peer(0)))
             .build()
             .await
             .map_err(StartError::Socket)?;
-        let driver = tokio::spawn(stack::drive(Arc::clone(&shared), link.arrivals));
         Ok(Self {
             device,
             remotes,
-            shared,
-            driver,
+            tcp,
             turns: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             started: Instant::now(),
         })
@@ -230,10 +332,10 @@ impl Tunnel {
             destination,
             source: Box::new(source),
         })?;
-        let stream = TunnelStream::open(Arc::clone(&self.shared), destination, turn)?;
         let left = bound.saturating_sub(started.elapsed());
-        match timeout(left, self.answered(&stream, remote)).await {
-            Ok(answer) => answer.map(|()| stream),
+        let connected = self.tcp.connect(destination, turn);
+        match timeout(left, self.answered(connected, remote)).await {
+            Ok(answer) => answer,
             Err(_) => Err(ConnectError::TimedOut {
                 destination,
                 waited: started.elapsed(),
@@ -259,7 +361,7 @@ impl Tunnel {
         TunnelStats {
             peers: peers.collect(),
             connections: MAX_CONNECTIONS - self.turns.available_permits(),
-            dropped: self.shared.dropped(),
+            dropped: self.tcp.dropped(),
         }
     }
 
@@ -273,8 +375,7 @@ impl Tunnel {
 
     /// Ends the tunnel and all its connections, and returns when nothing more is sent.
     pub async fn stop(self) {
-        self.shared.close();
-        self.driver.abort();
+        self.tcp.close();
         self.device.suspend().await;
     }
 
@@ -301,8 +402,7 @@ impl Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.shared.close();
-        self.driver.abort();
+        self.tcp.close();
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::netns::{NamespaceError, within};
 use super::options::EndpointOptions;
+use crate::device::link;
 
 /// Why there is no interface.
 #[derive(Debug, thiserror::Error)]
@@ -150,47 +151,20 @@ async fn address(
     options: &EndpointOptions,
 ) -> Result<(), InterfaceError> {
     for address in &options.addresses {
-        let add = netlink.address();
-        let add = add.add(index, address.addr(), address.prefix_len());
-        or_there(add.execute().await).map_err(|source| InterfaceError::Address {
+        let added = link::add_address(netlink, index, *address).await;
+        added.map_err(|source| InterfaceError::Address {
             interface: options.interface.clone(),
             address: *address,
             source,
         })?;
     }
     for prefix in &options.routes {
-        or_there(route(netlink, index, prefix).await).map_err(|source| InterfaceError::Route {
+        let added = link::add_route(netlink, index, prefix).await;
+        added.map_err(|source| InterfaceError::Route {
             interface: options.interface.clone(),
             prefix: *prefix,
             source,
         })?;
     }
     Ok(())
-}
-
-async fn route(netlink: &Handle, index: u32, prefix: &IpNet) -> Result<(), rtnetlink::Error> {
-    let length = prefix.prefix_len();
-    let message = match prefix {
-        IpNet::V4(net) => rtnetlink::RouteMessageBuilder::<std::net::Ipv4Addr>::new()
-            .destination_prefix(net.network(), length)
-            .output_interface(index)
-            .build(),
-        IpNet::V6(net) => rtnetlink::RouteMessageBuilder::<std::net::Ipv6Addr>::new()
-            .destination_prefix(net.network(), length)
-            .output_interface(index)
-            .build(),
-    };
-    netlink.route().add(message).execute().await
-}
-
-/// An address brings a route of its own, which may be one of those asked for.
-fn or_there(done: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {
-    match done {
-        Err(rtnetlink::Error::NetlinkError(message))
-            if message.raw_code() == -(nix::errno::Errno::EEXIST as i32) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use gotatun::device::Peer;
@@ -14,7 +15,7 @@ use tokio::net::lookup_host;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::{ConnectError, StartError, Tunnel, TunnelStream};
+use super::{ConnectError, StartError, Tunnel};
 use crate::config::{HostPort, PeerConfig};
 use crate::device::network;
 use crate::key::{PresharedKey, PublicKey};
@@ -28,8 +29,8 @@ const ATTEMPTS: [Duration; 4] = [
 ];
 
 /// If nothing at all came from an endpoint for so long after a connection's first packet, it may
-/// have forgotten the session, by a restart or because the peer was taken out and put back. The
-/// stack repeats that packet after 0.2, 0.6, 1.4 and 3 seconds: this is before the last of these.
+/// have forgotten the session, by a restart or because the peer was taken out and put back. That
+/// packet is repeated after about three seconds, whoever's TCP it is: this is just before.
 const FORGOTTEN: Duration = Duration::from_millis(2500);
 
 /// One network's endpoint.
@@ -155,20 +156,21 @@ impl Tunnel {
     }
 
     /// Waits for a connection's answer, and makes a new session once if the endpoint is silent.
-    pub(super) async fn answered(
+    pub(super) async fn answered<T>(
         &self,
-        stream: &TunnelStream,
+        answer: impl Future<Output = Result<T, ConnectError>>,
         remote: &Remote,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<T, ConnectError> {
+        let mut answer = pin!(answer);
         let before = self.seen(remote).await.rx_bytes;
-        if let Ok(answer) = timeout(FORGOTTEN, stream.established()).await {
+        if let Ok(answer) = timeout(FORGOTTEN, &mut answer).await {
             return answer;
         }
         if self.seen(remote).await.rx_bytes == before {
             let address = remote.address.lock().await;
             self.put_anew(remote, *address).await;
         }
-        stream.established().await
+        answer.await
     }
 
     async fn put_anew(&self, remote: &Remote, address: usize) {

@@ -1,8 +1,12 @@
-//! Between the WireGuard device and the TCP stack: packets both ways, through bounded queues.
+//! Between the WireGuard device and who has the TCP: packets both ways, through bounded queues to the stack in
+//! this crate, or through a TUN device's descriptor to the kernel.
 //!
 //! The device hands over a packet while it holds its own locks, so handing over never waits: a
 //! packet that finds the queue full is dropped and counted, and TCP sends it again. The stack
 //! waits instead: it makes no packet before there is room for it.
+
+#[cfg(target_os = "linux")]
+pub(super) mod tun;
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -40,10 +44,10 @@ pub(super) fn new(mtu: u16) -> Link {
     let (depart, departures) = mpsc::channel(DEPARTURES);
     let dropped = Arc::new(AtomicU64::new(0));
     Link {
-        inlet: Inlet {
+        inlet: Inlet(Into::Stack {
             arrive,
             dropped: Arc::clone(&dropped),
-        },
+        }),
         arrivals,
         wire: Wire {
             arrived: VecDeque::new(),
@@ -52,44 +56,80 @@ pub(super) fn new(mtu: u16) -> Link {
             dropped,
         },
         outlet: Outlet {
-            departures,
+            from: From::Stack(departures),
             batch: Vec::new(),
             mtu,
         },
     }
 }
 
+/// The same ends of a TUN device.
+#[cfg(target_os = "linux")]
+pub(super) fn of_tun(tun: tun::Tun, mtu: u16) -> (Inlet, Outlet) {
+    let tun = Arc::new(tun);
+    let outlet = Outlet {
+        from: From::Tun(Arc::clone(&tun)),
+        batch: Vec::new(),
+        mtu,
+    };
+    (Inlet(Into::Tun(tun)), outlet)
+}
+
 /// Takes decrypted packets from the device.
-pub(super) struct Inlet {
-    arrive: mpsc::Sender<Packet>,
-    dropped: Arc<AtomicU64>,
+pub(super) struct Inlet(Into);
+
+enum Into {
+    Stack {
+        arrive: mpsc::Sender<Packet>,
+        dropped: Arc<AtomicU64>,
+    },
+    #[cfg(target_os = "linux")]
+    Tun(Arc<tun::Tun>),
 }
 
 impl IpSend for Inlet {
     async fn send(&mut self, packet: Packet<Ip>) -> io::Result<()> {
-        if self.arrive.try_send(packet.into_bytes()).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        match &self.0 {
+            Into::Stack { arrive, dropped } => {
+                if arrive.try_send(packet.into_bytes()).is_err() {
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+            #[cfg(target_os = "linux")]
+            Into::Tun(tun) => tun.write(&packet.into_bytes()).await,
         }
-        Ok(())
     }
 }
 
 /// Gives the device packets to encrypt.
 pub(super) struct Outlet {
-    departures: mpsc::Receiver<Packet<Ip>>,
+    from: From,
     batch: Vec<Packet<Ip>>,
     mtu: u16,
+}
+
+enum From {
+    Stack(mpsc::Receiver<Packet<Ip>>),
+    #[cfg(target_os = "linux")]
+    Tun(Arc<tun::Tun>),
 }
 
 impl IpRecv for Outlet {
     async fn recv<'a>(
         &'a mut self,
-        _pool: &mut PacketBufPool,
+        pool: &mut PacketBufPool,
     ) -> io::Result<impl Iterator<Item = Packet<Ip>> + Send + 'a> {
-        let received = self.departures.recv_many(&mut self.batch, DEPARTURES).await;
-        if received == 0 {
-            // The stack is gone, and an error would be retried at once and for ever.
-            pending::<()>().await;
+        match &mut self.from {
+            From::Stack(departures) => {
+                let received = departures.recv_many(&mut self.batch, DEPARTURES).await;
+                if received == 0 {
+                    // The stack is gone, and an error would be retried at once and for ever.
+                    pending::<()>().await;
+                }
+            }
+            #[cfg(target_os = "linux")]
+            From::Tun(tun) => tun.read(pool, &mut self.batch).await?,
         }
         Ok(self.batch.drain(..))
     }

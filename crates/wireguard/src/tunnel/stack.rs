@@ -3,6 +3,8 @@
 //! A socket whose stream was dropped is an orphan: it gets time to deliver what was written and is
 //! then removed, with the turn that it holds.
 
+mod stream;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,8 @@ use super::ConnectError;
 use super::icmp::{self, Report, Verdict};
 use super::link::Wire;
 
+pub(super) use stream::StackStream;
+
 /// What a connection may have received and not read, in bytes.
 const RECEIVE: usize = 1 << 20;
 
@@ -35,10 +39,10 @@ const BATCH: usize = 256;
 const SPEED: u32 = 5;
 
 /// An idle connection is probed this often.
-const PROBE: StackDuration = StackDuration::from_secs(30 * SPEED as u64);
+pub(super) const PROBE: Duration = Duration::from_secs(30);
 
 /// A connection whose other side is silent for so long, though probed or written to, is given up.
-const SILENCE: StackDuration = StackDuration::from_secs(120 * SPEED as u64);
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
 
 /// How long an orphan may take to deliver what was written.
 const LINGER: Duration = Duration::from_secs(30);
@@ -176,8 +180,8 @@ impl Stack {
     /// Called once a connection is there: from now on silence ends it.
     pub(super) fn established(&mut self, handle: SocketHandle) {
         let socket = self.socket(handle);
-        socket.set_keep_alive(Some(PROBE));
-        socket.set_timeout(Some(SILENCE));
+        socket.set_keep_alive(Some(stretched(PROBE)));
+        socket.set_timeout(Some(stretched(SILENCE)));
     }
 
     /// Takes over a connection that nobody uses any more.
@@ -278,6 +282,11 @@ impl Stack {
         let micros = self.started.elapsed().as_micros() * u128::from(SPEED);
         StackInstant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
+}
+
+/// As the stack's clock has it.
+fn stretched(time: Duration) -> StackDuration {
+    StackDuration::from_secs(time.as_secs() * u64::from(SPEED))
 }
 
 const BURIAL: Duration = Duration::from_millis(100);

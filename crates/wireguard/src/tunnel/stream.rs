@@ -1,186 +1,91 @@
-//! A connection through the tunnel, as a stream of bytes.
+//! A connection through the tunnel, as a stream of bytes, whoever's TCP it is.
 //!
 //! Shutting down its writing half sends what was written and then the end; reading goes on until
 //! the other side ends as well. Dropping it closes it in order, or resets it if something was
 //! received and not read, as a kernel does.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use smoltcp::iface::SocketHandle;
-use smoltcp::socket::tcp::{RecvError, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::ConnectError;
-use super::icmp::Verdict;
-use super::stack::Shared;
+#[cfg(target_os = "linux")]
+use super::kernel::KernelStream;
+use super::stack::StackStream;
 
 /// A TCP connection through a tunnel.
-pub struct TunnelStream {
-    shared: Arc<Shared>,
-    handle: SocketHandle,
-    local: SocketAddr,
-    remote: SocketAddr,
-    shut: bool,
-    /// Given to the stack with the socket when the stream is dropped.
-    turn: Option<OwnedSemaphorePermit>,
+pub struct TunnelStream(pub(super) Stream);
+
+pub(super) enum Stream {
+    Stack(StackStream),
+    #[cfg(target_os = "linux")]
+    Kernel(KernelStream),
+}
+
+/// Does the same with either.
+macro_rules! either {
+    ($stream:expr, $it:ident => $what:expr) => {
+        match $stream {
+            Stream::Stack($it) => $what,
+            #[cfg(target_os = "linux")]
+            Stream::Kernel($it) => $what,
+        }
+    };
 }
 
 impl TunnelStream {
-    /// Starts a connection; [`Self::established`] waits for it.
-    pub(super) fn open(
-        shared: Arc<Shared>,
-        remote: SocketAddr,
-        turn: OwnedSemaphorePermit,
-    ) -> Result<Self, ConnectError> {
-        let (handle, local) = shared.lock().open(remote)?;
-        shared.wake();
-        Ok(Self {
-            shared,
-            handle,
-            local,
-            remote,
-            shut: false,
-            turn: Some(turn),
-        })
-    }
-
-    /// Waits until the other side has answered the connection's first packet.
-    pub(super) async fn established(&self) -> Result<(), ConnectError> {
-        poll_fn(|context| {
-            let mut stack = self.shared.lock();
-            if stack.closed {
-                return Poll::Ready(Err(ConnectError::Stopped));
-            }
-            let socket = stack.socket(self.handle);
-            match socket.state() {
-                State::SynSent | State::SynReceived => {
-                    socket.register_send_waker(context.waker());
-                    Poll::Pending
-                }
-                State::Closed => Poll::Ready(Err(match stack.verdict(self.handle) {
-                    Verdict::Refused => ConnectError::Refused(self.remote),
-                    Verdict::NoRoute => ConnectError::NoRoute(self.remote),
-                })),
-                _ => {
-                    stack.established(self.handle);
-                    Poll::Ready(Ok(()))
-                }
-            }
-        })
-        .await
-    }
-
     /// The address and port inside the tunnel that the connection comes from.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        either!(&self.0, it => it.local_addr())
     }
 
     /// The destination.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.remote
+        either!(&self.0, it => it.peer_addr())
     }
 }
 
 impl AsyncRead for TunnelStream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if buffer.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let mut stack = self.shared.lock();
-        if stack.closed {
-            return Poll::Ready(Err(stopped()));
-        }
-        let socket = stack.socket(self.handle);
-        match socket.recv_slice(buffer.initialize_unfilled()) {
-            Ok(0) => {
-                socket.register_recv_waker(context.waker());
-                Poll::Pending
-            }
-            Ok(read) => {
-                buffer.advance(read);
-                drop(stack);
-                // There is more room in the window, which the other side may be waiting for.
-                self.shared.wake();
-                Poll::Ready(Ok(()))
-            }
-            Err(RecvError::Finished) => Poll::Ready(Ok(())),
-            Err(RecvError::InvalidState) => Poll::Ready(Err(broken(self.remote))),
-        }
+        either!(&mut self.0, it => Pin::new(it).poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for TunnelStream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.shut {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let mut stack = self.shared.lock();
-        if stack.closed {
-            return Poll::Ready(Err(stopped()));
-        }
-        let socket = stack.socket(self.handle);
-        match socket.send_slice(bytes) {
-            Ok(0) if !bytes.is_empty() => {
-                socket.register_send_waker(context.waker());
-                Poll::Pending
-            }
-            Ok(written) => {
-                drop(stack);
-                self.shared.wake();
-                Poll::Ready(Ok(written))
-            }
-            Err(_) => Poll::Ready(Err(broken(self.remote))),
-        }
+        either!(&mut self.0, it => Pin::new(it).poll_write(context, bytes))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut self.0, it => Pin::new(it).poll_flush(context))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.shut {
-            self.shut = true;
-            self.shared.lock().socket(self.handle).close();
-            self.shared.wake();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for TunnelStream {
-    fn drop(&mut self) {
-        if let Some(turn) = self.turn.take() {
-            self.shared.lock().orphan(self.handle, turn);
-            self.shared.wake();
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut self.0, it => Pin::new(it).poll_shutdown(context))
     }
 }
 
 impl std::fmt::Debug for TunnelStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TunnelStream({} to {})", self.local, self.remote)
+        write!(
+            f,
+            "TunnelStream({} to {})",
+            self.local_addr(),
+            self.peer_addr()
+        )
     }
 }
 
-fn stopped() -> io::Error {
+pub(super) fn stopped() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the tunnel is stopped")
-}
-
-fn broken(remote: SocketAddr) -> io::Error {
-    let reason = format!("{remote} reset the connection, or has been silent for too long");
-    io::Error::new(io::ErrorKind::ConnectionReset, reason)
 }

@@ -18,6 +18,7 @@ use rhyzome_wireguard::config::{ClientConfig, HostPort, KEEPALIVE, PeerConfig};
 use rhyzome_wireguard::endpoint::{self, Control, EndpointOptions, Program, Running, Status};
 use rhyzome_wireguard::key::{PrivateKey, PublicKey};
 use rhyzome_wireguard::peers::{Changes, Peer};
+use rhyzome_wireguard::tunnel::kernel::Holder;
 
 /// Longer than anything here takes.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -258,6 +259,14 @@ pub fn program() -> Program {
     Program {
         path,
         args: vec!["wireguard-endpoint".to_owned()],
+    }
+}
+
+/// The same as a tunnel's holder.
+pub fn holder() -> Holder {
+    Holder {
+        path: program().path,
+        args: vec!["tunnel-holder".to_owned()],
     }
 }
 

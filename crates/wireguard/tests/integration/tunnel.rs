@@ -1,15 +1,64 @@
 //! The client's tunnel: what it carries, and how it says that it cannot.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rhyzome_wireguard::config::ClientConfig;
 use rhyzome_wireguard::key::PublicKey;
 use rhyzome_wireguard::tunnel::{ConnectError, MAX_CONNECTIONS, Tunnel, TunnelStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::{self, GREETING};
-use crate::site::{Device, LONG, Network, Site, admit, program, run, wait_for};
+use crate::site::{Device, LONG, Network, Site, admit, holder, program, run, wait_for};
+
+/// Whose TCP is above a tunnel: all that is promised is promised of both.
+#[derive(Clone, Copy)]
+enum Tcp {
+    Own,
+    Kernel,
+}
+
+impl Tcp {
+    async fn tunnel(self, config: &ClientConfig) -> Tunnel {
+        match self {
+            Self::Own => Tunnel::start(config).await.unwrap(),
+            Self::Kernel => {
+                let tunnel = Tunnel::start_with(config, &holder()).await.unwrap();
+                assert!(tunnel.has_kernel_tcp(), "the kernel's cannot be had");
+                tunnel
+            }
+        }
+    }
+}
+
+/// Each as two tests.
+macro_rules! with_either_tcp {
+    ($($name:ident),+ $(,)?) => {
+        mod own_tcp {
+            $(#[test] fn $name() { super::$name(super::Tcp::Own); })+
+        }
+        mod kernel_tcp {
+            $(#[test] fn $name() { super::$name(super::Tcp::Kernel); })+
+        }
+    };
+}
+
+with_either_tcp!(
+    bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_itself,
+    each_way_of_not_connecting_is_told_apart,
+    a_destination_that_is_silent_times_out,
+    what_the_network_says_about_a_destination_is_passed_on_at_once,
+    a_reset_is_an_error_and_not_an_end,
+    stopping_a_tunnel_ends_its_connections,
+    many_connections_share_a_tunnel,
+    more_connections_than_a_tunnel_may_have_wait_for_their_turn,
+    what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained,
+    a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost,
+    one_tunnel_reaches_two_networks_and_one_of_them_may_be_down,
+);
 
 async fn fetch(tunnel: &Tunnel, from: SocketAddr) -> Vec<u8> {
     let mut stream = tunnel.connect(from, LONG).await.unwrap();
@@ -45,8 +94,8 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 251) as u8).collect()
 }
 
-#[test]
-fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
+/// `mode` is that of the device file of TUN devices; udev's is 666.
+fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel(mode: &str, tcp: &str) {
     let mut site = Site::new();
     let network = site.network(1);
     let key = site.start(&network).status.public_key;
@@ -66,11 +115,15 @@ fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
     std::fs::set_permissions(site.path(), open(0o755)).unwrap();
     std::fs::set_permissions(&file, open(0o644)).unwrap();
 
+    let device = format!(
+        "mount -t tmpfs -o mode=755 none /dev/net && mknod -m {mode} /dev/net/tun c 10 200 && exec \"$@\""
+    );
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
                   --bounding-set=-all --ambient-caps=-all --no-new-privs";
     let unprivileged = |command: &[&str]| {
         let mut line = Command::new("ip");
         line.args(["netns", "exec", &site.client_namespace()]);
+        line.args(["sh", "-c", &device, "sh"]);
         line.args(nobody.split_whitespace()).args(command);
         line.output().unwrap()
     };
@@ -92,10 +145,20 @@ fn a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel() {
     let errors = String::from_utf8_lossy(&fetched.stderr);
     assert!(fetched.status.success(), "{errors}");
     assert_eq!(fetched.stdout, GREETING);
+    assert_eq!(errors.trim(), format!("TCP: {tcp}"));
 }
 
 #[test]
-fn bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_itself() {
+fn a_user_without_any_privilege_has_the_kernels_tcp_where_anybody_may_make_tun_devices() {
+    a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel("666", "the kernel's");
+}
+
+#[test]
+fn a_user_without_any_privilege_needs_no_tun_device() {
+    a_user_without_any_privilege_reaches_a_network_only_through_the_tunnel("600", "its own");
+}
+
+fn bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_itself(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let bytes = pattern(3_000_001);
     for (inner_v6, host, mtu) in [
@@ -109,7 +172,7 @@ fn bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_its
         let mut config = Network::config(&device, &[(&network, key)], host);
         config.mtu = Some(mtu);
         site.on_client(async || {
-            let tunnel = Tunnel::start(&config).await.unwrap();
+            let tunnel = tcp.tunnel(&config).await;
             tunnel.wait_handshake(LONG).await.unwrap();
             let stream = tunnel.connect(echo, LONG).await.unwrap();
             assert_eq!(stream.peer_addr(), echo);
@@ -133,7 +196,58 @@ fn bytes_arrive_unchanged_both_ways_over_both_families_and_each_half_ends_by_its
 }
 
 #[test]
-fn each_way_of_not_connecting_is_told_apart() {
+fn nobody_else_in_the_devices_own_namespace_gets_into_a_tunnel_with_the_kernels_tcp() {
+    let (site, network, key, device) = admitted();
+    let server = server::greet(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    let links = || {
+        let shown = run(&format!("ip -n {} -o link", site.client_namespace()));
+        let name = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
+        shown.lines().map(name).collect::<Vec<_>>()
+    };
+    let before = links();
+    site.on_client(async || {
+        let tunnel = Tcp::Kernel.tunnel(&config).await;
+        assert_eq!(fetch(&tunnel, server).await, GREETING);
+        let direct = TcpStream::connect_timeout(&server, Duration::from_secs(1));
+        assert!(direct.is_err(), "the network is reached beside the tunnel");
+        assert_eq!(links(), before, "the tunnel's device is to be seen");
+    });
+}
+
+#[test]
+fn the_holder_of_a_tunnels_namespace_ends_with_the_tunnels_process_however_that_ends() {
+    let (site, network, key, device) = admitted();
+    let (server, _told) = server::sink(&network.namespace, network.server(false));
+    let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
+    let file = site.path().join("peer.conf");
+    std::fs::write(&file, config.to_text().as_bytes()).unwrap();
+    // It reads from who never says anything, until it is killed.
+    let mut fetching = Command::new("ip")
+        .args(["netns", "exec", &site.client_namespace()])
+        .arg(program().path)
+        .args(["fetch", file.to_str().unwrap(), &server.to_string()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", fetching.id());
+    let children = || std::fs::read_to_string(&children).unwrap();
+    // What has ended and was not waited for has no memory any more.
+    let ended = |pid: &str| {
+        let maps = std::fs::read(format!("/proc/{pid}/maps"));
+        maps.is_ok_and(|maps| maps.is_empty()) || !Path::new("/proc").join(pid).exists()
+    };
+    site.on_host(async || {
+        wait_for("a holder", async || !children().is_empty()).await;
+        let holder = children();
+        assert!(!ended(holder.trim()));
+        fetching.kill().unwrap();
+        fetching.wait().unwrap();
+        wait_for("its end", async || ended(holder.trim())).await;
+    });
+}
+
+fn each_way_of_not_connecting_is_told_apart(tcp: Tcp) {
     let mut site = Site::new();
     let network = site.network(1);
     let key = site.start(&network).status.public_key;
@@ -144,7 +258,7 @@ fn each_way_of_not_connecting_is_told_apart() {
 
     let config = Network::config(&known, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let connect = async |to: &str| tunnel.connect(to.parse().unwrap(), short).await;
         assert_eq!(fetch(&tunnel, server).await, GREETING);
         let refused = connect("10.1.0.10:9").await;
@@ -172,7 +286,7 @@ fn each_way_of_not_connecting_is_told_apart() {
     let mut config = config.clone();
     config.addresses.truncate(1);
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let without = tunnel
             .connect("[fd00:1::10]:80".parse().unwrap(), short)
             .await;
@@ -184,7 +298,7 @@ fn each_way_of_not_connecting_is_told_apart() {
 
     let config = Network::config(&unknown, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let error = tunnel.connect(server, short).await.unwrap_err();
         let ConnectError::NoHandshake { source, .. } = error else {
             panic!("{error}");
@@ -220,8 +334,7 @@ fn an_endpoint_is_reached_at_its_second_address_if_the_first_is_dead() {
     assert!(started.elapsed() >= tried, "the dead address was not tried");
 }
 
-#[test]
-fn a_destination_that_is_silent_times_out() {
+fn a_destination_that_is_silent_times_out(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     // A rule that drops, for a blackhole route answers with ICMP.
     let namespace = &network.namespace;
@@ -234,7 +347,7 @@ fn a_destination_that_is_silent_times_out() {
     }
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         tunnel.wait_handshake(LONG).await.unwrap();
         let started = Instant::now();
         let bound = Duration::from_secs(1);
@@ -247,8 +360,7 @@ fn a_destination_that_is_silent_times_out() {
     });
 }
 
-#[test]
-fn what_the_network_says_about_a_destination_is_passed_on_at_once() {
+fn what_the_network_says_about_a_destination_is_passed_on_at_once(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let namespace = &network.namespace;
     for line in [
@@ -264,7 +376,7 @@ fn what_the_network_says_about_a_destination_is_passed_on_at_once() {
     }
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let connect = async |to: &str| tunnel.connect(to.parse().unwrap(), LONG).await;
         let started = Instant::now();
         for to in [
@@ -284,54 +396,46 @@ fn what_the_network_says_about_a_destination_is_passed_on_at_once() {
     });
 }
 
-#[test]
-fn a_reset_is_an_error_and_not_an_end() {
+fn a_reset_is_an_error_and_not_an_end(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let server = server::reset(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let mut stream = tunnel.connect(server, LONG).await.unwrap();
         stream.write_all(b"hello").await.unwrap();
         let read = stream.read(&mut [0; 16]).await;
-        assert_eq!(
-            read.unwrap_err().kind(),
-            std::io::ErrorKind::ConnectionReset
-        );
-        let write = stream.write_all(b"more").await;
-        assert_eq!(
-            write.unwrap_err().kind(),
-            std::io::ErrorKind::ConnectionReset
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let write = stream.write_all(b"more").await.unwrap_err().kind();
+        // A kernel says once that it was reset.
+        assert!(
+            matches!(write, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+            "{write}"
         );
     });
 }
 
-#[test]
-fn stopping_a_tunnel_ends_its_connections() {
+fn stopping_a_tunnel_ends_its_connections(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let mut stream = tunnel.connect(server, LONG).await.unwrap();
         let waiting = tokio::spawn(async move { stream.read(&mut [0; 16]).await });
         tokio::task::yield_now().await;
         tunnel.stop().await;
         let read = tokio::time::timeout(LONG, waiting).await.unwrap().unwrap();
-        assert_eq!(
-            read.unwrap_err().kind(),
-            std::io::ErrorKind::ConnectionAborted
-        );
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionAborted);
     });
 }
 
-#[test]
-fn many_connections_share_a_tunnel() {
+fn many_connections_share_a_tunnel(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(true));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let tunnel = std::sync::Arc::new(tunnel);
         let tasks: Vec<_> = (0..200)
             .map(|number: usize| {
@@ -353,13 +457,12 @@ fn many_connections_share_a_tunnel() {
     });
 }
 
-#[test]
-fn more_connections_than_a_tunnel_may_have_wait_for_their_turn() {
+fn more_connections_than_a_tunnel_may_have_wait_for_their_turn(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let mut open = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
             open.push(tunnel.connect(server, LONG).await.unwrap());
@@ -372,13 +475,12 @@ fn more_connections_than_a_tunnel_may_have_wait_for_their_turn() {
     });
 }
 
-#[test]
-fn what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained() {
+fn what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let (server, told) = server::sink(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let mut stream = tunnel.connect(server, LONG).await.unwrap();
         stream.write_all(&pattern(400_000)).await.unwrap();
         assert!(!tunnel.drain(Duration::ZERO).await, "a connection is open");
@@ -388,13 +490,12 @@ fn what_was_written_arrives_though_the_stream_was_dropped_and_the_tunnel_drained
     assert_eq!(told.recv_timeout(LONG), Ok(400_000));
 }
 
-#[test]
-fn a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost() {
+fn a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost(tcp: Tcp) {
     let (site, network, key, device) = admitted();
     let server = server::echo(&network.namespace, network.server(false));
     let config = Network::config(&device, &[(&network, key)], "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         let mut stream = tunnel.connect(server, LONG).await.unwrap();
         // Write without reading until nothing more is taken: every buffer on the way is full.
         let chunk = pattern(64 << 10);
@@ -412,8 +513,7 @@ fn a_reader_that_waits_makes_the_writer_wait_and_nothing_is_lost() {
     });
 }
 
-#[test]
-fn one_tunnel_reaches_two_networks_and_one_of_them_may_be_down() {
+fn one_tunnel_reaches_two_networks_and_one_of_them_may_be_down(tcp: Tcp) {
     let mut site = Site::new();
     let (first, second) = (site.network(1), site.network(2));
     let device = Device::new(2);
@@ -426,7 +526,7 @@ fn one_tunnel_reaches_two_networks_and_one_of_them_may_be_down() {
     let both = [(&first, keys[0]), (&second, keys[1])];
     let config = Network::config(&device, &both, "192.0.2.1");
     site.on_client(async || {
-        let tunnel = Tunnel::start(&config).await.unwrap();
+        let tunnel = tcp.tunnel(&config).await;
         for server in servers {
             assert_eq!(fetch(&tunnel, server).await, GREETING);
         }
