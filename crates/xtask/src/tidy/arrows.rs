@@ -41,6 +41,7 @@ const ARROWS: &[Row] = &[
     ("fault", &[]),
     ("pki", &[]),
     ("wireguard", &[]),
+    ("uci", &[]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
