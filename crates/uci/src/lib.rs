@@ -13,6 +13,7 @@
 //!
 //! Values of options that are secrets are not printed by `Debug` or `Display`.
 
+mod batch;
 mod change;
 mod name;
 mod package;
@@ -21,6 +22,7 @@ mod show;
 mod value;
 mod write;
 
+pub use batch::batch;
 pub use change::{Change, ChangeError, difference};
 pub use name::{InvalidName, Name, PackageName, SectionType};
 pub use package::{Package, Section, Taken};

@@ -42,6 +42,8 @@ const ARROWS: &[Row] = &[
     ("pki", &[]),
     ("wireguard", &[]),
     ("uci", &[]),
+    // The real thing in C, for tests to compare with.
+    ("uci-reference", &[]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
@@ -149,6 +151,7 @@ const IN_TESTS: &[Row] = &[
     ("component", &["testkit"]),
     ("libvirt", &["testkit"]),
     ("linux", &["testkit"]),
+    ("uci-reference", &["uci"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
@@ -183,6 +186,11 @@ const FOREIGN: &[Foreign] = &[
     Foreign {
         name: "virt",
         stays_in: "libvirt",
+        tests: &[],
+    },
+    Foreign {
+        name: "libuci-sys",
+        stays_in: "uci-reference",
         tests: &[],
     },
     Foreign {
