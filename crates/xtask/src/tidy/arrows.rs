@@ -3,6 +3,7 @@
 //! ```text
 //!   model ◄ plan ◄ store ◄ app ◄ api                    the core
 //!   model ◄ proto, component, hostnet ◄ libvirt, linux  components
+//!   model, uci ◄ openwrt
 //!   model ◄ wire ◄ client ◄ cli                         clients
 //! ```
 //!
@@ -81,6 +82,7 @@ const ARROWS: &[Row] = &[
             "fault",
         ],
     ),
+    ("openwrt", &["model", "uci", "wireguard"]),
     ("client", &["model", "wire"]),
     // `component` for the simulated hosts of `rhyzome up --simulate`, and nothing else.
     (
@@ -152,6 +154,7 @@ const IN_TESTS: &[Row] = &[
     ("libvirt", &["testkit"]),
     ("linux", &["testkit"]),
     ("uci-reference", &["uci"]),
+    ("openwrt", &["uci-reference"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
@@ -396,7 +399,7 @@ mod tests {
         for (name, _) in ARROWS {
             assert!(!reaches(name, name), "{name} uses itself");
         }
-        for driver in ["component", "libvirt", "linux", "hostnet"] {
+        for driver in ["component", "libvirt", "linux", "openwrt", "hostnet"] {
             assert!(!reaches("api", driver), "the core sees {driver}");
             assert!(
                 !reaches(driver, "app") && !reaches(driver, "store"),
