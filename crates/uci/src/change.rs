@@ -142,40 +142,40 @@ impl Package {
             .collect();
         let mut changed = self.clone();
         for change in changes {
-            let anonymous = || {
-                let at = changed.position(change.section());
-                at.is_some_and(|at| changed.sections()[at].name().is_none())
-            };
-            if foreign.contains(change.section()) || anonymous() {
+            let at = changed.position(change.section());
+            let anonymous = at.is_some_and(|at| changed.sections[at].name().is_none());
+            if foreign.contains(change.section()) || anonymous {
                 return Err(ChangeError::Foreign(change.section().clone()));
             }
-            changed.step(change)?;
+            changed.step(change, at)?;
         }
         *self = changed;
         Ok(())
     }
 
-    fn step(&mut self, change: &Change) -> Result<(), ChangeError> {
-        let at = self.position(change.section());
-        let missing = || ChangeError::NoSection(change.section().clone());
-        match change {
-            Change::SetSection { section, kind } => self
-                .add(Section::named(kind.clone(), section.clone()))
-                .map_err(|taken| ChangeError::Taken(taken.0))?,
-            Change::SetOption { option, value, .. } => {
-                let at = at.ok_or_else(missing)?;
+    /// One change, of the section at a place.
+    fn step(&mut self, change: &Change, at: Option<usize>) -> Result<(), ChangeError> {
+        match (change, at) {
+            (Change::SetSection { section, .. }, Some(_)) => {
+                return Err(ChangeError::Taken(section.clone()));
+            }
+            (Change::SetSection { section, kind }, None) => {
+                let made = Section::named(kind.clone(), section.clone());
+                self.sections.push(made);
+            }
+            (Change::SetOption { section, .. }, None) => {
+                return Err(ChangeError::NoSection(section.clone()));
+            }
+            (Change::SetOption { option, value, .. }, Some(at)) => {
                 self.sections[at].set(option.clone(), value.clone());
             }
-            Change::DeleteOption { option, .. } => {
-                if let Some(at) = at {
-                    self.sections[at].remove(option);
-                }
+            (Change::DeleteOption { option, .. }, Some(at)) => {
+                self.sections[at].remove(option);
             }
-            Change::DeleteSection { .. } => {
-                if let Some(at) = at {
-                    self.sections.remove(at);
-                }
+            (Change::DeleteSection { .. }, Some(at)) => {
+                self.sections.remove(at);
             }
+            (Change::DeleteOption { .. } | Change::DeleteSection { .. }, None) => {}
         }
         Ok(())
     }
