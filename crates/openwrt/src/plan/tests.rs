@@ -6,7 +6,7 @@ use crate::segment::Segment;
 use crate::validate::validate;
 use proptest::prelude::*;
 use rhyzome_uci::{Section, Value, batch};
-use rhyzome_uci_reference::Program;
+use rhyzome_uci_reference::run_batch;
 use std::fs;
 use std::path::Path;
 
@@ -214,10 +214,7 @@ fn with_uci(folder: &Path, present: &mut Present, plan: &Plan) -> Present {
         lines += &batch(package.name(), changes);
         lines += &format!("commit {name}\n");
     }
-    let output = Program::find()
-        .unwrap()
-        .batch(&config, &delta, &lines)
-        .unwrap();
+    let output = run_batch(&config, &delta, &lines).unwrap();
     assert!(
         output.stderr.is_empty(),
         "{}",
@@ -235,7 +232,7 @@ fn with_uci(folder: &Path, present: &mut Present, plan: &Plan) -> Present {
 
 proptest! {
     // A process each.
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn uci_makes_of_a_plan_what_was_wanted(before in networks(), after in networks()) {

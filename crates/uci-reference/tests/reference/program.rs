@@ -5,7 +5,7 @@ use std::fs;
 use crate::sameness::compare;
 use proptest::prelude::*;
 use rhyzome_uci::{Change, Package, Section, Value, batch, difference};
-use rhyzome_uci_reference::{Program, read};
+use rhyzome_uci_reference::{command, read, run_batch};
 use tempfile::TempDir;
 
 fn text() -> impl Strategy<Value = String> {
@@ -55,7 +55,6 @@ fn with_names(package: &Package) -> Package {
 
 /// A folder of configurations with one package, and a folder for what is not committed.
 struct Router {
-    program: Program,
     folder: TempDir,
 }
 
@@ -65,17 +64,12 @@ impl Router {
         fs::create_dir(folder.path().join("config")).expect("a folder");
         let path = folder.path().join("config").join(package.name().as_str());
         fs::write(path, package.text()).expect("the file is written");
-        let program = Program::find().expect("uci was built");
-        Self { program, folder }
+        Self { folder }
     }
 
     fn run(&self, arguments: &[&str]) -> (String, Option<i32>) {
         let (config, delta) = self.folders();
-        let output = self
-            .program
-            .command(&config, &delta)
-            .args(arguments)
-            .output();
+        let output = command(&config, &delta).args(arguments).output();
         let output = output.expect("uci runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (said, output.status.code())
@@ -92,10 +86,7 @@ impl Router {
         let (config, delta) = self.folders();
         let name = "test".parse().expect("a name");
         let lines = batch(&name, changes) + "commit test\n";
-        let output = self
-            .program
-            .batch(&config, &delta, &lines)
-            .expect("uci runs");
+        let output = run_batch(&config, &delta, &lines).expect("uci runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && said.is_empty(),
@@ -156,10 +147,7 @@ fn a_batch_ends_well_where_a_line_failed_and_goes_on() {
     let router = Router::new(&package);
     let (config, delta) = router.folders();
     let lines = "set test.x=t\nset test.none.a=1\nset test.x.a=2\ncommit test\n";
-    let output = router
-        .program
-        .batch(&config, &delta, lines)
-        .expect("uci runs");
+    let output = run_batch(&config, &delta, lines).expect("uci runs");
     assert_eq!(output.status.code(), Some(0));
     assert!(!output.stderr.is_empty());
     let (shown, _) = router.run(&["show", "test"]);
