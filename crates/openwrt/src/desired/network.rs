@@ -115,8 +115,10 @@ fn add_interface(package: &mut Package, part: &Part<'_>, device: &str) {
         .add_to(package);
 }
 
-/// It has no addresses: peers reach the router at its addresses in the network. The key is never left to be made by
-/// the router's own scripts, which commit whatever anybody has not committed yet.
+/// Peers reach the router at its addresses in the network. The tunnel's own, the peers' prefix's own one, which no peer
+/// has, is there for dnsmasq: as OpenWrt sets it up (`localservice`), it answers only who is in a prefix of one of the
+/// router's addresses. The key is never left to be made by the router's own scripts, which commit whatever anybody has
+/// not committed yet.
 fn add_tunnel(package: &mut Package, part: &Part<'_>) {
     let (names, spec) = (part.names, &part.network.spec);
     let mtu = spec
@@ -128,6 +130,10 @@ fn add_tunnel(package: &mut Package, part: &Part<'_>) {
         .one("private_key", &*part.network.endpoint_key.to_base64())
         .one("listen_port", spec.endpoint_port)
         .one("mtu", mtu)
+        .list(
+            "addresses",
+            [IpNet::from(spec.peers_ipv4), spec.peers_ipv6.into()],
+        )
         .one("ip4table", names.table())
         .one("ip6table", names.table())
         .one("nohostroute", 1)

@@ -76,6 +76,9 @@ fn peers(network: &Network, problems: &mut Problems) {
         for (address, prefix) in pairs {
             problems.once(&mut addresses, address, "the address", &place);
             within(address, prefix, &place, problems);
+            problems.add_if(address == prefix.network(), &place, || {
+                What::Reserved(address)
+            });
         }
     }
 }

@@ -77,6 +77,10 @@ fn a_peer_has_a_good_key_and_an_address_of_its_own() {
         &format!("{peer}: 10.1.1.9 is not in 10.200.0.0/16"),
     );
     check(
+        |net| net.peers[0].ipv4 = net.spec.peers_ipv4.network(),
+        &format!("{peer}: 10.200.0.0 is the router's address, or the first or last of the prefix"),
+    );
+    check(
         |net| net.peers[1].public_key = net.peers[0].public_key.clone(),
         &format!(
             "the peer 00000000-0000-0000-0000-000000000003 of the network default/net-1: the key \
@@ -131,6 +135,15 @@ fn overlapping_prefixes_are_refused() {
         "the network default/net-2: 10.1.0.0/16 overlaps 10.1.1.0/24 of the network default/net-1: an OpenWrt router \
          cannot keep them apart\n"
     );
+    let (one, mut two) = (network(1, vlan(1), false), network(2, vlan(2), false));
+    two.spec.peers_ipv4 = "10.1.1.128/25".parse().unwrap();
+    for networks in [[one.clone(), two.clone()], [two, one]] {
+        let said = said(&router(), &networks);
+        assert!(
+            said.contains("overlaps") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
     check(
         |net| net.spec.peers_ipv6 = "fd00:1:2::/48".parse().unwrap(),
         "the peer 00000000-0000-0000-0000-000000000002 of the network default/net-1: fd00:1:3::2 is not in fd00:1:2::/48\n\
