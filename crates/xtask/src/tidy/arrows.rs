@@ -3,6 +3,7 @@
 //! ```text
 //!   model ◄ plan ◄ store ◄ app ◄ api                    the core
 //!   model ◄ proto, component, hostnet ◄ libvirt, linux  components
+//!   model, uci ◄ openwrt
 //!   model ◄ wire ◄ client ◄ cli                         clients
 //! ```
 //!
@@ -41,6 +42,9 @@ const ARROWS: &[Row] = &[
     ("fault", &[]),
     ("pki", &[]),
     ("wireguard", &[]),
+    ("uci", &[]),
+    // The real thing in C, for tests to compare with.
+    ("uci-reference", &[]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
@@ -78,6 +82,7 @@ const ARROWS: &[Row] = &[
             "fault",
         ],
     ),
+    ("openwrt", &["model", "uci", "wireguard"]),
     ("client", &["model", "wire"]),
     // `component` for the simulated hosts of `rhyzome up --simulate`, and nothing else.
     (
@@ -148,6 +153,8 @@ const IN_TESTS: &[Row] = &[
     ("component", &["testkit"]),
     ("libvirt", &["testkit"]),
     ("linux", &["testkit"]),
+    ("uci-reference", &["uci"]),
+    ("openwrt", &["uci-reference"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
@@ -182,6 +189,11 @@ const FOREIGN: &[Foreign] = &[
     Foreign {
         name: "virt",
         stays_in: "libvirt",
+        tests: &[],
+    },
+    Foreign {
+        name: "libuci-sys",
+        stays_in: "uci-reference",
         tests: &[],
     },
     Foreign {
@@ -387,7 +399,7 @@ mod tests {
         for (name, _) in ARROWS {
             assert!(!reaches(name, name), "{name} uses itself");
         }
-        for driver in ["component", "libvirt", "linux", "hostnet"] {
+        for driver in ["component", "libvirt", "linux", "openwrt", "hostnet"] {
             assert!(!reaches("api", driver), "the core sees {driver}");
             assert!(
                 !reaches(driver, "app") && !reaches(driver, "store"),

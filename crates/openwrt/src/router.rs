@@ -1,0 +1,58 @@
+//! What a router is to have: its own settings, and its networks.
+
+use std::net::IpAddr;
+
+use rhyzome_model::lease::LeasePlacement;
+use rhyzome_model::network::{NetworkPlacement, VtepPlacement};
+use rhyzome_model::peer::PeerPlacement;
+use rhyzome_wireguard::key::PrivateKey;
+
+use crate::segment::Segment;
+
+/// The router's own settings, as its operator gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Where VLANs come in.
+    pub trunk: Option<Trunk>,
+    /// Where tunnels to hypervisors end, and the UDP port of them all.
+    pub tunnel: Option<(IpAddr, u16)>,
+    /// The firewall zone that leads outside.
+    pub uplink_zone: String,
+}
+
+/// Where VLANs come in, tagged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trunk {
+    /// A device that is nobody else's.
+    Device(String),
+    /// Ports of a bridge that has VLANs already.
+    Bridge { device: String, ports: Vec<String> },
+}
+
+impl Trunk {
+    pub fn device(&self) -> &str {
+        match self {
+            Self::Device(device) | Self::Bridge { device, .. } => device,
+        }
+    }
+}
+
+/// A network and all that belongs to it on the router.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub spec: NetworkPlacement,
+    pub segment: Segment,
+    /// Made on the router, which it never leaves.
+    pub endpoint_key: PrivateKey,
+    pub leases: Vec<LeasePlacement>,
+    pub peers: Vec<PeerPlacement>,
+    /// The other ends of the segment, where it is a VXLAN.
+    pub vteps: Vec<VtepPlacement>,
+}
+
+impl Network {
+    /// As people call it: project and name.
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.spec.project, self.spec.name)
+    }
+}
