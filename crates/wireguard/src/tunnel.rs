@@ -109,6 +109,15 @@ pub enum ConnectError {
     /// A router on the way, or the destination, says by ICMP that it cannot be reached.
     #[error("{0} was reported unreachable by its network")]
     NoRoute(SocketAddr),
+    /// The system says something else.
+    #[error("no connection to {destination}")]
+    System {
+        /// The destination.
+        destination: SocketAddr,
+        /// What it says.
+        #[source]
+        source: io::Error,
+    },
     /// The endpoint answers and the destination does not.
     #[error("{destination} did not answer within {:.1}s", waited.as_secs_f32())]
     TimedOut {

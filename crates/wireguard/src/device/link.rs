@@ -5,11 +5,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use nix::errno::Errno;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::{Error, Handle, RouteMessageBuilder};
 
 pub(crate) async fn add_address(netlink: &Handle, index: u32, address: IpNet) -> Result<(), Error> {
     let add = netlink.address();
-    let add = add.add(index, address.addr(), address.prefix_len());
+    let mut add = add.add(index, address.addr(), address.prefix_len());
+    if address.addr().is_ipv6() {
+        // Nobody else is there who could have it; until the kernel has come to see that, it is of no use.
+        let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+        add.message_mut().attributes.push(flags);
+    }
     or_there(add.execute().await)
 }
 

@@ -141,7 +141,7 @@ impl Kernel {
         let socket = TcpSocket::from_std_stream(socket.into());
         let started = Instant::now();
         let connected = socket.connect(destination).await;
-        let stream = connected.map_err(|error| refusal(&error, destination, started.elapsed()))?;
+        let stream = connected.map_err(|error| refusal(error, destination, started.elapsed()))?;
         // What cannot be set stays as the system has it.
         let _ = mind_silence(&stream);
         KernelStream::new(stream, self.stopped.subscribe(), turn)
@@ -155,7 +155,7 @@ impl Kernel {
 }
 
 /// Why there is no connection, as the kernel says it: a router's words reach it by ICMP.
-fn refusal(error: &io::Error, destination: SocketAddr, waited: Duration) -> ConnectError {
+fn refusal(error: io::Error, destination: SocketAddr, waited: Duration) -> ConnectError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused(destination),
         io::ErrorKind::TimedOut => ConnectError::TimedOut {
@@ -166,7 +166,10 @@ fn refusal(error: &io::Error, destination: SocketAddr, waited: Duration) -> Conn
         | io::ErrorKind::NetworkUnreachable
         // What is forbidden on the way, over IPv6.
         | io::ErrorKind::PermissionDenied => ConnectError::NoRoute(destination),
-        _ => ConnectError::Invalid(destination),
+        _ => ConnectError::System {
+            destination,
+            source: error,
+        },
     }
 }
 

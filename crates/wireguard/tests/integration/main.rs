@@ -10,6 +10,7 @@
 
 mod endpoint;
 mod peers;
+mod privilege;
 mod server;
 mod site;
 mod tunnel;
