@@ -165,7 +165,7 @@ pub async fn start(cx: &Cx, config: &ClientConfig, bound: Duration) -> Result<Tu
     Ok(tunnel)
 }
 
-/// What this program is run with to be the holder of a tunnel.
+/// What this program is run with to hold a tunnel's namespace.
 #[cfg(target_os = "linux")]
 pub const HOLDER: &str = "tunnel-holder";
 

@@ -375,8 +375,8 @@ impl Tunnel {
     }
 
     /// Waits until every connection is over, those included whose streams were dropped and that
-    /// are still delivering what was written: what a program does before it ends, for there is no
-    /// kernel that would go on. Says whether all were over within `bound`.
+    /// are still delivering what was written: what a program does before it ends, for nobody
+    /// goes on with it then. Says whether all were over within `bound`.
     pub async fn drain(&self, bound: Duration) -> bool {
         let all = u32::try_from(MAX_CONNECTIONS).expect("a few hundred");
         timeout(bound, self.turns.acquire_many(all)).await.is_ok()

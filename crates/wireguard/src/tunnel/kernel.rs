@@ -133,11 +133,13 @@ impl Kernel {
         let family = if destination.is_ipv4() { V4 } else { V6 };
         let wire = Arc::clone(&self.wire);
         let made = tokio::task::spawn_blocking(move || ask(&wire, &[family])).await;
-        // It is gone, and with it the tunnel's namespace but for what is open.
-        let socket = made
-            .map_err(io::Error::other)
-            .flatten()
-            .map_err(|_| ConnectError::Stopped)?;
+        let socket =
+            made.map_err(io::Error::other)
+                .flatten()
+                .map_err(|source| ConnectError::System {
+                    destination,
+                    source,
+                })?;
         let socket = TcpSocket::from_std_stream(socket.into());
         let started = Instant::now();
         let connected = socket.connect(destination).await;
