@@ -1,14 +1,14 @@
 //! Components: invited with a token, joined with a certificate of their own, revoked for ever.
 
 use rhyzome_model::component::{ComponentKind, ComponentSpec};
-use rhyzome_model::resource::{Component, ComponentSummary};
+use rhyzome_model::resource::{Component, ComponentSummary, Difference, Differing};
 use rhyzome_model::{ComponentId, Name, Timestamp};
 use rhyzome_pki::token::JoinToken;
-use rhyzome_store::{component, placement, token};
+use rhyzome_store::{Conn, component, placement, token};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
-use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve};
+use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve, status};
 
 /// What is asked of a join token.
 #[derive(Clone, Debug)]
@@ -70,10 +70,46 @@ pub async fn get(core: &Core, caller: &Caller, name: &Name) -> Result<Component>
     let mut conn = core.store.read().await?;
     let found = resolve::component(&mut conn, name).await?;
     let gone = gone_since(core, found.last_seen, found.revoked);
+    let id = ComponentId(found.meta.id);
     Ok(Component {
         gone_since: gone,
         warnings: found.find_warnings(),
+        differing: differing(core, caller, &mut conn, id).await?,
         ..found
+    })
+}
+
+/// Of so much that is not as wanted it is said what.
+const MOST_DIFFERING: i64 = 100;
+
+async fn differing(
+    core: &Core,
+    caller: &Caller,
+    conn: &mut Conn,
+    id: ComponentId,
+) -> Result<Differing> {
+    let total = placement::count_differing(conn, id).await?;
+    let before = core.silent_before();
+    let told = |differs: placement::Differs| {
+        let said = status::condition(&differs.row, before);
+        let may_know =
+            |project: &Name| authorize(caller, Operation::NetworkRead, Some(project)).is_ok();
+        let known = differs.project.as_ref().is_none_or(may_know);
+        Difference {
+            kind: differs.row.kind,
+            project: differs.project.filter(|_| known),
+            name: Some(differs.row.resource_name).filter(|name| known && !name.is_empty()),
+            network: differs.network.filter(|_| known),
+            wanted: differs.row.wanted,
+            reason: said.reason,
+            message: said.message,
+            since: said.since,
+        }
+    };
+    let first = placement::differing(conn, id, MOST_DIFFERING).await?;
+    Ok(Differing {
+        total: u32::try_from(total).unwrap_or(u32::MAX),
+        first: first.into_iter().map(told).collect(),
     })
 }
 

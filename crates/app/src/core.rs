@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use rhyzome_model::segment::VlanId;
 use rhyzome_model::{ComponentId, Timestamp};
 use rhyzome_pki::authority::Authority;
 use rhyzome_plan::allocate::Seed;
@@ -62,6 +63,8 @@ pub struct SiteSettings {
     pub peers_ipv6: Option<Ipv6Net>,
     /// The UDP port that hosts' tunnels end at (VXLAN).
     pub tunnel_port: u16,
+    /// The VLANs that networks may have on the trunks of the site, first and last.
+    pub vlans: (VlanId, VlanId),
     /// How long a component may be silent before it counts as gone.
     pub gone_after: Duration,
 }
@@ -69,6 +72,7 @@ pub struct SiteSettings {
 impl Default for SiteSettings {
     fn default() -> Self {
         let prefix = |text: &str| text.parse().expect("a constant prefix");
+        let vlan = |number: u16| number.try_into().expect("a constant VLAN");
         Self {
             name: "rhyzome".to_owned(),
             domain: "rhyzome.internal".to_owned(),
@@ -78,6 +82,8 @@ impl Default for SiteSettings {
             peers_ipv4: prefix("100.96.0.0/12"),
             peers_ipv6: None,
             tunnel_port: 4789,
+            // Not 1, which is what switches call what has no tag.
+            vlans: (vlan(2), vlan(4094)),
             gone_after: Duration::from_secs(30),
         }
     }

@@ -8,14 +8,16 @@ mod guest;
 mod host;
 mod power;
 mod view;
+mod way;
 
 use rhyzome_model::instance::InstanceSpec;
 use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::resource::{Instance, InstanceSummary};
+use rhyzome_model::segment::Segment;
 use rhyzome_model::ssh_key::PinnedKey;
 use rhyzome_model::status::Phase;
 use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId, ProjectId};
-use rhyzome_store::{instance, lease, placement};
+use rhyzome_store::{instance, lease, network, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::Work;
@@ -246,8 +248,10 @@ async fn release(
 ) -> Result<()> {
     let last = match (need.kind, need.network) {
         (PlacementKind::Lease, _) => true,
+        // The router's own network card stays as long as the network.
         (PlacementKind::Segment, Some(network)) => {
-            !instance::on_segment(work, instance.host, network).await?
+            !is_card(work, network).await?
+                && !instance::on_segment(work, instance.host, network).await?
         }
         _ => false,
     };
@@ -259,6 +263,11 @@ async fn release(
         (PlacementKind::Segment, Some(network)) => work.span_by_id(network, instance.host).await,
         _ => Ok(()),
     }
+}
+
+async fn is_card(work: &mut Work, id: NetworkId) -> Result<bool> {
+    let found = network::by_id(work, id).await?;
+    Ok(found.is_some_and(|network| matches!(network.segment, Segment::Port(_))))
 }
 
 /// Tells the other hosts of a network that an instance's MAC is on its host no more.

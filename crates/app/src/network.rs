@@ -1,14 +1,15 @@
 //! Networks: allocated from the site's pools before anything is made.
 
-use ipnet::{Ipv4Net, Ipv6Net};
-use rhyzome_model::address::{overlap_ipv4, overlap_ipv6, router_ipv4, router_ipv6};
-use rhyzome_model::component::ComponentKind;
+mod allocate;
+pub(crate) mod card;
+mod router;
+
+use rhyzome_model::address::{router_ipv4, router_ipv6};
 use rhyzome_model::network::{NetworkObserved, NetworkSpec};
 use rhyzome_model::placement::{Observed, PlacementKind};
-use rhyzome_model::resource::{Component, Endpoint, Network, NetworkStatus, NetworkSummary};
-use rhyzome_model::segment::Vni;
-use rhyzome_model::{Name, NetworkId, ProjectId};
-use rhyzome_plan::route::{Router, route};
+use rhyzome_model::resource::{Endpoint, Network, NetworkSegment, NetworkStatus, NetworkSummary};
+use rhyzome_model::segment::Segmentation;
+use rhyzome_model::{ComponentId, Name, NetworkId, ProjectId};
 use rhyzome_store::placement::Row;
 use rhyzome_store::{Conn, component, network, placement};
 
@@ -16,11 +17,7 @@ use crate::authorize::{Caller, Operation, authorize};
 use crate::work::Work;
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, placing, resolve, status};
 
-/// The largest IP packet on a segment where the router's host does not say otherwise. Bytes.
-const DEFAULT_MTU: u16 = 1500;
-
-/// UDP ports for endpoints where the router does not say otherwise.
-const DEFAULT_PORTS: (u16, u16) = (51820, 52819);
+use allocate::At;
 
 pub async fn create(
     core: &Core,
@@ -37,23 +34,26 @@ pub async fn create(
     if network::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("network", &name));
     }
-    let router = choose_router(&mut work, &spec).await?;
     let at = At {
         project_id,
         project,
         name: &name,
     };
+    allocate::check_prefixes(&mut work, &at, &spec).await?;
+    let (router, segmentation) = router::choose(&mut work, caller, &spec).await?;
+    let vni = allocate::vni(&mut work, &at).await?;
     let row = network::NewNetwork {
         id: NetworkId(core.uuid()),
         project: project_id,
         name: &name,
         spec: &spec,
-        router: rhyzome_model::ComponentId(router.meta.id),
-        ipv4: allocate_ipv4(&mut work, &at, spec.ipv4).await?,
-        ipv6: allocate_ipv6(&mut work, &at, spec.ipv6).await?,
-        mtu: choose_mtu(&mut work, &router).await?,
-        port: allocate_port(&mut work, &at, &router).await?,
-        vni: allocate_vni(&mut work, &at).await?,
+        router: ComponentId(router.meta.id),
+        ipv4: allocate::ipv4(&mut work, &at, spec.ipv4).await?,
+        ipv6: allocate::ipv6(&mut work, &at, spec.ipv6).await?,
+        mtu: allocate::mtu(&mut work, &router, segmentation).await?,
+        port: allocate::port(&mut work, &at, &router).await?,
+        vni,
+        segment: allocate::segment(&mut work, &at, segmentation, vni).await?,
     };
     let now = work.now;
     network::insert(&mut work, &row, now).await?;
@@ -218,179 +218,6 @@ fn check_fixed(found: &network::Network, spec: &NetworkSpec) -> Result<()> {
     )
 }
 
-/// The router that was asked for, or the one that suits best.
-async fn choose_router(conn: &mut Conn, spec: &NetworkSpec) -> Result<Component> {
-    if let Some(name) = &spec.router {
-        let found = component::get(conn, name).await?;
-        let takes = |c: &Component| c.kind.takes(PlacementKind::Network) && !c.revoked;
-        let found = found.filter(takes).ok_or_else(|| {
-            Error::invalid(
-                "spec.router",
-                format!("there is no network component {name}"),
-            )
-        })?;
-        return match route(&spec.require, &[as_router(&found)]) {
-            Ok(_) => Ok(found),
-            Err(objections) => Err(no_router(&objections)),
-        };
-    }
-    let mut routers = component::of_kind(conn, ComponentKind::Linux).await?;
-    routers.extend(component::of_kind(conn, ComponentKind::Openwrt).await?);
-    if routers.is_empty() {
-        let why =
-            "no network component has joined this site yet: `rhyzome component token --kind linux`";
-        return Err(Error::new(Kind::NoCapacity, why));
-    }
-    let candidates: Vec<Router> = routers.iter().map(as_router).collect();
-    match route(&spec.require, &candidates) {
-        Ok(id) => routers
-            .into_iter()
-            .find(|router| router.meta.id == id.0)
-            .ok_or_else(|| Error::new(Kind::NoCapacity, "there is no such router")),
-        Err(objections) => Err(no_router(&objections)),
-    }
-}
-
-fn no_router(objections: &[(Name, String)]) -> Error {
-    let shown = objections
-        .iter()
-        .take(8)
-        .map(|(name, why)| format!("{name}: {why}"));
-    let why = format!(
-        "no router can take it: {}",
-        shown.collect::<Vec<_>>().join("; ")
-    );
-    Error::new(Kind::NoCapacity, why)
-}
-
-fn as_router(component: &Component) -> Router {
-    let (first, last) = component.facts.endpoint_ports.unwrap_or(DEFAULT_PORTS);
-    Router {
-        id: rhyzome_model::ComponentId(component.meta.id),
-        name: component.meta.name.clone(),
-        connected: component.connected,
-        labels: component.spec.labels.clone(),
-        cordon: component.spec.cordon.clone(),
-        networks: component.used.networks,
-        room: u32::from(last.saturating_sub(first)) + 1,
-    }
-}
-
-/// The largest IP packet that fits wherever the network may come to: to its router, and through the
-/// tunnels to every hypervisor.
-async fn choose_mtu(conn: &mut Conn, router: &Component) -> Result<u16> {
-    let mut mtu = router.facts.mtu.unwrap_or(DEFAULT_MTU);
-    for host in component::of_kind(conn, ComponentKind::Libvirt).await? {
-        let reached = host.facts.tunnel_address.is_some() && router.facts.tunnel_address.is_some();
-        if let Some(fits) = host.facts.mtu.filter(|_| reached) {
-            mtu = mtu.min(fits);
-        }
-    }
-    Ok(mtu)
-}
-
-struct At<'a> {
-    project_id: ProjectId,
-    project: &'a Name,
-    name: &'a Name,
-}
-
-async fn allocate_ipv4(work: &mut Work, at: &At<'_>, asked: Option<Ipv4Net>) -> Result<Ipv4Net> {
-    if let Some(prefix) = asked {
-        // Networks of other projects may overlap: the router isolates them, and nobody may learn of them.
-        if let Some(other) = network::overlapping_ipv4(work, Some(at.project_id), prefix).await? {
-            let why = format!("{prefix} overlaps the network {other} of this project");
-            return Err(Error::invalid("spec.ipv4", why));
-        }
-        if overlap_ipv4(prefix, work.core().site.peers_ipv4) {
-            let why = format!(
-                "{prefix} overlaps the addresses of peers, {}",
-                work.core().site.peers_ipv4
-            );
-            return Err(Error::invalid("spec.ipv4", why));
-        }
-        return Ok(prefix);
-    }
-    let core = work.core().clone();
-    for prefix in core
-        .seed
-        .network_ipv4(core.site.ipv4_pool, at.project, at.name)
-    {
-        if network::overlapping_ipv4(work, None, prefix)
-            .await?
-            .is_none()
-        {
-            return Ok(prefix);
-        }
-    }
-    Err(Error::new(
-        Kind::NoCapacity,
-        format!("no prefix is free in the pool {}", core.site.ipv4_pool),
-    ))
-}
-
-async fn allocate_ipv6(work: &mut Work, at: &At<'_>, asked: Option<Ipv6Net>) -> Result<Ipv6Net> {
-    if let Some(prefix) = asked {
-        if let Some(other) = network::overlapping_ipv6(work, Some(at.project_id), prefix).await? {
-            let why = format!("{prefix} overlaps the network {other} of this project");
-            return Err(Error::invalid("spec.ipv6", why));
-        }
-        if overlap_ipv6(prefix, work.core().peers_ipv6) {
-            let why = format!(
-                "{prefix} overlaps the addresses of peers, {}",
-                work.core().peers_ipv6
-            );
-            return Err(Error::invalid("spec.ipv6", why));
-        }
-        return Ok(prefix);
-    }
-    let core = work.core().clone();
-    for prefix in core
-        .seed
-        .network_ipv6(core.ipv6_prefix, at.project, at.name)
-    {
-        if network::overlapping_ipv6(work, None, prefix)
-            .await?
-            .is_none()
-        {
-            return Ok(prefix);
-        }
-    }
-    Err(Error::new(
-        Kind::NoCapacity,
-        format!("no prefix is free in {}", core.ipv6_prefix),
-    ))
-}
-
-async fn allocate_port(work: &mut Work, at: &At<'_>, router: &Component) -> Result<u16> {
-    let ports = router.facts.endpoint_ports.unwrap_or(DEFAULT_PORTS);
-    let id = rhyzome_model::ComponentId(router.meta.id);
-    let candidates = work.core().seed.endpoint_port(ports, at.project, at.name);
-    for port in candidates {
-        if !network::port_taken(work, id, port).await? {
-            return Ok(port);
-        }
-    }
-    let why = format!(
-        "{} has no UDP port left in {} to {}",
-        router.meta.name, ports.0, ports.1
-    );
-    Err(Error::new(Kind::NoCapacity, why))
-}
-
-async fn allocate_vni(work: &mut Work, at: &At<'_>) -> Result<Vni> {
-    let candidates = work.core().seed.network_vni(at.project, at.name);
-    for vni in candidates {
-        if !network::vni_taken(work, vni).await? {
-            return Ok(vni);
-        }
-    }
-    Err(Error::new(
-        Kind::NoCapacity,
-        "the numbers for networks between hosts are used up",
-    ))
-}
-
 async fn existing(work: &mut Work, project: ProjectId, name: &Name) -> Result<network::Network> {
     resolve::network(work, project, name).await
 }
@@ -440,6 +267,22 @@ pub(crate) async fn endpoint(
     })
 }
 
+/// What carries a network, and on which device of its router where that is a VLAN.
+async fn segment(conn: &mut Conn, row: &network::Network) -> Result<NetworkSegment> {
+    let kind = row.segment.segmentation();
+    let trunk = match kind {
+        Segmentation::Vlan => component::by_id(conn, row.router)
+            .await?
+            .and_then(|router| router.facts.trunk),
+        Segmentation::Vxlan | Segmentation::Port => None,
+    };
+    Ok(NetworkSegment {
+        kind,
+        number: row.segment.number(),
+        trunk: trunk.map(|trunk| trunk.device),
+    })
+}
+
 /// A network and the placements on its router, for whoever needs its endpoint.
 pub(crate) async fn with_endpoint(
     conn: &mut Conn,
@@ -477,6 +320,7 @@ async fn view(core: &Core, conn: &mut Conn, row: network::Network) -> Result<Net
         router_ipv6: router_ipv6(row.ipv6),
         domain: placing::domain(core, &row),
         mtu: row.mtu,
+        segment: segment(conn, &row).await?,
         endpoint: endpoint(conn, &row, &own).await?,
         router: row.router_name,
         conditions: status::conditions(&all, before),

@@ -6,15 +6,16 @@ use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::PlacementSpec;
 use rhyzome_model::segment::Segment;
-use rhyzome_model::{Name, NetworkId, PlacementId};
+use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId};
 use rhyzome_store::instance::Instance;
 use rhyzome_store::job::Verb;
 use rhyzome_store::lease::Lease;
 use rhyzome_store::network::Network;
 use rhyzome_store::peer::Peer;
-use rhyzome_store::placement;
+use rhyzome_store::{component, placement};
 
 use crate::instance::disk;
+use crate::network::card::{self, Machine};
 use crate::work::{Work, project_of};
 use crate::{Core, Result, session};
 
@@ -33,7 +34,7 @@ fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
         network: network.id,
         project: project_of(&network.meta),
         name: network.meta.name.clone(),
-        segment: Segment::Vxlan(network.vni),
+        segment: network.segment,
         ipv4: network.ipv4,
         ipv6: network.ipv6,
         domain: domain(core, network),
@@ -45,13 +46,14 @@ fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
     })
 }
 
-fn segment_spec(network: &Network) -> PlacementSpec {
+fn segment_spec(network: &Network, router: Option<InstanceId>) -> PlacementSpec {
     PlacementSpec::Segment(SegmentPlacement {
         network: network.id,
         project: project_of(&network.meta),
         name: network.meta.name.clone(),
-        segment: Segment::Vxlan(network.vni),
+        segment: network.segment,
         mtu: network.mtu,
+        router,
     })
 }
 
@@ -137,16 +139,44 @@ fn interface(core: &Core, network: &Network, lease: &Lease) -> Interface {
 }
 
 impl Work {
-    /// Wants a network on its router.
+    /// Wants a network on its router, after the network card there that it may be.
     pub async fn want_network(&mut self, network: &Network) -> Result<PlacementId> {
+        let card = match self.machine(network).await? {
+            Some(machine) => {
+                let spec = segment_spec(network, Some(machine.instance));
+                let name = network.meta.name.as_str();
+                Some(
+                    self.want(network.project, machine.host, name, &spec)
+                        .await?,
+                )
+            }
+            None => None,
+        };
         let spec = network_spec(self.core(), network);
-        self.want(
-            network.project,
-            network.router,
-            network.meta.name.as_str(),
-            &spec,
-        )
-        .await
+        let id = self
+            .want(
+                network.project,
+                network.router,
+                network.meta.name.as_str(),
+                &spec,
+            )
+            .await?;
+        if let Some(card) = card {
+            placement::need(self, id, card).await?;
+            session::block_if_in_vain(self, id).await?;
+        }
+        Ok(id)
+    }
+
+    /// The VM that a network is a network card of.
+    async fn machine(&mut self, network: &Network) -> Result<Option<Machine>> {
+        if !matches!(network.segment, Segment::Port(_)) {
+            return Ok(None);
+        }
+        match component::by_id(self, network.router).await? {
+            Some(router) => card::machine(self, &router).await,
+            None => Ok(None),
+        }
     }
 
     /// Wants the segments and tunnels of a network once more that a host refused.
@@ -183,7 +213,8 @@ impl Work {
         let mut interfaces = Vec::new();
         for (network, lease) in networks.iter().zip(leases) {
             let router = self.want_network(network).await?;
-            let segment = segment_spec(network);
+            let machine = self.machine(network).await?;
+            let segment = segment_spec(network, machine.map(|machine| machine.instance));
             let network_name = network.meta.name.as_str();
             needs.push(
                 self.want(instance.project, instance.host, network_name, &segment)

@@ -6,6 +6,7 @@
 
 use rhyzome_model::network::{VtepPlacement, router_mac};
 use rhyzome_model::placement::PlacementSpec;
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{ComponentId, MacAddr, NetworkId, PlacementId};
 use rhyzome_store::network::Network;
 use rhyzome_store::vtep::{self, Member};
@@ -23,6 +24,15 @@ pub(crate) struct ToRouter {
     pub there: Option<PlacementId>,
 }
 
+/// Those that a member has tunnels to: none where something else carries the network.
+fn others<'a>(network: &Network, members: &'a [Member], own: &Member) -> Vec<&'a Member> {
+    let tunnelled = matches!(network.segment, Segment::Vxlan(_));
+    members
+        .iter()
+        .filter(|other| tunnelled && !other.shares_links_with(own))
+        .collect()
+}
+
 impl Work {
     /// Brings what is told of a component in a network, and to it, to what it should be. Before it is
     /// wanted there, or after it is not any more, that is nothing.
@@ -36,8 +46,7 @@ impl Work {
         let mut kept = Vec::new();
         let mut to_router = ToRouter::default();
         if let Some(own) = members.iter().find(|member| member.component == component) {
-            let apart = |other: &&Member| !other.shares_links_with(own);
-            let others: Vec<&Member> = members.iter().filter(apart).collect();
+            let others = others(network, &members, own);
             // As many as it has instances there: on one host nobody has to know them.
             let macs = match others.is_empty() {
                 true => Vec::new(),
@@ -89,7 +98,7 @@ impl Work {
             let Some(own) = members.iter().find(|member| member.component == component) else {
                 continue;
             };
-            for other in members.iter().filter(|other| !other.shares_links_with(own)) {
+            for other in others(&network, &members, own) {
                 let macs = self.macs(&network, other).await?;
                 self.tell_of(&network, own, other, macs).await?;
             }
@@ -112,14 +121,16 @@ impl Work {
         whom: &Member,
         macs: Vec<MacAddr>,
     ) -> Result<Option<PlacementId>> {
-        let (Some(_), Some(address)) = (who.tunnel_address, whom.tunnel_address) else {
+        let ends = (who.tunnel_address, whom.tunnel_address);
+        let (Some(_), Some(address), Segment::Vxlan(vni)) = (ends.0, ends.1, network.segment)
+        else {
             return Ok(None);
         };
         let spec = PlacementSpec::Vtep(VtepPlacement {
             network: network.id,
             host: whom.component,
             address,
-            vni: network.vni.get(),
+            vni: vni.get(),
             port: self.core().site.tunnel_port,
             macs,
         });

@@ -35,7 +35,8 @@ pub fn conditions<'a>(
     rows.into_iter().map(|row| condition(row, before)).collect()
 }
 
-fn condition(row: &Row, before: Timestamp) -> Condition {
+/// What there is to say of one.
+pub fn condition(row: &Row, before: Timestamp) -> Condition {
     let kind = match row.kind {
         PlacementKind::Network => "Network",
         PlacementKind::Segment => "Segment",

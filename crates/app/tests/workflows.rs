@@ -2,6 +2,7 @@
 //! to do, in what order, and what follows from their answers.
 
 mod workflows {
+    pub mod differing;
     pub mod expiry;
     pub mod guests;
     pub mod hosts;
@@ -10,6 +11,7 @@ mod workflows {
     pub mod networks;
     pub mod peers;
     pub mod refusals;
+    pub mod segments;
     pub mod sessions;
     pub mod site;
     pub mod unknown;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
-use rhyzome_model::component::{ComponentKind, ComponentSpec, Cordon};
-use rhyzome_model::resource::{Component, ComponentSummary};
+use rhyzome_model::component::{ComponentKind, ComponentSpec, Cordon, HostFacts, Trunk};
+use rhyzome_model::resource::{Component, ComponentSummary, Difference};
 use rhyzome_model::{Name, Timestamp};
 use rhyzome_wire::request::{CreateJoinToken, JoinToken};
 
@@ -230,6 +230,40 @@ impl Row for ComponentSummary {
     }
 }
 
+/// The words of a host's configuration, the preferred one first.
+fn segmentation(facts: &HostFacts) -> String {
+    let words: Vec<&str> = facts.segmentations.iter().map(|one| one.as_str()).collect();
+    match words.is_empty() {
+        true => "none".to_owned(),
+        false => words.join(", "),
+    }
+}
+
+fn trunk(trunk: &Trunk) -> String {
+    format!("{}, MTU {}", trunk.device, trunk.mtu)
+}
+
+fn not_as_wanted(total: u32, more: bool) -> Cell {
+    match (total, more) {
+        (0, _) => Cell::new("nothing").tone(Tone::Good),
+        (total, false) => Cell::new(total).tone(Tone::Bad),
+        (total, true) => Cell::new(format!("{total}, the first of them below")).tone(Tone::Bad),
+    }
+}
+
+fn difference(one: &Difference, now: Timestamp) -> Vec<Cell> {
+    let to_be = if one.wanted { "there" } else { "removed" };
+    vec![
+        Cell::new(one.kind),
+        Cell::maybe(one.project.as_ref()),
+        Cell::maybe(one.name.as_ref()),
+        Cell::maybe(one.network.as_ref()),
+        Cell::new(to_be),
+        Cell::new(time::ago(one.since, now)),
+        Cell::new(format!("{}: {}", one.reason, one.message)),
+    ]
+}
+
 impl Thing for Component {
     fn name(&self) -> String {
         self.meta.name.to_string()
@@ -270,6 +304,9 @@ impl Thing for Component {
                     .map(|(from, to)| format!("{from}-{to}")),
             )
             .maybe("mtu", facts.mtu)
+            .text("segmentation", segmentation(facts))
+            .maybe("trunk", facts.trunk.as_ref().map(trunk))
+            .maybe("network cards", facts.ports)
             .maybe("tunnel address", facts.tunnel_address)
             .maybe("seen from", self.seen_from);
         let details = self
@@ -292,6 +329,18 @@ impl Thing for Component {
             .details
             .iter()
             .map(|(key, value)| vec![Cell::new(key.replace('_', " ")), Cell::new(value)]);
-        details.section("details", &["WHAT", "VALUE"], known.collect())
+        let differing = &self.differing;
+        let differences = differing.first.iter().map(|one| difference(one, now));
+        let more = usize::try_from(differing.total).unwrap_or(usize::MAX) > differing.first.len();
+        details
+            .cell("not as wanted", not_as_wanted(differing.total, more))
+            .section(
+                "not as wanted",
+                &[
+                    "KIND", "PROJECT", "NAME", "NETWORK", "IS TO BE", "SINCE", "WHY",
+                ],
+                differences.collect(),
+            )
+            .section("details", &["WHAT", "VALUE"], known.collect())
     }
 }

@@ -5,7 +5,8 @@ use clap_complete::ArgValueCandidates;
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_client::Deleted;
 use rhyzome_model::network::NetworkSpec;
-use rhyzome_model::resource::{Network, NetworkSummary};
+use rhyzome_model::resource::{Network, NetworkSegment, NetworkSummary};
+use rhyzome_model::segment::Segmentation;
 use rhyzome_model::{Name, Timestamp};
 
 use crate::args::{Switch, WaitArgs, label};
@@ -182,6 +183,21 @@ impl Row for NetworkSummary {
     }
 }
 
+/// As `VLAN 100 on eth1`, which is the router's device.
+fn segment(segment: &NetworkSegment) -> String {
+    let NetworkSegment {
+        kind,
+        number,
+        trunk,
+    } = segment;
+    match (kind, trunk) {
+        (Segmentation::Vlan, Some(trunk)) => format!("VLAN {number} on {trunk}"),
+        (Segmentation::Vlan, None) => format!("VLAN {number}"),
+        (Segmentation::Vxlan, _) => format!("VXLAN {number}"),
+        (Segmentation::Port, _) => format!("network card {number} of its router"),
+    }
+}
+
 impl Thing for Network {
     fn name(&self) -> String {
         self.meta.name.to_string()
@@ -200,6 +216,7 @@ impl Thing for Network {
             )
             .text("domain", &status.domain)
             .text("mtu", status.mtu)
+            .text("segment", segment(&status.segment))
             .cell("egress", Cell::yes_no(self.spec.egress))
             .text("router", &status.router)
             .text(

@@ -122,6 +122,51 @@ fn programs_get_json_and_nothing_else() {
 }
 
 #[test]
+fn a_component_shows_what_differs_from_what_is_wanted_and_why() {
+    let user = User::new();
+    let got = user.run("component show gw");
+    let told = String::from_utf8(got.stdout).unwrap();
+    let line = |words: &[&str]| {
+        let has = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(told.lines().any(has), "{words:?} in\n{told}");
+    };
+    line(&["segmentation", "vlan, vxlan"]);
+    line(&["trunk", "eth1, MTU 1500"]);
+    line(&["not as wanted", "150, the first of them below"]);
+    line(&[
+        "network",
+        "default",
+        "lab",
+        "there",
+        "Refused: VLAN 100 of eth1 is there already as printers",
+    ]);
+    line(&[
+        "network",
+        "default",
+        "old",
+        "removed",
+        "Refused: ubus does not answer",
+    ]);
+
+    let got = user.run("component show gw --json");
+    let component: Value = serde_json::from_slice(&got.stdout).unwrap();
+    assert_eq!(component["differing"]["first"][1]["name"], "old");
+}
+
+#[test]
+fn a_network_shows_what_carries_it() {
+    let user = User::new();
+    user.run("network create lab");
+    let got = user.run("network show lab");
+    let told = String::from_utf8(got.stdout).unwrap();
+    assert!(
+        told.lines()
+            .any(|line| line.contains("segment") && line.contains("VLAN 100 on eth1")),
+        "{told}"
+    );
+}
+
+#[test]
 fn without_waiting_it_says_how_to_look() {
     let user = User::new();
     user.check(

@@ -52,10 +52,9 @@ impl Default for Options {
             public_address: Some("127.0.0.1".to_owned()),
             endpoint_ports: Some((51_820, 52_819)),
             mtu: Some(1500),
-            tunnel_address: None,
-            tunnel_address_guessed: false,
             firmware: vec![Firmware::Bios, Firmware::Uefi],
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
+            ..HostFacts::default()
         };
         Self {
             folder: None,

@@ -61,6 +61,7 @@ pub(crate) fn segment(number: u128) -> Placement {
         name: name("net"),
         segment: carrier(number),
         mtu: 1420,
+        router: None,
     };
     placement(2, number, PlacementSpec::Segment(segment))
 }

@@ -7,10 +7,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::Size;
 use crate::instance::Firmware;
 use crate::placement::PlacementKind;
+use crate::segment::Segmentation;
 
 /// What a component is, which says what may be placed on it.
 #[derive(
@@ -88,7 +90,7 @@ pub struct Cordon {
 }
 
 /// What a component says of its host when it connects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct HostFacts {
     /// The host's name.
@@ -109,10 +111,63 @@ pub struct HostFacts {
     pub tunnel_address: Option<IpAddr>,
     /// Whether that is a guess: the address by which the host reaches its core.
     pub tunnel_address_guessed: bool,
+    /// How it can carry networks; a router's first is what its new networks get.
+    pub segmentations: Vec<Segmentation>,
+    /// Where VLANs come in and go out; none where they cannot.
+    pub trunk: Option<Trunk>,
+    /// How many networks a router that is a VM has network cards for (`port`).
+    pub ports: Option<u32>,
+    /// The VM that it runs in, as its firmware says (SMBIOS): the instance's id, where that is one of ours.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub machine: Option<Uuid>,
+    /// Whether the prefixes of a router's networks may overlap: each has a routing domain of its own.
+    pub overlapping_prefixes: bool,
     /// What a hypervisor can boot disks with; where UEFI is missing, `details` say why under `uefi`.
     pub firmware: Vec<Firmware>,
     /// What is good to know, for people: versions, the accelerator and why it was chosen.
     pub details: BTreeMap<String, String>,
+}
+
+/// A network device that VLANs are on (802.1Q).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Trunk {
+    pub device: String,
+    /// The largest IP packet that fits a VLAN there, in bytes.
+    pub mtu: u16,
+}
+
+impl HostFacts {
+    /// What is taken for so before a component has said anything.
+    pub fn assumed(kind: ComponentKind) -> Self {
+        Self {
+            overlapping_prefixes: kind != ComponentKind::Openwrt,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for HostFacts {
+    fn default() -> Self {
+        Self {
+            hostname: String::new(),
+            host: String::new(),
+            cpus: 0,
+            memory: Size::default(),
+            public_address: None,
+            endpoint_ports: None,
+            mtu: None,
+            tunnel_address: None,
+            tunnel_address_guessed: false,
+            // Components did nothing else before they said it.
+            segmentations: vec![Segmentation::Vxlan],
+            trunk: None,
+            ports: None,
+            machine: None,
+            overlapping_prefixes: true,
+            firmware: Vec::new(),
+            details: BTreeMap::new(),
+        }
+    }
 }
 
 impl Default for Size {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::segment::Segment;
-use crate::{ComponentId, MacAddr, Name, NetworkId, address};
+use crate::{ComponentId, InstanceId, MacAddr, Name, NetworkId, address};
 
 /// What is asked of a network. What is left out is chosen by the core and returned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -164,6 +164,9 @@ pub struct SegmentPlacement {
     pub segment: Segment,
     /// The largest IP packet on the segment, in bytes.
     pub mtu: u16,
+    /// The VM that is the network's router, where the segment is a network card of it.
+    #[serde(default)]
+    pub router: Option<InstanceId>,
 }
 
 /// The other end of a network's segment on another host (VXLAN, RFC 7348), as each host of the segment

@@ -17,6 +17,7 @@ use crate::job::{FailureKind, JobState};
 use crate::network::NetworkSpec;
 use crate::peer::PeerSpec;
 use crate::placement::PlacementKind;
+use crate::segment::Segmentation;
 use crate::ssh_key::SshKeySpec;
 use crate::status::{Condition, Phase};
 use crate::{Digest, JobId, MacAddr, Name, Size, Timestamp};
@@ -74,6 +75,37 @@ pub struct Component {
     /// What an operator should look at, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What runs there and what is wanted there, where they differ.
+    #[serde(default)]
+    pub differing: Differing,
+}
+
+/// What a component has yet to make, to change or to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Differing {
+    pub total: u32,
+    /// The first of them, those that failed before the others: at most 100.
+    pub first: Vec<Difference>,
+}
+
+/// A resource's part on a component that is not as wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    pub kind: PlacementKind,
+    /// None where nobody knows of it, or where the caller may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Name>,
+    /// Of the resource; of a segment and a tunnel, of their network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The network that it is in, where it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Name>,
+    /// Whether it is to be there; to be removed otherwise.
+    pub wanted: bool,
+    pub reason: String,
+    pub message: String,
+    pub since: Timestamp,
 }
 
 impl Component {
@@ -150,9 +182,21 @@ pub struct NetworkStatus {
     pub router_ipv6: Ipv6Addr,
     pub domain: String,
     pub mtu: u16,
+    pub segment: NetworkSegment,
     pub router: Name,
     pub endpoint: Endpoint,
     pub conditions: Vec<Condition>,
+}
+
+/// What carries a network between its hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkSegment {
+    pub kind: Segmentation,
+    /// The VLAN (802.1Q), or the number on the wire (VXLAN, RFC 7348).
+    pub number: u32,
+    /// The router's device that the VLAN is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
 }
 
 /// A network's WireGuard endpoint.

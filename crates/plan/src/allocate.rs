@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_model::address::{nth_ipv4, nth_ipv6, usable_ipv4};
-use rhyzome_model::segment::Vni;
+use rhyzome_model::segment::{VlanId, Vni};
 use rhyzome_model::{MacAddr, Name};
 use sha2::{Digest, Sha256};
 
@@ -100,6 +100,22 @@ impl Seed {
             count,
         )
         .map(move |n| first + u16::try_from(n).expect("inside a 16-bit range"))
+    }
+
+    /// VLANs of the site's range for a network: every one of it.
+    pub fn network_vlan(
+        &self,
+        (first, last): (VlanId, VlanId),
+        project: &Name,
+        network: &Name,
+    ) -> impl Iterator<Item = VlanId> + use<> {
+        let first = first.get();
+        let count = u64::from(last.get().saturating_sub(first)) + 1;
+        self.probe("network-vlan", &[project.as_str(), network.as_str()], count)
+            .map(move |n| {
+                let number = first + u16::try_from(n).expect("inside 12 bits");
+                number.try_into().expect("between two VLANs")
+            })
     }
 
     /// Numbers on the wire for a network, site-wide: 24 bits, without the first ones, which people give
@@ -221,6 +237,18 @@ mod tests {
                 prop_assert!(address > rhyzome_model::address::router_ipv4(prefix));
                 prop_assert!(address < prefix.broadcast());
             }
+        }
+
+        #[test]
+        fn every_vlan_of_a_range_comes_once(
+            seed in "[a-z]{1,8}", network in "[a-z]{1,9}", (first, last) in (1u16..=4094, 1u16..=4094),
+        ) {
+            let (first, last) = (first.min(last), first.max(last));
+            let range = (first.try_into().expect("a VLAN"), last.try_into().expect("a VLAN"));
+            let all = Seed(seed).network_vlan(range, &name("default"), &name(&network));
+            let mut all: Vec<u16> = all.map(VlanId::get).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (first..=last).collect::<Vec<_>>());
         }
 
         #[test]

@@ -15,6 +15,8 @@ pub struct Router {
     pub connected: bool,
     pub labels: BTreeMap<String, String>,
     pub cordon: Option<Cordon>,
+    /// Why this network cannot be on it.
+    pub unfit: Option<String>,
     pub networks: u32,
     /// How many endpoints it has UDP ports for.
     pub room: u32,
@@ -52,6 +54,9 @@ fn objection(require: &BTreeMap<String, String>, router: &Router) -> Option<Stri
     if let Some(missing) = missing_label(require, &router.labels) {
         return Some(missing);
     }
+    if let Some(why) = &router.unfit {
+        return Some(why.clone());
+    }
     (router.networks >= router.room)
         .then(|| format!("has all {} of its endpoint ports in use", router.room))
 }
@@ -69,6 +74,7 @@ mod tests {
             connected: true,
             labels: BTreeMap::from([("zone".to_owned(), name.to_owned())]),
             cordon: None,
+            unfit: None,
             networks,
             room: 10,
         }
@@ -103,18 +109,27 @@ mod tests {
             ..router("d", 0)
         };
         let full = router("e", 10);
-        let routers = [away, router("b", 3), router("c", 2), cordoned, full];
+        let unfit = Router {
+            unfit: Some("has no trunk".to_owned()),
+            ..router("f", 0)
+        };
+        let routers = [away, router("b", 3), router("c", 2), cordoned, full, unfit];
         check(&[], &routers, Ok("c"));
         check(&[("zone", "a")], &routers, Ok("a"));
         check(
             &[("zone", "x")],
             &routers[3..],
-            Err(&["is cordoned", "zone=x wanted, it has zone=e"]),
+            Err(&[
+                "is cordoned",
+                "zone=x wanted, it has zone=e",
+                "zone=x wanted, it has zone=f",
+            ]),
         );
         check(
             &[("zone", "e")],
-            &routers[4..],
+            &routers[4..5],
             Err(&["has all 10 of its endpoint ports in use"]),
         );
+        check(&[("zone", "f")], &routers[5..], Err(&["has no trunk"]));
     }
 }

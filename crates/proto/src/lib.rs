@@ -12,6 +12,7 @@ mod observed;
 mod placement;
 pub mod refusal;
 mod resource;
+mod segments;
 pub mod session;
 pub mod version;
 

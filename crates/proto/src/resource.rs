@@ -8,11 +8,10 @@ use rhyzome_model::instance::{
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
-use rhyzome_model::segment::Segment;
 use rhyzome_model::user_data::UserData;
 
 use crate::disk;
-use crate::invalid::{Invalid, checked, inner, list, narrow, optional, text};
+use crate::invalid::{Invalid, inner, list, narrow, optional, text};
 use crate::pb;
 
 impl From<NetworkPlacement> for pb::Network {
@@ -63,6 +62,7 @@ impl From<SegmentPlacement> for pb::Segment {
             name: segment.name.into(),
             mtu: segment.mtu.into(),
             segment: Some(segment.segment.into()),
+            router: segment.router.map(|router| router.to_string()),
         }
     }
 }
@@ -77,35 +77,11 @@ impl TryFrom<pb::Segment> for SegmentPlacement {
             name: text("name", &segment.name)?,
             mtu: narrow("mtu", segment.mtu, u16::MAX)?,
             segment: inner("segment", segment.segment)?,
+            router: segment
+                .router
+                .map(|router| text("router", &router))
+                .transpose()?,
         })
-    }
-}
-
-impl From<Segment> for pb::Carrier {
-    fn from(segment: Segment) -> Self {
-        use pb::carrier::Number;
-        let number = match segment {
-            Segment::Vlan(vlan) => Number::Vlan(u16::from(vlan).into()),
-            Segment::Vxlan(vni) => Number::Vxlan(vni.into()),
-            Segment::Port(vni) => Number::Port(vni.into()),
-        };
-        Self {
-            number: Some(number),
-        }
-    }
-}
-
-impl TryFrom<pb::Carrier> for Segment {
-    type Error = Invalid;
-
-    fn try_from(carrier: pb::Carrier) -> Result<Self, Invalid> {
-        use pb::carrier::Number;
-        let number = carrier.number.ok_or_else(|| Invalid::missing("number"))?;
-        match number {
-            Number::Vlan(vlan) => checked("vlan", narrow("vlan", vlan, u16::MAX)?).map(Self::Vlan),
-            Number::Vxlan(vni) => checked("vxlan", vni).map(Self::Vxlan),
-            Number::Port(vni) => checked("port", vni).map(Self::Port),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use rhyzome_model::component::{ComponentKind, ComponentSpec, HostFacts};
-use rhyzome_model::resource::{Component, ComponentSummary, Used};
+use rhyzome_model::resource::{Component, ComponentSummary, Differing, Used};
 use rhyzome_model::{ComponentId, Name, Size, Timestamp};
 
 use crate::column::{Columns, to_json};
@@ -39,6 +39,7 @@ fn read(c: &Columns<'_>) -> Result<Component> {
         seen_from: c.maybe_text("seen_from")?,
         facts: c.json("facts")?,
         warnings: Vec::new(),
+        differing: Differing::default(),
         used: Used {
             cpus: c.integer("promised_cpus")?,
             memory: Size::bytes(c.integer("promised_memory")?),
@@ -76,7 +77,7 @@ pub async fn insert(
     .bind(name.as_str())
     .bind(kind.as_str())
     .bind(to_json(&ComponentSpec::default())?)
-    .bind(to_json(&HostFacts::default())?)
+    .bind(to_json(&HostFacts::assumed(kind))?)
     .bind(now.as_millis())
     .run(tx, "insert a component")
     .await

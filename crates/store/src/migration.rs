@@ -75,6 +75,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "room",
         sql: include_str!("../migrations/0091_room.sql"),
     },
+    Migration {
+        version: 100,
+        name: "segments",
+        sql: include_str!("../migrations/0100_segments.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

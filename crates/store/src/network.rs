@@ -1,9 +1,11 @@
 //! Networks.
 
+use std::collections::BTreeSet;
+
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::resource::Meta;
-use rhyzome_model::segment::Vni;
+use rhyzome_model::segment::{Segment, Segmentation, VlanId, Vni};
 use rhyzome_model::{ComponentId, Name, NetworkId, ProjectId, Timestamp};
 
 use crate::column::{Columns, to_json};
@@ -24,8 +26,7 @@ pub struct Network {
     pub ipv6: Ipv6Net,
     pub mtu: u16,
     pub port: u16,
-    /// Its number on the wire between hosts.
-    pub vni: Vni,
+    pub segment: Segment,
     pub deleting: bool,
 }
 
@@ -39,7 +40,9 @@ pub struct NewNetwork<'a> {
     pub ipv6: Ipv6Net,
     pub mtu: u16,
     pub port: u16,
+    /// Unique in the site, whatever carries the network.
     pub vni: Vni,
+    pub segment: Segment,
 }
 
 macro_rules! select {
@@ -64,8 +67,16 @@ fn read(c: &Columns<'_>) -> Result<Network> {
         ipv6: c.text("ipv6")?,
         mtu: c.integer("mtu")?,
         port: c.integer("port")?,
-        vni: c.numbered::<u32, _>("vni")?,
+        segment: segment(c)?,
         deleting: c.flag("deleting")?,
+    })
+}
+
+fn segment(c: &Columns<'_>) -> Result<Segment> {
+    Ok(match c.word("segmentation")? {
+        Segmentation::Vlan => Segment::Vlan(c.numbered::<u16, _>("vlan")?),
+        Segmentation::Vxlan => Segment::Vxlan(c.numbered::<u32, _>("vni")?),
+        Segmentation::Port => Segment::Port(c.numbered::<u32, _>("vni")?),
     })
 }
 
@@ -80,8 +91,8 @@ pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Re
     let (first, last) = bounds(network.ipv4);
     query!(
         "INSERT INTO networks (id, project_id, name, generation, spec, router_id, ipv4, ipv4_first, ipv4_last, \
-         ipv6, egress, mtu, port, vni, deleting, created_at, updated_at) \
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)",
+         ipv6, egress, mtu, port, vni, segmentation, vlan, deleting, created_at, updated_at) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $16)",
     )
     .bind(network.id.to_string())
     .bind(network.project.to_string())
@@ -96,6 +107,11 @@ pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Re
     .bind(i64::from(network.mtu))
     .bind(i64::from(network.port))
     .bind(i64::from(network.vni.get()))
+    .bind(network.segment.segmentation().as_str())
+    .bind(match network.segment {
+        Segment::Vlan(vlan) => Some(i64::from(vlan.get())),
+        Segment::Vxlan(_) | Segment::Port(_) => None,
+    })
     .bind(now.as_millis())
     .run(tx, "insert a network")
     .await
@@ -208,6 +224,47 @@ pub async fn vni_taken(conn: &mut Conn, vni: Vni) -> Result<bool> {
         .number(conn, "look for a network's number")
         .await?;
     Ok(n > 0)
+}
+
+/// The VLANs of networks, in their order.
+pub async fn vlans(conn: &mut Conn) -> Result<BTreeSet<VlanId>> {
+    let rows = query!("SELECT vlan FROM networks WHERE vlan IS NOT NULL ORDER BY vlan")
+        .rows(conn, "read which VLANs are taken", |c| {
+            c.numbered::<u16, _>("vlan")
+        })
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// How many networks of a router are network cards of it.
+pub async fn ports_of(conn: &mut Conn, router: ComponentId) -> Result<i64> {
+    query!("SELECT COUNT(*) AS n FROM networks WHERE router_id = $1 AND segmentation = 'port'")
+        .bind(router.to_string())
+        .number(conn, "count the network cards of a router")
+        .await
+}
+
+/// A network of a router that has addresses in common with one of these prefixes, by its project's name and its own.
+pub async fn overlapping_on(
+    conn: &mut Conn,
+    router: ComponentId,
+    (ipv4, ipv6): (Option<Ipv4Net>, Option<Ipv6Net>),
+) -> Result<Option<(Name, Name)>> {
+    // Without a prefix nothing is between its bounds.
+    let (first, last) = ipv4.map_or((i64::MAX, i64::MIN), bounds);
+    query!(
+        "SELECT p.name AS project, n.name AS name FROM networks n JOIN projects p ON p.id = n.project_id \
+         WHERE n.router_id = $1 AND ((n.ipv4_first <= $2 AND n.ipv4_last >= $3) OR n.ipv6 = $4) \
+         ORDER BY n.id LIMIT 1",
+    )
+    .bind(router.to_string())
+    .bind(last)
+    .bind(first)
+    .bind(ipv6.map(|prefix| prefix.to_string()).unwrap_or_default())
+    .row(conn, "look for an overlapping network of a router", |c| {
+        Ok((c.text("project")?, c.text("name")?))
+    })
+    .await
 }
 
 /// The kind and name of something that uses a network, if anything does.

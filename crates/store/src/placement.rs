@@ -15,10 +15,6 @@ use crate::column::{Columns, to_json};
 use crate::statement::{gathered, query, sql};
 use crate::{After, Conn, Result, Tx};
 
-mod wish;
-
-pub use wish::{Set, Wanted, again, count_unknown, insert_orphan, need, set, unwant};
-
 /// Whether what is wanted is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,14 +85,15 @@ impl Row {
 
 macro_rules! select {
     ($rest:literal) => {
-        select!("p.*", $rest)
+        select!("p.*", "", $rest)
     };
-    ($columns:literal, $rest:literal) => {
+    ($columns:literal, $more:literal, $rest:literal) => {
         concat!(
             "SELECT ",
             $columns,
-            ", c.name AS component, c.connected AS connected, c.last_seen AS last_seen \
-             FROM placements p JOIN components c ON c.id = p.component_id ",
+            ", c.name AS component, c.connected AS connected, c.last_seen AS last_seen",
+            $more,
+            " FROM placements p JOIN components c ON c.id = p.component_id ",
             $rest
         )
     };
@@ -105,14 +102,24 @@ macro_rules! select {
 /// For lists: without specs, which may be long.
 macro_rules! select_unspecified {
     ($rest:literal) => {
+        select_unspecified!("", $rest)
+    };
+    ($more:literal, $rest:literal) => {
         select!(
             "p.id, p.project_id, p.component_id, p.kind, p.resource_id, p.resource_name, p.network_id, \
              p.wanted, p.generation, CAST(NULL AS TEXT) AS spec, p.observed_generation, p.observed, p.state, \
              p.reason, p.message, p.since, p.asked_at, p.applied_at",
+            $more,
             $rest
         )
     };
 }
+
+mod differing;
+mod wish;
+
+pub use differing::{Differs, count_differing, differing};
+pub use wish::{Set, Wanted, again, count_unknown, insert_orphan, need, set, unwant};
 
 fn read(c: &Columns<'_>) -> Result<Row> {
     let network = c.string("network_id")?;

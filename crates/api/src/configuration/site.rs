@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_app::SiteSettings;
 use rhyzome_model::Name;
+use rhyzome_model::segment::VlanId;
 use rhyzome_settings::Complaint;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub struct Site {
     pub peers_ipv6: Option<Ipv6Net>,
     /// The UDP port at which the hosts' tunnels (VXLAN) end.
     pub tunnel_port: u16,
+    /// The VLANs that networks may have on the trunks of the site's hosts, first and last.
+    pub vlans: (u16, u16),
     /// How long a component may be silent before it counts as gone, in seconds.
     pub gone_after: u32,
 }
@@ -46,6 +49,7 @@ impl Default for Site {
             peers_ipv4: settings.peers_ipv4,
             peers_ipv6: settings.peers_ipv6,
             tunnel_port: settings.tunnel_port,
+            vlans: (settings.vlans.0.get(), settings.vlans.1.get()),
             gone_after: 30,
         }
     }
@@ -63,8 +67,16 @@ impl Site {
             peers_ipv4: self.peers_ipv4,
             peers_ipv6: self.peers_ipv6,
             tunnel_port: self.tunnel_port,
+            // Checked before; the default is taken for what is none.
+            vlans: self.vlans().unwrap_or(SiteSettings::default().vlans),
             gone_after: Duration::from_secs(self.gone_after.into()),
         }
+    }
+
+    fn vlans(&self) -> Option<(VlanId, VlanId)> {
+        let (first, last) = self.vlans;
+        let range = (first.try_into().ok()?, last.try_into().ok()?);
+        (range.0 <= range.1).then_some(range)
     }
 
     pub fn check(&self, complaints: &mut Vec<Complaint>) {
@@ -91,6 +103,11 @@ impl Site {
         );
         let wrong_port = (self.tunnel_port == 0).then(|| "0 is no UDP port".to_owned());
         complain("site.tunnel_port", wrong_port);
+        let no_range = || {
+            let (first, last) = self.vlans;
+            format!("{first} to {last} is no range of VLANs: 1 to 4094 are possible")
+        };
+        complain("site.vlans", self.vlans().is_none().then(no_range));
         let (least, most) = GONE_AFTER;
         let wrong = !(least..=most).contains(&self.gone_after);
         let why = || {

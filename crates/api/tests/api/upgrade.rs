@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rhyzome_api::configuration::Switch;
 use rhyzome_app::{Environment, SystemEnvironment};
+use rhyzome_model::placement::PlacementSpec;
 use rhyzome_model::{ComponentId, Timestamp};
 use rhyzome_store::copy::{Row, Sum, Table};
 use rhyzome_store::testing::Database;
-use rhyzome_store::{Store, event, job, placement};
+use rhyzome_store::{Conn, Store, event, job, network, placement};
 use rhyzome_testkit::{Actor, TestCore};
 use serde_json::Value;
 
@@ -76,6 +77,17 @@ async fn read(admin: &Actor, path: &str) -> usize {
     items.len()
 }
 
+/// A network is told to its hosts with the number that it has.
+async fn check_segment(conn: &mut Conn, row: &placement::Row) {
+    let told = match &row.spec {
+        Some(PlacementSpec::Network(spec)) => (spec.network, spec.segment),
+        Some(PlacementSpec::Segment(spec)) => (spec.network, spec.segment),
+        _ => return,
+    };
+    let network = network::by_id(conn, told.0).await.expect("it can be read");
+    assert_eq!(network.expect("the network").segment, told.1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_older_version_wrote_is_read_to_the_last_row() {
     let versions = versions();
@@ -110,6 +122,9 @@ async fn what_an_older_version_wrote_is_read_to_the_last_row() {
             let rows = rows.expect("placements that can be read");
             placements += rows.iter().filter(|row| row.placement().is_some()).count();
             assert!(rows.iter().all(|row| row.observed.is_some()), "{rows:?}");
+            for row in &rows {
+                check_segment(&mut conn, row).await;
+            }
         }
         assert!(placements >= 5, "{placements}");
         drop(conn);

@@ -12,6 +12,8 @@ use rhyzome_store::network::Network;
 use rhyzome_store::{component, instance};
 
 use super::disk;
+use super::way::Way;
+use crate::network::card;
 use crate::work::Work;
 use crate::{Error, Kind, Result};
 
@@ -28,7 +30,11 @@ pub(super) async fn choose(
     let mut ways = Vec::new();
     for network in networks {
         if let Some(router) = component::by_id(work, network.router).await? {
-            ways.push((network, router));
+            ways.push(Way {
+                network,
+                machine: card::machine(work, &router).await?,
+                router,
+            });
         }
     }
     let demand = Demand {
@@ -63,7 +69,7 @@ pub(super) async fn choose(
 async fn look(
     work: &mut Work,
     demand: &Demand,
-    ways: &[(&Network, Component)],
+    ways: &[Way<'_>],
     limit: usize,
 ) -> Result<Vec<Host>> {
     let mut components = component::roomiest(work, ComponentKind::Libvirt, limit).await?;
@@ -82,9 +88,7 @@ async fn look(
     }
     components.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
     let as_seen = |component: &Component| Host {
-        cut_off: ways
-            .iter()
-            .find_map(|(network, router)| cut_off(component, network, router)),
+        cut_off: ways.iter().find_map(|way| way.cut_off(component)),
         ..as_host(component)
     };
     Ok(components.iter().map(as_seen).collect())
@@ -116,39 +120,6 @@ fn room(spec: &InstanceSpec, format: &ImageFormat) -> Demand {
         together_with: Vec::new(),
         apart_from: Vec::new(),
     }
-}
-
-/// Why a network cannot come to a host from its router.
-fn cut_off(host: &Component, network: &Network, router: &Component) -> Option<String> {
-    let (here, there) = (&host.facts, &router.facts);
-    if here.host == there.host {
-        return None;
-    }
-    let (name, gate) = (&network.meta.name, &router.meta.name);
-    let (Some(from), Some(to)) = (here.tunnel_address, there.tunnel_address) else {
-        let missing = if here.tunnel_address.is_none() {
-            "it"
-        } else {
-            gate.as_str()
-        };
-        return Some(format!(
-            "the router of {name} is on another host, and {missing} has no address for tunnels; \
-             set tunnel_address there"
-        ));
-    };
-    if from.is_ipv4() != to.is_ipv4() {
-        return Some(format!(
-            "its tunnels end at {from} and those of {gate} at {to}, which are not of one family"
-        ));
-    }
-    let fits = here.mtu.into_iter().chain(there.mtu).min()?;
-    (fits < network.mtu).then(|| {
-        format!(
-            "a packet of {name} has up to {} bytes, and {fits} fit through the tunnel to it; \
-             the network has to be made anew",
-            network.mtu
-        )
-    })
 }
 
 fn no_room(verdicts: &[HostVerdict]) -> Error {

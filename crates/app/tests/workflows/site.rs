@@ -63,6 +63,10 @@ pub fn name(text: &str) -> Name {
 impl Site {
     /// A site with one hypervisor of 1 GiB and one router, both connected.
     pub async fn new() -> Self {
+        Self::of(SiteSettings::default()).await
+    }
+
+    pub async fn of(settings: SiteSettings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let now = std::time::SystemTime::now();
         let since = now
@@ -76,7 +80,7 @@ impl Site {
             authority: Authority::make("test", now, &mut rand::rng()).expect("an authority"),
             site: SiteSettings {
                 seed: Some("test".to_owned()),
-                ..SiteSettings::default()
+                ..settings
             },
             environment: clock.clone(),
             blobs: rhyzome_app::blob::Blobs::folder(folder.path().join("blobs")),

@@ -117,14 +117,13 @@ impl Simulated {
             endpoint_ports: router.then_some((51_820, 52_819)),
             mtu: Some(1500),
             host: "simulated".to_owned(),
-            tunnel_address: None,
-            tunnel_address_guessed: false,
             firmware: if router {
                 Vec::new()
             } else {
                 vec![Firmware::Bios, Firmware::Uefi]
             },
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
+            ..HostFacts::default()
         }
     }
 

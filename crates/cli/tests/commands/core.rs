@@ -56,6 +56,7 @@ impl Core {
                 "/v1/site",
                 get(async || axum::Json(json!({"name": "home", "version": "0", "caller": "me"}))),
             )
+            .route("/v1/components/gw", get(async || axum::Json(gateway())))
             .route("/v1/projects/{project}/jobs", get(jobs))
             .route("/v1/projects/{project}/events", get(events))
             .route("/v1/projects/{project}/{kind}", get(list).post(create))
@@ -242,6 +243,31 @@ async fn events() -> Response {
 pub const ID: &str = "018f0000-0000-7000-8000-000000000001";
 const TIME: &str = "2026-01-01T00:00:00Z";
 
+/// A router that has not made all that it is to make.
+fn gateway() -> Value {
+    let difference = |name: &str, wanted: bool, message: &str| {
+        json!({
+            "kind": "network", "project": "default", "name": name, "network": name, "wanted": wanted,
+            "reason": "Refused", "message": message, "since": TIME,
+        })
+    };
+    json!({
+        "id": ID, "name": "gw", "generation": 1, "created_at": TIME, "updated_at": TIME, "kind": "openwrt",
+        "spec": {}, "connected": true, "revoked": false,
+        "facts": {
+            "hostname": "gw", "segmentations": ["vlan", "vxlan"], "trunk": {"device": "eth1", "mtu": 1500},
+        },
+        "used": {"cpus": 0, "memory": 0, "instances": 0, "networks": 2},
+        "differing": {
+            "total": 150,
+            "first": [
+                difference("lab", true, "VLAN 100 of eth1 is there already as printers"),
+                difference("old", false, "ubus does not answer"),
+            ],
+        },
+    })
+}
+
 fn make(kind: &str, name: &str, spec: &Value) -> Value {
     // RFC 7748, section 6.1.
     let endpoint = json!({
@@ -258,6 +284,7 @@ fn make(kind: &str, name: &str, spec: &Value) -> Value {
         "networks" => json!({
             "ipv4": "10.96.1.0/24", "ipv6": "fd5a::/64", "router_ipv4": "10.96.1.1", "router_ipv6": "fd5a::1",
             "domain": "lab.home", "mtu": 1420, "router": "host1-linux", "endpoint": endpoint,
+            "segment": {"kind": "vlan", "number": 100, "trunk": "eth1"},
         }),
         "instances" => json!({
             "host": "host1-libvirt", "image": "0".repeat(64),

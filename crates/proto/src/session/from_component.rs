@@ -8,10 +8,11 @@ use rhyzome_model::placement::PlacementKind;
 
 use super::{FromComponent, Hello, JobOutcome, JobProgress, LedgerCounts};
 use crate::disk::firmware;
-use crate::invalid::{Invalid, inner, list, narrow, text};
+use crate::invalid::{Invalid, inner, list, narrow, optional, text};
 use crate::pb;
 use crate::pb::from_component::Message;
 use crate::placement::placement_kind;
+use crate::segments;
 
 impl From<FromComponent> for pb::FromComponent {
     fn from(message: FromComponent) -> Self {
@@ -151,6 +152,11 @@ impl From<HostFacts> for pb::HostFacts {
             details: facts.details,
             tunnel_address: facts.tunnel_address.map(|address| address.to_string()),
             tunnel_address_guessed: facts.tunnel_address_guessed,
+            segmentations: Some(segments::segmentations(&facts.segmentations)),
+            trunk: facts.trunk.map(Into::into),
+            ports: facts.ports,
+            machine: facts.machine.map(|machine| machine.to_string()),
+            one_routing_domain: !facts.overlapping_prefixes,
         }
     }
 }
@@ -189,6 +195,17 @@ impl TryFrom<pb::HostFacts> for HostFacts {
                 .map(|address| text("tunnel_address", &address))
                 .transpose()?,
             tunnel_address_guessed: facts.tunnel_address_guessed,
+            segmentations: match facts.segmentations {
+                Some(told) => segments::known(&told),
+                None => HostFacts::default().segmentations,
+            },
+            trunk: optional("trunk", facts.trunk)?,
+            ports: facts.ports,
+            machine: facts
+                .machine
+                .map(|machine| text("machine", &machine))
+                .transpose()?,
+            overlapping_prefixes: !facts.one_routing_domain,
         })
     }
 }

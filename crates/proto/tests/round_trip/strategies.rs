@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use rhyzome_model::component::HostFacts;
+use rhyzome_model::component::{HostFacts, Trunk};
 use rhyzome_model::console::{ConsoleFrom, ConsoleRequest};
 use rhyzome_model::image::{
     DiskFirmware, DiskGuest, DiskLayout, ImageFormat, Solo5Device, Solo5DeviceKind,
@@ -24,7 +24,7 @@ use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
-use rhyzome_model::segment::Segment;
+use rhyzome_model::segment::{Segment, Segmentation};
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{
     ComponentId, Digest, InstanceId, JobId, LeaseId, MacAddr, Name, NetworkId, PeerId, PlacementId,
@@ -106,13 +106,15 @@ pub fn network() -> impl Strategy<Value = NetworkPlacement> {
 }
 
 pub fn segment() -> impl Strategy<Value = SegmentPlacement> {
-    (uuid(), name(), name(), carrier(), any::<u16>()).prop_map(
-        |(network, project, name, segment, mtu)| SegmentPlacement {
+    let numbers = (any::<u16>(), option::of(uuid()));
+    (uuid(), name(), name(), carrier(), numbers).prop_map(
+        |(network, project, name, segment, (mtu, router))| SegmentPlacement {
             network: NetworkId(network),
             project,
             name,
             segment,
             mtu,
+            router: router.map(InstanceId),
         },
     )
 }

@@ -188,6 +188,7 @@ pub fn segment(number: u128) -> Placement {
         name: "net".parse().expect("a name"),
         segment: Segment::Vxlan(5000.try_into().expect("24 bits")),
         mtu: 1420,
+        router: None,
     };
     placement(number, 1, PlacementSpec::Segment(segment))
 }

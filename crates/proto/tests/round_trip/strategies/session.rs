@@ -12,7 +12,12 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
         option::of(any::<u16>()),
         vec(firmware(), 0..3),
         btree_map(".*", ".*", 0..3),
-        option::of(any::<std::net::IpAddr>()),
+        (
+            option::of(any::<std::net::IpAddr>()),
+            vec(proptest::sample::select(&Segmentation::ALL), 0..3),
+            option::of((".*", any::<u16>())),
+            option::of(uuid()),
+        ),
     )
         .prop_map(
             |(
@@ -24,7 +29,7 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
                 mtu,
                 firmware,
                 details,
-                tunnel,
+                (tunnel, segmentations, trunk, machine),
             )| {
                 HostFacts {
                     firmware,
@@ -38,6 +43,11 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
                     endpoint_ports,
                     mtu,
                     details,
+                    segmentations,
+                    trunk: trunk.map(|(device, mtu)| Trunk { device, mtu }),
+                    ports: machine.map(|_| cpus),
+                    machine,
+                    overlapping_prefixes: cpus % 3 == 1,
                 }
             },
         )
