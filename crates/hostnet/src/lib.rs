@@ -5,6 +5,7 @@
 //! piece of work into another one. Nothing here decides what should be there: callers say so, and may
 //! say it again. What is made carries a [`Mark`], so that it is found again without any record.
 
+pub mod carrying;
 pub mod forwarding;
 pub mod link;
 pub mod lock;
@@ -18,8 +19,10 @@ pub mod service;
 pub mod sysctl;
 pub mod tunnel;
 pub mod underlay;
+pub mod vlan;
 pub mod warning;
 
+pub use carrying::Carrying;
 pub use link::{Link, LinkError, Links};
 pub use mark::Mark;
 pub use namespace::{Namespace, NamespaceError};
@@ -29,4 +32,5 @@ pub use segment::{Holder, Role, SegmentError};
 pub use service::{ServiceError, Services};
 pub use tunnel::{TunnelError, Tunnels};
 pub use underlay::Underlay;
+pub use vlan::{Vlan, VlanError};
 pub use warning::host_warnings;

@@ -5,6 +5,7 @@ mod address;
 mod fdb;
 mod route;
 mod tunnel;
+mod vlan;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -56,6 +57,11 @@ impl LinkError {
         )
     }
 
+    /// Whether the kernel does not know of such a thing.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.errno() == Some(Errno::EOPNOTSUPP)
+    }
+
     fn is_there_already(&self) -> bool {
         self.errno() == Some(Errno::EEXIST)
     }
@@ -70,8 +76,8 @@ pub struct Link {
     pub mtu: u32,
     /// The index of the bridge that it is a port of.
     pub controller: Option<u32>,
-    /// The index of the other end of a pair, in that end's namespace.
-    pub peer: Option<u32>,
+    /// The index of the other end of a pair, in that end's namespace; of a VLAN, of the device that it is on.
+    pub parent: Option<u32>,
     /// The free text that goes with it (IFLA_IFALIAS).
     pub alias: Option<String>,
     pub altnames: Vec<String>,
@@ -79,6 +85,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Of a VXLAN device.
     pub vxlan: Option<Vxlan>,
+    /// The number of a VLAN (802.1Q).
+    pub vlan: Option<u16>,
     /// Of a bridge's port.
     pub port_flags: Option<PortFlags>,
     pub mac: Option<[u8; 6]>,
@@ -280,11 +288,12 @@ fn parse(message: LinkMessage) -> Link {
         up: message.header.flags.contains(LinkFlags::Up),
         mtu: 0,
         controller: None,
-        peer: None,
+        parent: None,
         alias: None,
         altnames: Vec::new(),
         kind: None,
         vxlan: None,
+        vlan: None,
         port_flags: None,
         mac: None,
     };
@@ -293,7 +302,7 @@ fn parse(message: LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(index) => link.controller = Some(index),
-            LinkAttribute::Link(index) => link.peer = Some(index),
+            LinkAttribute::Link(index) => link.parent = Some(index),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Address(octets) => link.mac = octets.try_into().ok(),
             LinkAttribute::PropList(props) => {
@@ -307,6 +316,7 @@ fn parse(message: LinkMessage) -> Link {
             }
             LinkAttribute::LinkInfo(infos) => {
                 link.vxlan = tunnel::vxlan(&infos);
+                link.vlan = vlan::vlan(&infos);
                 link.port_flags = tunnel::port_flags(&infos);
                 link.kind = infos.into_iter().find_map(kind);
             }

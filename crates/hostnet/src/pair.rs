@@ -111,7 +111,7 @@ impl Pair {
 }
 
 fn is_pair(one: &Link, other: &Link) -> bool {
-    one.peer == Some(other.index) && other.peer == Some(one.index)
+    one.parent == Some(other.index) && other.parent == Some(one.index)
 }
 
 async fn raise(links: &Links, name: &str, mtu: u32, up: Option<bool>) -> Result<(), LinkError> {

@@ -24,10 +24,10 @@ use crate::lock::{self, LockError};
 use crate::mark::Mark;
 use crate::nft::{self, NftError, Ruleset};
 use crate::sysctl::{self, SysctlError};
-use crate::{Link, LinkError, Links, tunnel};
+use crate::{Link, LinkError, Links, tunnel, vlan};
 
 const PREFIX: &str = "rzh-";
-const LOCK: &str = "segment";
+pub(crate) const LOCK: &str = "segment";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
@@ -113,6 +113,12 @@ impl Holder {
     }
 }
 
+/// Whether a bridge is held by anybody else.
+pub(crate) fn is_held_by_others(bridge: &Link, holder: Holder) -> bool {
+    let mut holders = bridge.altnames.iter();
+    holders.any(|name| name.starts_with(PREFIX) && !name.starts_with(&holder.prefix()))
+}
+
 fn parse(text: &str) -> Option<Held> {
     let (network, placement) = text.split_once('-')?;
     Some(Held {
@@ -189,6 +195,9 @@ pub async fn ensure(
     }
     if let Some(link) = links.find(&bridge).await.map_err(SegmentError::Link)? {
         tunnel::plug_again(&links, network, &link)
+            .await
+            .map_err(SegmentError::Link)?;
+        vlan::plug_again(&links, network, &link)
             .await
             .map_err(SegmentError::Link)?;
     }
@@ -334,7 +343,10 @@ pub async fn remove(network: NetworkId, holder: Holder) -> Result<(), SegmentErr
     let bridge = bridge_name(network);
     match links.find(&bridge).await.map_err(SegmentError::Link)? {
         Some(link) => let_go(&links, &link, holder).await,
-        None => Ok(()),
+        // Whoever took the bridge away may have left the VLAN.
+        None => vlan::remove(&links, network)
+            .await
+            .map_err(SegmentError::Link),
     }
 }
 
@@ -362,6 +374,11 @@ async fn let_go(links: &Links, link: &Link, holder: Holder) -> Result<(), Segmen
         return Ok(());
     }
     if others.is_empty() {
+        if let Some(held) = holder.held(link) {
+            vlan::remove(links, held.network)
+                .await
+                .map_err(SegmentError::Link)?;
+        }
         // The rules go while the bridge still says whose it is, and cannot carry anything any more.
         let down = Change {
             up: Some(false),

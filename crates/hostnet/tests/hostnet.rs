@@ -14,6 +14,8 @@ mod segment;
 mod service;
 #[path = "hostnet/tunnel.rs"]
 mod tunnel;
+#[path = "hostnet/vlan.rs"]
+mod vlan;
 #[path = "hostnet/wire.rs"]
 mod wire;
 #[path = "hostnet/world.rs"]

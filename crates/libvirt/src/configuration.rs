@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use rhyzome_component::program::ComponentSettings;
+use rhyzome_hostnet::Carrying;
 use rhyzome_hostnet::underlay::{self, End};
 use rhyzome_model::Size;
+use rhyzome_model::segment::Segmentation;
 use rhyzome_settings::{Complaint, PathKind};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,11 @@ pub struct Configuration {
     /// Where the tunnels of networks that span hosts end: an address of this host that the others reach.
     /// By default the one by which it reaches the core.
     pub tunnel_address: Option<IpAddr>,
+    /// How networks are carried between this host and the others, the preferred way first: `vxlan`, and `vlan` where there
+    /// is a trunk.
+    pub segmentation: Vec<Segmentation>,
+    /// The device of this host that VLANs are on (802.1Q), as `eth1`.
+    pub trunk: Option<String>,
 }
 
 impl Default for Configuration {
@@ -51,11 +58,20 @@ impl Default for Configuration {
             image_cache: defaults.image_cache,
             storage_pool: None,
             tunnel_address: None,
+            segmentation: Carrying::default().segmentations,
+            trunk: None,
         }
     }
 }
 
 impl Configuration {
+    fn carrying(&self) -> Carrying {
+        Carrying {
+            segmentations: self.segmentation.clone(),
+            trunk: self.trunk.clone(),
+        }
+    }
+
     /// What the driver is told.
     pub fn driver(&self) -> Settings {
         Settings {
@@ -66,6 +82,7 @@ impl Configuration {
             memory: self.memory,
             image_cache: self.image_cache,
             pool: self.storage_pool.clone(),
+            carrying: self.carrying(),
             tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
         }
     }
@@ -104,6 +121,9 @@ impl rhyzome_settings::Settings for Configuration {
         {
             let reason = "it has to be QEMU on this machine, as qemu:///system; leave it out for an embedded one";
             complain("uri", reason.to_owned());
+        }
+        for (key, reason) in self.carrying().flaws() {
+            complain(key, reason);
         }
         if let Some(why) = self.tunnel_address.and_then(underlay::unsuitable) {
             complain("tunnel_address", why);

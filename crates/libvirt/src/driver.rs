@@ -93,6 +93,7 @@ impl LibvirtDriver {
                 mark,
             },
             folder: settings.segments(),
+            trunk: settings.carrying.trunk.clone(),
             metadata: Metadata::new(Services::of(mark), instances.clone()),
         };
         segments.take_up().await?;

@@ -64,19 +64,20 @@ pub async fn facts(
     // libvirt's own figure can be too small by far where the host is a guest itself.
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let hostname = nix::unistd::gethostname().unwrap_or_default();
-    Ok(HostFacts {
+    let mut facts = HostFacts {
         hostname: hostname.to_string_lossy().into_owned(),
         host: underlay::host_id(),
         cpus: settings.cpus.unwrap_or(processors),
         memory: settings.memory.unwrap_or_else(|| for_instances(&meminfo)),
-        public_address: None,
-        endpoint_ports: None,
         mtu: Some(tunnel.mtu.unwrap_or(MTU)),
         tunnel_address: tunnel.address,
         tunnel_address_guessed: tunnel.guessed,
         firmware,
         details,
-    })
+        ..HostFacts::default()
+    };
+    settings.carrying.tell(&mut facts, u16::MAX).await;
+    Ok(facts)
 }
 
 /// What instances may take in sum: all but a tenth, and at least half a GiB less; in whole MiB.

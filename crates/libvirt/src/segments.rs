@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use rhyzome_component::DriverError;
 use rhyzome_component::room::unwritten;
 use rhyzome_hostnet::segment::Held;
-use rhyzome_hostnet::{Holder, SegmentError, segment};
+use rhyzome_hostnet::{Holder, SegmentError, Vlan, VlanError, segment, vlan};
 use rhyzome_model::NetworkId;
 use rhyzome_model::network::SegmentPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
+use rhyzome_model::segment::{Segment, VlanId};
 
 use crate::instances::from_disk;
 use crate::metadata::Metadata;
@@ -23,6 +24,8 @@ pub struct Segments {
     pub holder: Holder,
     /// A file a segment, named by its network, with the generation that it was brought to.
     pub folder: PathBuf,
+    /// The device that VLANs are on.
+    pub trunk: Option<String>,
     pub metadata: Metadata,
 }
 
@@ -33,6 +36,15 @@ fn failed(error: SegmentError) -> DriverError {
         DriverError::transient
     };
     make("the segment is not as it should be").with_source(error)
+}
+
+fn off_the_trunk(error: VlanError) -> DriverError {
+    let make = if error.is_permanent() {
+        DriverError::permanent
+    } else {
+        DriverError::transient
+    };
+    make("the segment is not on the trunk").with_source(error)
 }
 
 impl Segments {
@@ -62,6 +74,7 @@ impl Segments {
         segment::ensure(spec.network, placement.id, spec.mtu, self.holder)
             .await
             .map_err(failed)?;
+        self.carry(spec).await?;
         self.metadata.ensure(spec.network, spec.mtu).await?;
         let write = || {
             fs::create_dir_all(&self.folder)?;
@@ -72,6 +85,40 @@ impl Segments {
             unwritten(what, &self.folder, error)
         })?;
         Ok(Observed::Segment)
+    }
+
+    /// Puts the segment on what carries it to other hosts; tunnels have placements of their own.
+    async fn carry(&self, spec: &SegmentPlacement) -> Result<(), DriverError> {
+        match spec.segment {
+            Segment::Vxlan(_) => Ok(()),
+            Segment::Vlan(id) => {
+                let vlan = self.vlan(id)?;
+                let ensured = vlan::ensure(spec.network, vlan, spec.mtu, self.holder).await;
+                ensured.map_err(off_the_trunk)
+            }
+            Segment::Port(_) => Err(DriverError::unsupported(format!(
+                "network cards are not put into routers here: {} cannot be carried",
+                spec.name
+            ))),
+        }
+    }
+
+    /// What of that is not as it should be; none where nothing is.
+    async fn check_carried(&self, spec: &SegmentPlacement) -> Result<Option<String>, DriverError> {
+        let Segment::Vlan(id) = spec.segment else {
+            return Ok(None);
+        };
+        let checked = vlan::check(spec.network, self.vlan(id)?, spec.mtu).await;
+        checked.map_err(off_the_trunk)
+    }
+
+    fn vlan(&self, id: VlanId) -> Result<Vlan<'_>, DriverError> {
+        match &self.trunk {
+            Some(trunk) => Ok(Vlan { trunk, id }),
+            None => Err(DriverError::permanent(
+                "this host has no trunk for VLANs: set trunk, and vlan in segmentation",
+            )),
+        }
     }
 
     /// Takes up what this host answered before this process.
@@ -109,6 +156,10 @@ impl Segments {
         let difference = segment::check(spec.network, spec.mtu, self.holder)
             .await
             .map_err(failed)?;
+        let difference = match difference {
+            None => self.check_carried(spec).await?,
+            some => some,
+        };
         if difference.is_some() || self.metadata.check(spec.network, spec.mtu).await?.is_some() {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rhyzome_hostnet::Carrying;
 use rhyzome_hostnet::Mark;
 use rhyzome_hostnet::underlay::End;
 use rhyzome_model::Size;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub pool: Option<String>,
     /// Where tunnels to other hosts end.
     pub tunnel: End,
+    /// How networks are carried to and from other hosts.
+    pub carrying: Carrying,
 }
 
 /// A libvirt to speak with.
@@ -51,6 +54,7 @@ impl Settings {
             image_cache: Size::bytes(10 << 30),
             pool: None,
             tunnel: End::Nowhere,
+            carrying: Carrying::default(),
         }
     }
 

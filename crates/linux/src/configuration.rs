@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use rhyzome_component::program::ComponentSettings;
+use rhyzome_hostnet::Carrying;
 use rhyzome_hostnet::underlay::{self, End};
+use rhyzome_model::segment::Segmentation;
 use rhyzome_settings::Complaint;
 use rhyzome_wireguard::endpoint::Program;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,11 @@ pub struct Configuration {
     /// Where the tunnels of networks that span hosts end: an address of this host that the others reach.
     /// By default the one by which it reaches the core.
     pub tunnel_address: Option<IpAddr>,
+    /// How networks are carried between this host and the others, the preferred way first: `vxlan`, and `vlan` where there
+    /// is a trunk.
+    pub segmentation: Vec<Segmentation>,
+    /// The device of this host that VLANs are on (802.1Q), as `eth1`.
+    pub trunk: Option<String>,
 }
 
 impl Default for Configuration {
@@ -44,6 +51,8 @@ impl Default for Configuration {
             upstream_dns: Vec::new(),
             mtu: 1500,
             tunnel_address: None,
+            segmentation: Carrying::default().segmentations,
+            trunk: None,
         }
     }
 }
@@ -72,6 +81,9 @@ impl rhyzome_settings::Settings for Configuration {
                 self.mtu
             );
             complain("mtu", reason);
+        }
+        for (key, reason) in self.carrying().flaws() {
+            complain(key, reason);
         }
         if let Some(why) = self.tunnel_address.and_then(underlay::unsuitable) {
             complain("tunnel_address", why);
@@ -103,6 +115,7 @@ impl Configuration {
     /// As the driver needs it, with the program that becomes the endpoints' processes.
     pub fn into_settings(self, endpoint_program: Program) -> Settings {
         Settings {
+            carrying: self.carrying(),
             state_dir: self.state_dir(),
             public_address: self.public_address,
             endpoint_ports: self.endpoint_ports,
@@ -111,6 +124,13 @@ impl Configuration {
             mtu: self.mtu,
             tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
             endpoint_program,
+        }
+    }
+
+    fn carrying(&self) -> Carrying {
+        Carrying {
+            segmentations: self.segmentation.clone(),
+            trunk: self.trunk.clone(),
         }
     }
 
@@ -138,6 +158,7 @@ mod tests {
             upstream_dns: vec!["127.0.0.53".parse().unwrap()],
             mtu: 500,
             tunnel_address: Some("::1".parse().unwrap()),
+            segmentation: vec![Segmentation::Vlan],
             ..Configuration::default()
         };
         let keys: Vec<&str> = wrong
@@ -149,6 +170,7 @@ mod tests {
             "endpoint_ports",
             "egress_pool",
             "mtu",
+            "trunk",
             "tunnel_address",
             "upstream_dns",
             "component.state_dir",
@@ -165,6 +187,8 @@ mod tests {
             "upstream_dns=[\"192.0.2.1\"]",
             "mtu=1400",
             "tunnel_address=192.0.2.7",
+            "segmentation=[\"vlan\", \"vxlan\"]",
+            "trunk=eth1",
             "component.state_dir=/var/lib/x",
         ];
         let loader = Loader::new("RHYZOME_LINUX").set(set.map(str::to_owned).to_vec());
@@ -172,6 +196,10 @@ mod tests {
         assert_eq!((loaded.endpoint_ports, loaded.mtu), ((6000, 6100), 1400));
         assert_eq!(loaded.upstream_dns, [IpAddr::from([192, 0, 2, 1])]);
         assert_eq!(loaded.public_address.as_deref(), Some("router.example.org"));
+        assert_eq!(
+            loaded.segmentation,
+            [Segmentation::Vlan, Segmentation::Vxlan]
+        );
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Driver for LinuxDriver {
             details.insert(format!("warning_{}", number + 1), warning);
         }
         let hostname = nix::unistd::gethostname().unwrap_or_default();
-        Ok(HostFacts {
+        let mut facts = HostFacts {
             hostname: hostname.to_string_lossy().into_owned(),
             public_address: self.settings.public_address.clone(),
             endpoint_ports: Some(self.settings.endpoint_ports),
@@ -216,7 +216,10 @@ impl Driver for LinuxDriver {
             tunnel_address_guessed: tunnel.guessed,
             details,
             ..HostFacts::default()
-        })
+        };
+        let settings = &self.settings;
+        settings.carrying.tell(&mut facts, settings.mtu).await;
+        Ok(facts)
     }
 
     async fn ensure(

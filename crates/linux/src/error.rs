@@ -7,9 +7,10 @@ use rhyzome_component::DriverError;
 use rhyzome_hostnet::forwarding::ForwardingError;
 use rhyzome_hostnet::lock::LockError;
 use rhyzome_hostnet::sysctl::SysctlError;
-use rhyzome_hostnet::{LinkError, NamespaceError, NftError, SegmentError, TunnelError};
+use rhyzome_hostnet::{LinkError, NamespaceError, NftError, SegmentError, TunnelError, VlanError};
 use rhyzome_model::NetworkId;
 use rhyzome_model::job::FailureKind;
+use rhyzome_model::segment::Segment;
 use rhyzome_wireguard::endpoint::{ControlError, SpawnError, StopError};
 use rhyzome_wireguard::key::KeyError;
 
@@ -37,6 +38,10 @@ pub enum Error {
     Rules(#[source] NftError),
     #[error("the network's segment on this host")]
     Segment(#[source] SegmentError),
+    #[error("the segment's VLAN")]
+    Vlan(#[source] VlanError),
+    #[error("{0} cannot be here: set segmentation, and trunk for VLANs")]
+    Segmentation(Segment),
     #[error("the segment's tunnel to another host")]
     Tunnel(#[source] TunnelError),
     #[error("the host's forwarding")]
@@ -87,9 +92,10 @@ pub enum Error {
 impl Error {
     fn is_permanent(&self) -> bool {
         match self {
-            Self::Foreign(_) | Self::Key(..) | Self::Outside(_) => true,
+            Self::Foreign(_) | Self::Key(..) | Self::Outside(_) | Self::Segmentation(_) => true,
             Self::Segment(e) => e.is_permanent(),
             Self::Tunnel(e) => e.is_permanent(),
+            Self::Vlan(e) => e.is_permanent(),
             Self::Injected(e) => e.kind == FailureKind::Permanent,
             _ => false,
         }

@@ -1,10 +1,11 @@
 //! A network on its router, from nothing to all that it has and back.
 
 use rhyzome_component::Progress;
-use rhyzome_hostnet::segment;
+use rhyzome_hostnet::{segment, vlan};
 use rhyzome_model::NetworkId;
-use rhyzome_model::network::NetworkObserved;
+use rhyzome_model::network::{NetworkObserved, NetworkPlacement};
 use rhyzome_model::placement::{PlacementKind, PlacementRef};
+use rhyzome_model::segment::Segment;
 
 use crate::driver::LinuxDriver;
 use crate::error::Error;
@@ -45,6 +46,7 @@ pub(crate) async fn ensure(
     driver.reach(Step::Segment, progress)?;
     let segment = segment::ensure(spec.network, record.placement, spec.mtu, layout.holder()).await;
     segment.map_err(Error::Segment)?;
+    carry(driver, &layout, spec).await?;
     driver.reach(Step::Port, progress)?;
     router::ensure_port(&layout, spec).await?;
     driver.reach(Step::Addresses, progress)?;
@@ -75,6 +77,37 @@ pub(crate) async fn ensure(
     Ok(observed)
 }
 
+/// Puts the segment on what carries it to other hosts; tunnels have placements of their own.
+async fn carry(
+    driver: &LinuxDriver,
+    layout: &Layout,
+    spec: &NetworkPlacement,
+) -> Result<(), Error> {
+    match spec.segment {
+        Segment::Vxlan(_) => Ok(()),
+        Segment::Vlan(id) => {
+            let vlan = driver.settings().vlan(id)?;
+            let ensured = vlan::ensure(spec.network, vlan, spec.mtu, layout.holder()).await;
+            ensured.map_err(Error::Vlan)
+        }
+        Segment::Port(_) => Err(Error::Segmentation(spec.segment)),
+    }
+}
+
+/// What of that is not as it should be; none where nothing is.
+async fn check_carried(
+    driver: &LinuxDriver,
+    spec: &NetworkPlacement,
+) -> Result<Option<String>, Error> {
+    let Segment::Vlan(id) = spec.segment else {
+        return Ok(None);
+    };
+    let vlan = driver.settings().vlan(id)?;
+    vlan::check(spec.network, vlan, spec.mtu)
+        .await
+        .map_err(Error::Vlan)
+}
+
 /// What a network is now, or what of it is not as recorded. Its processes are watched from now on.
 pub(crate) async fn look(
     driver: &LinuxDriver,
@@ -83,6 +116,9 @@ pub(crate) async fn look(
     let (spec, settings) = (&record.spec, driver.settings());
     let layout = driver.layout(spec.network);
     if let Some(why) = router::check(&layout, spec).await? {
+        return Ok(Err(why));
+    }
+    if let Some(why) = check_carried(driver, spec).await? {
         return Ok(Err(why));
     }
     if let Some(why) = egress::check(&layout, spec.egress, settings.egress_pool).await? {

@@ -148,7 +148,7 @@ pub(crate) async fn ensure_pair(
 }
 
 fn is_pair(one: &Link, other: &Link) -> bool {
-    one.peer == Some(other.index) && other.peer == Some(one.index)
+    one.parent == Some(other.index) && other.parent == Some(one.index)
 }
 
 pub(crate) async fn find_inside(

@@ -4,9 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
-use rhyzome_hostnet::Mark;
+use rhyzome_hostnet::Carrying;
 use rhyzome_hostnet::underlay::End;
+use rhyzome_hostnet::{Mark, Vlan};
+use rhyzome_model::segment::{Segment, VlanId};
 use rhyzome_wireguard::endpoint::Program;
+
+use crate::error::Error;
 
 /// How long the path of the state directory may be, in bytes: endpoints' sockets are 23 bytes below it,
 /// and an endpoint takes a folder of at most 94 (unix(7)).
@@ -30,6 +34,8 @@ pub struct Settings {
     pub mtu: u16,
     /// Where tunnels to other hosts end.
     pub tunnel: End,
+    /// How networks are carried to and from other hosts.
+    pub carrying: Carrying,
     /// What becomes an endpoint's process.
     pub endpoint_program: Program,
 }
@@ -38,6 +44,13 @@ impl Settings {
     /// Addresses for carriers' networks (RFC 6598), which no site has inside.
     pub fn default_egress_pool() -> Ipv4Net {
         Ipv4Net::new(Ipv4Addr::new(100, 64, 0, 0), 16).expect("16 bits are a prefix length")
+    }
+
+    /// A VLAN of this host's trunk.
+    pub(crate) fn vlan(&self, id: VlanId) -> Result<Vlan<'_>, Error> {
+        let trunk = self.carrying.trunk.as_deref();
+        let trunk = trunk.ok_or(Error::Segmentation(Segment::Vlan(id)))?;
+        Ok(Vlan { trunk, id })
     }
 
     /// The mark of all that the driver makes.

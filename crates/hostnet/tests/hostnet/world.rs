@@ -73,10 +73,21 @@ pub async fn up(link: &str) -> (Links, u32) {
 /// Plugs an instance into a bridge of the calling thread's namespace: a link of that name there, `eth0`
 /// with the MAC and the addresses in the instance.
 pub async fn plug(instance: &Place, bridge: &str, tap: &str, mac: [u8; 6], addresses: Vec<IpNet>) {
+    plug_into(&instance.0, bridge, tap, mac, addresses).await;
+}
+
+/// The same with an instance that is made elsewhere.
+pub async fn plug_into(
+    instance: &Namespace,
+    bridge: &str,
+    tap: &str,
+    mac: [u8; 6],
+    addresses: Vec<IpNet>,
+) {
     let links = Links::open().unwrap();
     links.add_veth(tap, "eth0").await.unwrap();
     let eth0 = links.find("eth0").await.unwrap().unwrap();
-    let namespace = std::fs::File::open(instance.0.path()).unwrap();
+    let namespace = std::fs::File::open(instance.path()).unwrap();
     links
         .change(
             eth0.index,
@@ -101,5 +112,6 @@ pub async fn plug(instance: &Place, bridge: &str, tap: &str, mac: [u8; 6], addre
             let (links, eth0) = up("eth0").await;
             links.ensure_addresses(eth0, &addresses).await.unwrap();
         })
-        .await;
+        .await
+        .unwrap();
 }

@@ -126,6 +126,7 @@ impl World {
             name: "lan".parse().unwrap(),
             segment: Segment::Vxlan(5000.try_into().unwrap()),
             mtu: 1420,
+            router: None,
         };
         Placement {
             id: PlacementId(Uuid::from_u128(0x78)),

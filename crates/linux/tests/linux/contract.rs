@@ -51,6 +51,7 @@ fn the_driver_keeps_its_contract() {
             name: spec.name,
             segment: spec.segment,
             mtu: spec.mtu,
+            router: None,
         });
         let mut subject = Subject {
             driver: start(),

@@ -27,6 +27,7 @@ pub struct Site {
 pub fn settings(state_dir: &Path) -> Settings {
     Settings {
         tunnel: rhyzome_hostnet::underlay::End::Nowhere,
+        carrying: rhyzome_hostnet::Carrying::default(),
         state_dir: state_dir.to_owned(),
         public_address: Some("192.0.2.1".to_owned()),
         endpoint_ports: (51820, 51899),
