@@ -17,6 +17,10 @@ fn a_script_says_what_it_wrote_and_how_it_ended_and_one_without_an_end_is_ended(
     // Nothing is left of it.
     let output = machine.run("true", bound);
     assert_eq!((output.status, output.text.as_str()), (0, ""));
+    // As those do who make a root of their own.
+    let pivot = "mount -t tmpfs none /mnt && cd /mnt && mkdir old && pivot_root . old";
+    let output = machine.run(&format!("unshare -m sh -ec '{pivot}'"), bound);
+    assert_eq!((output.status, output.text.as_str()), (0, ""));
 
     let endless = || machine.run("echo begun; sleep 1000", Duration::from_secs(1));
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(endless));
