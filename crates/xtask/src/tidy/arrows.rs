@@ -45,6 +45,8 @@ const ARROWS: &[Row] = &[
     ("uci", &[]),
     // The real thing in C, for tests to compare with.
     ("uci-reference", &[]),
+    // A guest in which tests run.
+    ("lab", &[]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
