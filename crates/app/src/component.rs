@@ -94,7 +94,7 @@ async fn differing(
         let said = status::condition(&differs.row, before);
         let may_know =
             |project: &Name| authorize(caller, Operation::NetworkRead, Some(project)).is_ok();
-        let known = differs.project.as_ref().is_none_or(may_know);
+        let known = differs.project.as_ref().is_some_and(may_know);
         Difference {
             kind: differs.row.kind,
             project: differs.project.filter(|_| known),

@@ -21,6 +21,11 @@ mod wire;
 #[path = "hostnet/world.rs"]
 mod world;
 
+use rhyzome_lab::Lab;
+
+/// A guest for what not every kernel can.
+static LAB: Lab = Lab::with(&["nft"]);
+
 /// A mark that nothing else has.
 fn mark() -> rhyzome_hostnet::Mark {
     uuid::Uuid::new_v4().simple().to_string()[..8]
