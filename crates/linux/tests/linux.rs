@@ -23,5 +23,7 @@ mod reach;
 mod repair;
 #[path = "linux/site.rs"]
 mod site;
+#[path = "linux/vlan.rs"]
+mod vlan;
 #[path = "../../hostnet/tests/hostnet/world.rs"]
 mod world;

@@ -15,7 +15,7 @@ mod from_core;
 /// What a component says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromComponent {
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// A part of all that carries our mark on the host.
     Inventory {
         found: Vec<Found>,

@@ -145,14 +145,14 @@ impl Component {
 
     /// How a session begins.
     pub fn hello(&self, facts: HostFacts) -> FromComponent {
-        FromComponent::Hello(Hello {
+        FromComponent::Hello(Box::new(Hello {
             protocol: Version::CURRENT,
             software_version: "1".to_owned(),
             kinds: self.host.kinds().to_vec(),
             capabilities: Vec::new(),
             facts,
             epoch: Uuid::nil(),
-        })
+        }))
     }
 
     /// Lets a piece of work on. False where there is none.

@@ -290,7 +290,7 @@ impl World {
                 };
                 let gateway = Arc::clone(&core.gateway);
                 let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                match mortal(Talk::begin(gateway, component.id, from, hello)).await {
+                match mortal(Talk::begin(gateway, component.id, from, *hello)).await {
                     Ok(Ok(talk)) => {
                         let welcome = talk.welcome();
                         let conversation = Conversation { talk, heard: now };

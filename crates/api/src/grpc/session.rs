@@ -128,7 +128,7 @@ impl Drop for Disconnected {
 
 async fn first(stream: &mut Streaming<pb::FromComponent>) -> Result<Hello, End> {
     match receive(stream).await? {
-        FromComponent::Hello(hello) => Ok(hello),
+        FromComponent::Hello(hello) => Ok(*hello),
         _ => Err(goodbye(
             GoodbyeReason::Malformed,
             "a session begins with a hello",

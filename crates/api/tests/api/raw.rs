@@ -48,14 +48,14 @@ pub async fn connect(address: &str, identity: &Identity) -> Channel {
 }
 
 pub fn hello(protocol: Version) -> FromComponent {
-    FromComponent::Hello(Hello {
+    FromComponent::Hello(Box::new(Hello {
         protocol,
         software_version: "test".to_owned(),
         kinds: Vec::new(),
         capabilities: Vec::new(),
         facts: HostFacts::default(),
         epoch: Uuid::new_v4(),
-    })
+    }))
 }
 
 /// A session that the test speaks in, as fast as the core listens.

@@ -142,7 +142,7 @@ async fn talk(context: &Context, epoch: Uuid, taken: &mut bool) -> Result<End, S
     // what the core asked for.
     let (sender, outgoing) = mpsc::unbounded_channel();
     let mouth = Mouth(sender);
-    mouth.say(FromComponent::Hello(hello))?;
+    mouth.say(FromComponent::Hello(Box::new(hello)))?;
     let mut client = SessionClient::new(context.link.connect().await?);
     let open = client.open(UnboundedReceiverStream::new(outgoing));
     let mut incoming = tokio::time::timeout(WELCOME_WITHIN, open)

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rhyzome_hostnet::segment::{self, Held};
-use rhyzome_hostnet::{Holder, Link, Links, Role, Vlan, VlanError, nft, vlan};
+use rhyzome_hostnet::{Carrying, Holder, Link, Links, Role, Vlan, VlanError, nft, vlan};
+use rhyzome_model::component::HostFacts;
 use rhyzome_model::network::bridge_name;
+use rhyzome_model::segment::Segmentation;
 use rhyzome_model::{NetworkId, PlacementId};
 use uuid::Uuid;
 
@@ -81,6 +83,28 @@ fn a_trunk_where_vlans_can_be_is_found() {
             assert_eq!((found.device.as_str(), found.mtu), ("eth1", 1500));
             assert_eq!(all().await, before);
         });
+    });
+}
+
+#[test]
+fn a_trunk_that_is_not_there_is_not_offered_and_the_facts_say_why() {
+    on_a_host(|| async {
+        let carrying = |others: &[Segmentation]| Carrying {
+            segmentations: [&[Segmentation::Vlan], others].concat(),
+            trunk: Some("eth7".to_owned()),
+        };
+        let mut facts = HostFacts::default();
+        carrying(&[Segmentation::Vxlan])
+            .tell(&mut facts, 1500)
+            .await;
+        assert_eq!(facts.segmentations, [Segmentation::Vxlan]);
+        assert_eq!(facts.trunk, None);
+        assert!(facts.details["vlan"].starts_with("none: "), "{facts:?}");
+        assert_eq!(facts.details.get("segmentation"), None);
+
+        carrying(&[]).tell(&mut facts, 1500).await;
+        assert_eq!(facts.segmentations, []);
+        assert!(facts.details.contains_key("segmentation"), "{facts:?}");
     });
 }
 

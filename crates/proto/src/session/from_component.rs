@@ -17,7 +17,7 @@ use crate::segments;
 impl From<FromComponent> for pb::FromComponent {
     fn from(message: FromComponent) -> Self {
         let message = match message {
-            FromComponent::Hello(hello) => Message::Hello(hello.into()),
+            FromComponent::Hello(hello) => Message::Hello((*hello).into()),
             FromComponent::Inventory { found, last } => Message::Inventory(pb::Inventory {
                 found: found.into_iter().map(Into::into).collect(),
                 last,
@@ -54,7 +54,7 @@ impl TryFrom<pb::FromComponent> for FromComponent {
     fn try_from(message: pb::FromComponent) -> Result<Self, Invalid> {
         Ok(
             match message.message.ok_or_else(|| Invalid::missing("message"))? {
-                Message::Hello(hello) => Self::Hello(inner("hello", Some(hello))?),
+                Message::Hello(hello) => Self::Hello(Box::new(inner("hello", Some(hello))?)),
                 Message::Inventory(inventory) => Self::Inventory {
                     found: list("found", inventory.found).map_err(|e| e.within("inventory"))?,
                     last: inventory.last,

@@ -154,7 +154,8 @@ const IN_TESTS: &[Row] = &[
     ("app", &["testkit"]),
     ("component", &["testkit"]),
     ("libvirt", &["testkit"]),
-    ("linux", &["testkit"]),
+    ("linux", &["testkit", "lab"]),
+    ("hostnet", &["lab"]),
     ("uci-reference", &["uci"]),
     ("openwrt", &["uci-reference"]),
 ];

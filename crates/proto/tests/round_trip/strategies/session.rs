@@ -91,7 +91,7 @@ pub fn outcome() -> impl Strategy<Value = Outcome> {
 
 pub fn from_component() -> impl Strategy<Value = FromComponent> {
     prop_oneof![
-        hello().prop_map(FromComponent::Hello),
+        hello().prop_map(|hello| FromComponent::Hello(Box::new(hello))),
         (vec(found(), 0..3), any::<bool>())
             .prop_map(|(found, last)| FromComponent::Inventory { found, last }),
         (uuid(), any::<u64>(), ".*", option::of(any::<(u64, u64)>())).prop_map(
