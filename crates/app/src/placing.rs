@@ -1,6 +1,8 @@
 //! From rows to what components are told.
 
-use rhyzome_model::instance::{BlobPin, Guest, ImagePin, InstancePlacement, Interface};
+use rhyzome_model::instance::{
+    Attachment, BlobPin, BridgeInterface, Guest, ImagePin, InstancePlacement, Interface,
+};
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
@@ -114,11 +116,23 @@ fn instance_spec(
         command_line: instance.command_line.clone(),
         disk: disk::effective(&instance.spec, &instance.format),
         interfaces,
+        bridges: bridge_interfaces(&instance.spec.bridges),
         power: instance.spec.power,
         restart: instance.spec.restart,
         stop_timeout: instance.spec.stop_timeout,
         guest,
     }))
+}
+
+/// Those that have their Ethernet addresses, which all have once the instance is written.
+fn bridge_interfaces(attached: &[Attachment]) -> Vec<BridgeInterface> {
+    let interface = |on: &Attachment| {
+        Some(BridgeInterface {
+            bridge: on.bridge.clone(),
+            mac: on.mac?,
+        })
+    };
+    attached.iter().filter_map(interface).collect()
 }
 
 fn interface(core: &Core, network: &Network, lease: &Lease) -> Interface {

@@ -53,6 +53,7 @@ impl Default for Options {
             endpoint_ports: Some((51_820, 52_819)),
             mtu: Some(1500),
             firmware: vec![Firmware::Bios, Firmware::Uefi],
+            bridges: Vec::new(),
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
             ..HostFacts::default()
         };

@@ -110,6 +110,7 @@ pub(crate) fn instance(number: u128) -> Placement {
         initrd: None,
         command_line: String::new(),
         disk: None,
+        bridges: Vec::new(),
         interfaces: vec![Interface {
             network: network_id(number),
             mac: MacAddr::qemu([0, 0, 2]),

@@ -1,12 +1,13 @@
 //! The configuration of `rhyzome-libvirt`, as its file, its environment and its flags have it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rhyzome_component::program::ComponentSettings;
 use rhyzome_hostnet::Carrying;
 use rhyzome_hostnet::underlay::{self, End};
-use rhyzome_model::Size;
 use rhyzome_model::segment::Segmentation;
+use rhyzome_model::{Name, Size};
 use rhyzome_settings::{Complaint, PathKind};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ pub struct Configuration {
     pub segmentation: Vec<Segmentation>,
     /// The device of this host that VLANs are on (802.1Q), as `eth1`.
     pub trunk: Option<String>,
+    /// Bridges of this host's own that operators may put instances on, such as routers: a table with a name
+    /// for each and the bridge's device, as `uplink = "br0"`. Nothing that passes there is filtered.
+    pub bridges: BTreeMap<Name, String>,
 }
 
 impl Default for Configuration {
@@ -60,6 +64,7 @@ impl Default for Configuration {
             tunnel_address: None,
             segmentation: Carrying::default().segmentations,
             trunk: None,
+            bridges: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +89,7 @@ impl Configuration {
             pool: self.storage_pool.clone(),
             carrying: self.carrying(),
             tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
+            bridges: self.bridges.clone(),
         }
     }
 }
@@ -139,11 +145,25 @@ impl rhyzome_settings::Settings for Configuration {
         {
             complain("storage_pool", "it is no name".to_owned());
         }
+        for device in self.bridges.values() {
+            if !is_device(device) {
+                let reason = format!(
+                    "{device:?} is no name of a device: 1 to 15 bytes without / and spaces"
+                );
+                complain("bridges", reason);
+            }
+        }
         if self.cpus == Some(0) {
             complain("cpus", "no instance could be placed here with 0".to_owned());
         }
         complaints
     }
+}
+
+/// Whether a network device can have the name (the kernel's `dev_valid_name`).
+fn is_device(name: &str) -> bool {
+    let odd = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    !matches!(name, "" | "." | "..") && name.len() <= 15 && !name.contains(odd)
 }
 
 #[cfg(test)]

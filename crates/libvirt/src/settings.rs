@@ -1,11 +1,12 @@
 //! What an operator can decide about a hypervisor.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rhyzome_hostnet::Carrying;
 use rhyzome_hostnet::Mark;
 use rhyzome_hostnet::underlay::End;
-use rhyzome_model::Size;
+use rhyzome_model::{Name, Size};
 
 use crate::accelerator::Wanted;
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub tunnel: End,
     /// How networks are carried to and from other hosts.
     pub carrying: Carrying,
+    /// Bridges of the host's own that instances can have interfaces on: the devices by what they are called.
+    pub bridges: BTreeMap<Name, String>,
 }
 
 /// A libvirt to speak with.
@@ -55,6 +58,7 @@ impl Settings {
             pool: None,
             tunnel: End::Nowhere,
             carrying: Carrying::default(),
+            bridges: BTreeMap::new(),
         }
     }
 

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Size;
 use crate::instance::Firmware;
 use crate::placement::PlacementKind;
 use crate::segment::Segmentation;
+use crate::{Name, Size};
 
 /// What a component is, which says what may be placed on it.
 #[derive(
@@ -124,6 +124,8 @@ pub struct HostFacts {
     pub overlapping_prefixes: bool,
     /// What a hypervisor can boot disks with; where UEFI is missing, `details` say why under `uefi`.
     pub firmware: Vec<Firmware>,
+    /// What a hypervisor calls the bridges of its own that instances can have interfaces on.
+    pub bridges: Vec<Name>,
     /// What is good to know, for people: versions, the accelerator and why it was chosen.
     pub details: BTreeMap<String, String>,
 }
@@ -165,6 +167,7 @@ impl Default for HostFacts {
             machine: None,
             overlapping_prefixes: true,
             firmware: Vec::new(),
+            bridges: Vec::new(),
             details: BTreeMap::new(),
         }
     }

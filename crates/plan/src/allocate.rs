@@ -170,10 +170,18 @@ impl Seed {
         instance: &Name,
     ) -> impl Iterator<Item = MacAddr> + use<> {
         let parts = [project.as_str(), network.as_str(), instance.as_str()];
-        self.probe("lease-mac", &parts, 1 << 24).map(|n| {
-            let [.., a, b, c] = n.to_be_bytes();
-            MacAddr::qemu([a, b, c])
-        })
+        self.probe("lease-mac", &parts, 1 << 24).map(qemu)
+    }
+
+    /// Ethernet addresses for an instance's interface on a bridge of its host's.
+    pub fn bridge_mac(
+        &self,
+        project: &Name,
+        bridge: &Name,
+        instance: &Name,
+    ) -> impl Iterator<Item = MacAddr> + use<> {
+        let parts = [project.as_str(), bridge.as_str(), instance.as_str()];
+        self.probe("bridge-mac", &parts, 1 << 24).map(qemu)
     }
 
     /// Address numbers for a peer, the same in the peers' IPv4 and IPv6 prefixes; number 0 is unused.
@@ -190,6 +198,12 @@ impl Seed {
                 (nth_ipv4(ipv4, n), nth_ipv6(ipv6, u128::from(n)))
             })
     }
+}
+
+/// The address with a number's last three octets.
+fn qemu(number: u64) -> MacAddr {
+    let [.., a, b, c] = number.to_be_bytes();
+    MacAddr::qemu([a, b, c])
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use rhyzome_model::Size;
 use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
-    BlobPin, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power, RestartPolicy,
+    BlobPin, BridgeInterface, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power,
+    RestartPolicy,
 };
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
@@ -181,6 +182,7 @@ impl From<InstancePlacement> for pb::Instance {
             command_line: instance.command_line,
             disk: instance.disk.map(Into::into),
             interfaces: instance.interfaces.into_iter().map(Into::into).collect(),
+            bridges: instance.bridges.into_iter().map(Into::into).collect(),
             power: match instance.power {
                 Power::Running => pb::Power::Running,
                 Power::Stopped => pb::Power::Stopped,
@@ -213,6 +215,7 @@ impl TryFrom<pb::Instance> for InstancePlacement {
             command_line: instance.command_line,
             disk: optional("disk", instance.disk)?,
             interfaces: list("interfaces", instance.interfaces)?,
+            bridges: list("bridges", instance.bridges)?,
             power: power(instance.power)?,
             restart: restart(instance.restart)?,
             stop_timeout: instance.stop_timeout,
@@ -374,6 +377,26 @@ impl TryFrom<pb::Blob> for BlobPin {
         Ok(Self {
             digest: text("digest", &blob.digest)?,
             size: Size::bytes(blob.size),
+        })
+    }
+}
+
+impl From<BridgeInterface> for pb::BridgeInterface {
+    fn from(interface: BridgeInterface) -> Self {
+        Self {
+            bridge: interface.bridge.into(),
+            mac: interface.mac.to_string(),
+        }
+    }
+}
+
+impl TryFrom<pb::BridgeInterface> for BridgeInterface {
+    type Error = Invalid;
+
+    fn try_from(interface: pb::BridgeInterface) -> Result<Self, Invalid> {
+        Ok(Self {
+            bridge: text("bridge", &interface.bridge)?,
+            mac: text("mac", &interface.mac)?,
         })
     }
 }

@@ -80,6 +80,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "segments",
         sql: include_str!("../migrations/0100_segments.sql"),
     },
+    Migration {
+        version: 120,
+        name: "bridges",
+        sql: include_str!("../migrations/0120_bridges.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -51,6 +51,12 @@ pub async fn wait_for<T>(
     }
 }
 
+/// `ip`, in the namespace of the test.
+pub fn ip(arguments: &[&str]) {
+    let done = std::process::Command::new("ip").args(arguments).status();
+    assert!(done.unwrap().success(), "ip {arguments:?}");
+}
+
 /// The guests of a state directory.
 fn processes(state: &Path) -> Vec<i32> {
     qemu_of(state, |line| line.contains("-name"))
@@ -175,6 +181,7 @@ impl World {
             command_line: "one <two> & \"three\"".to_owned(),
             disk: None,
             interfaces,
+            bridges: Vec::new(),
             power: Power::Running,
             restart: RestartPolicy::OnFailure,
             stop_timeout: 20,
@@ -312,7 +319,7 @@ impl World {
         tap_name(placement.spec.resource(), 0)
     }
 
-    fn links(&self, prefix: &str) -> Vec<String> {
+    pub fn links(&self, prefix: &str) -> Vec<String> {
         // The namespace of this thread, which /sys is not always of.
         let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
         let names = table.lines().filter_map(|line| line.split_once(':'));

@@ -14,8 +14,8 @@ use rhyzome_model::image::{
     DiskFirmware, DiskGuest, DiskLayout, ImageFormat, Solo5Device, Solo5DeviceKind,
 };
 use rhyzome_model::instance::{
-    BlobPin, Disk, Firmware, Guest, ImagePin, InstanceObserved, InstancePlacement, InstanceState,
-    Interface, MetadataAccess, Power, RestartPolicy, SshIdentity,
+    BlobPin, BridgeInterface, Disk, Firmware, Guest, ImagePin, InstanceObserved, InstancePlacement,
+    InstanceState, Interface, MetadataAccess, Power, RestartPolicy, SshIdentity,
 };
 use rhyzome_model::job::{Action, FailureKind, Job, Outcome, Task};
 use rhyzome_model::lease::LeasePlacement;
@@ -260,6 +260,10 @@ fn disk_image() -> impl Strategy<Value = ImageFormat> {
     })
 }
 
+fn bridge_interface() -> impl Strategy<Value = BridgeInterface> {
+    (name(), mac()).prop_map(|(bridge, mac)| BridgeInterface { bridge, mac })
+}
+
 pub fn instance() -> impl Strategy<Value = InstancePlacement> {
     let power = prop_oneof![Just(Power::Running), Just(Power::Stopped)];
     let restart = prop_oneof![
@@ -280,7 +284,7 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
         (
             option::of(blob()),
             (".*", option::of(disk())),
-            vec(interface(), 0..4),
+            (vec(interface(), 0..4), vec(bridge_interface(), 0..3)),
             power,
             restart,
             any::<u32>(),
@@ -298,7 +302,8 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
                 initrd: rest.0,
                 command_line: rest.1.0,
                 disk: rest.1.1,
-                interfaces: rest.2,
+                interfaces: rest.2.0,
+                bridges: rest.2.1,
                 power: rest.3,
                 restart: rest.4,
                 stop_timeout: rest.5,

@@ -17,6 +17,7 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
             vec(proptest::sample::select(&Segmentation::ALL), 0..3),
             option::of((".*", any::<u16>())),
             option::of(uuid()),
+            vec(name(), 0..3),
         ),
     )
         .prop_map(
@@ -29,10 +30,11 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
                 mtu,
                 firmware,
                 details,
-                (tunnel, segmentations, trunk, machine),
+                (tunnel, segmentations, trunk, machine, bridges),
             )| {
                 HostFacts {
                     firmware,
+                    bridges,
                     host: hostname.chars().rev().collect(),
                     tunnel_address: tunnel,
                     tunnel_address_guessed: cpus % 2 == 1,
