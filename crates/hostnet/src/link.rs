@@ -183,6 +183,8 @@ impl Links {
     /// host's inside.
     pub async fn add_bridge(&self, name: &str) -> Result<bool, LinkError> {
         let message = LinkBridge::new(name)
+            // Before Linux 6.2 what is up cannot be given another name.
+            .down()
             .stp_state(netlink_packet_route::link::BridgeStpState::Disabled)
             .forward_delay(0)
             .mcast_snooping(false)
