@@ -12,6 +12,7 @@
 //!
 //! Left out on purpose: what is tried, which is the tests' own.
 
+pub mod appliance;
 pub mod faults;
 pub mod frame;
 pub mod guide;
@@ -27,6 +28,7 @@ pub mod process;
 pub mod programs;
 pub mod stranger;
 pub mod talk;
+pub mod trunk;
 pub mod wait;
 pub mod world;
 

@@ -76,6 +76,16 @@ fn a_segment_goes_with_its_last_holder() {
     });
 }
 
+/// Debian 12's kernel gives a link that is up no other name, and a segment's bridge gets its own last.
+#[test]
+fn a_new_bridge_is_down() {
+    on_a_host(|| async {
+        let links = Links::open().unwrap();
+        links.add_bridge("new").await.unwrap();
+        assert!(!links.find("new").await.unwrap().unwrap().up);
+    });
+}
+
 #[test]
 fn many_at_once_agree_on_one_bridge() {
     on_a_host(|| async {
