@@ -13,5 +13,6 @@ mod workflows {
     pub mod sessions;
     pub mod site;
     pub mod unknown;
+    pub mod upgrades;
     pub mod wide;
 }

@@ -16,7 +16,7 @@ mod machine;
 pub use machine::{HEAD, Machine, NoProgram};
 
 /// How long a program that is tried has to get a session, in seconds: the least, the usual and the most.
-pub const LEAST_WITHIN: u32 = 10;
+pub const LEAST_WITHIN: u32 = 5;
 pub const USUAL_WITHIN: u32 = 120;
 pub const MOST_WITHIN: u32 = 3600;
 

@@ -75,6 +75,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "room",
         sql: include_str!("../migrations/0091_room.sql"),
     },
+    Migration {
+        version: 110,
+        name: "upgrades",
+        sql: include_str!("../migrations/0110_upgrades.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {
