@@ -30,6 +30,8 @@ mod revocation;
 mod segments;
 #[path = "end_to_end/tenants.rs"]
 mod tenants;
+#[path = "end_to_end/upgrade.rs"]
+mod upgrade;
 
 use rhyzome_end_to_end::world::Kind;
 use rhyzome_end_to_end::{Operator, World};
@@ -72,6 +74,13 @@ fn a_network_spans_hosts_and_nothing_else_does() {
 fn a_revoked_component_has_no_session_within_two_seconds() {
     World::run(async |world| {
         revocation::a_revoked_component_has_no_session_within_two_seconds(world).await;
+    });
+}
+
+#[test]
+fn a_component_gets_another_program_and_goes_back_by_itself() {
+    World::run(async |world| {
+        upgrade::a_component_gets_another_program_and_goes_back_by_itself(world).await;
     });
 }
 

@@ -86,7 +86,7 @@ pub async fn killing_core_and_components_interrupts_nothing(
 }
 
 /// Guests, endpoints, and what serves DHCP and DNS; not what a component runs and waits for.
-fn outliving(world: &World) -> BTreeSet<Process> {
+pub fn outliving(world: &World) -> BTreeSet<Process> {
     let routers = world.routers();
     let inside: Vec<u64> = routers
         .iter()

@@ -78,13 +78,22 @@ impl Operator {
     /// With what it complained about.
     pub fn rhyzome(&self, arguments: &[&str]) -> String {
         let line = format!("rhyzome {}", arguments.join(" "));
+        self.attempt(arguments)
+            .unwrap_or_else(|error| panic!("{line} {error}"))
+    }
+
+    /// Runs `rhyzome` with these arguments; returns what it wrote, or how it ended and what it complained about.
+    ///
+    /// # Errors
+    /// Where it did not end well.
+    pub fn attempt(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(programs::binary("rhyzome"));
         command.args(arguments);
         command.env("HOME", &self.home);
         command.env("RHYZOME_URL", URL);
         command.env("RHYZOME_TOKEN_FILE", &self.token);
         command.env("RHYZOME_AUTHORITY_FILE", &self.authority);
-        host::finish(command, None).unwrap_or_else(|error| panic!("{line} {error}"))
+        host::finish(command, None)
     }
 
     /// Makes the host's program a component, starts it, and waits until it is connected.

@@ -1,5 +1,6 @@
 //! Where the programs are that the tests run.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A program of the workspace, built beside this one.
@@ -21,6 +22,26 @@ pub fn binary(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Another build of a program as far as anybody can tell: its digest is another one. Made in a folder.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn another(program: &Path, folder: &Path, which: &str) -> PathBuf {
+    let mut bytes = std::fs::read(program).expect("it was built");
+    bytes.extend_from_slice(which.as_bytes());
+    let path = folder.join(format!("another-{which}"));
+    std::fs::write(&path, bytes).expect("the folder is the test's own");
+    let runs = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&path, runs).expect("it is ours");
+    path
+}
+
+/// A program that says that it is rhyzome-linux, and then does nothing (`hang`), ends (`exit`) or does not even
+/// say that (`mute`).
+pub fn stand_in(folder: &Path, does: &str) -> PathBuf {
+    another(&binary("rhyzome-stand-in"), folder, does)
 }
 
 /// The unikernel `hello`.

@@ -65,6 +65,8 @@ pub struct World {
     // In the order in which they go.
     core_process: Option<Running>,
     components: [Option<Running>; 2],
+    /// The components' programs, where they are not those that were built.
+    installed: [Option<PathBuf>; 2],
     pub member: Place,
     pub host: Place,
     pub core: Place,
@@ -114,6 +116,7 @@ impl World {
         let world = Self {
             core_process: None,
             components: [None, None],
+            installed: [None, None],
             core: Place::new(format!("{name}c")),
             host: Place::new(format!("{name}h")),
             member: Place::new(format!("{name}m")),
@@ -245,7 +248,9 @@ impl World {
     pub fn component_command(&self, kind: Kind) -> Command {
         let file = self.path("host").join(format!("{}.toml", kind.as_str()));
         std::fs::write(&file, self.configuration(kind)).expect("the folder is ours");
-        let mut command = Command::new(programs::binary(&kind.program()));
+        let installed = self.installed[kind as usize].clone();
+        let program = installed.unwrap_or_else(|| programs::binary(&kind.program()));
+        let mut command = Command::new(program);
         command.arg("--config").arg(file);
         command.env(
             "RHYZOME_LOG",
@@ -291,6 +296,19 @@ impl World {
         let log = self.log(kind);
         let running = Running::start(&self.host, command, &log);
         self.components[kind as usize] = Some(running);
+    }
+
+    /// From its next start on, a component's program is this file.
+    pub fn install(&mut self, kind: Kind, program: PathBuf) {
+        self.installed[kind as usize] = Some(program);
+    }
+
+    /// Starts a component again where it has ended, as what supervises it does.
+    pub fn keep_component(&mut self, kind: Kind) {
+        let running = self.components[kind as usize].as_mut();
+        if running.is_none_or(|running| running.ended().is_some()) {
+            self.start_component(kind);
+        }
     }
 
     pub fn component(&mut self, kind: Kind) -> &mut Running {

@@ -11,6 +11,7 @@ use rhyzome_app::{self as app, Kind, join};
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::Job;
 use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::upgrade::{UpgradeOrder, UpgradeReport};
 use rhyzome_model::{ComponentId, Digest, PlacementId};
 use rhyzome_pki::JoinToken;
 use rhyzome_proto::Refusal;
@@ -121,11 +122,21 @@ impl ComponentGateway for Gateway {
         let Hello {
             facts,
             software_version,
+            program,
+            upgrade,
             ..
         } = hello;
         let session =
             session::connected(&self.core, component, &facts, &software_version, Some(from));
         let session = session.await.map_err(failed)?;
+        app::upgrade::introduced(
+            &self.core,
+            component,
+            program.map(|it| *it),
+            upgrade.map(|it| *it),
+        )
+        .await
+        .map_err(failed)?;
         let mut conn = self.core.store.read().await.map_err(unavailable)?;
         let found = rhyzome_store::component::by_id(&mut conn, component).await;
         let found = found.map_err(unavailable)?.ok_or(GatewayError::NotFound)?;
@@ -265,6 +276,20 @@ impl ComponentGateway for Gateway {
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    async fn upgrade(&self, component: ComponentId) -> Result<Option<UpgradeOrder>, GatewayError> {
+        let order = app::upgrade::order(&self.core, component).await;
+        order.map_err(failed)
+    }
+
+    async fn upgrade_reported(
+        &self,
+        component: ComponentId,
+        report: UpgradeReport,
+    ) -> Result<(), GatewayError> {
+        let noted = app::upgrade::reported(&self.core, component, report).await;
+        noted.map_err(failed)
     }
 
     fn console_requests(&self, component: ComponentId) -> mpsc::UnboundedReceiver<ConsoleRequest> {

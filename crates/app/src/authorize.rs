@@ -21,6 +21,7 @@ pub enum Operation {
     ComponentUpdate,
     ComponentDelete,
     ComponentRevoke,
+    ComponentUpgrade,
     ComponentTokenCreate,
     BlobWrite,
     BlobRead,

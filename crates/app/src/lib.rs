@@ -25,6 +25,7 @@ pub mod project;
 pub mod restored;
 pub mod session;
 pub mod ssh_key;
+pub mod upgrade;
 pub mod upload;
 pub mod wake;
 

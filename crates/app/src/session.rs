@@ -2,7 +2,7 @@
 
 mod outcome;
 mod repair;
-mod told;
+pub(crate) mod told;
 
 use std::net::IpAddr;
 

@@ -15,5 +15,6 @@ mod workflows {
     pub mod sessions;
     pub mod site;
     pub mod unknown;
+    pub mod upgrades;
     pub mod wide;
 }

@@ -1,5 +1,7 @@
 //! `rhyzome component …`
 
+mod upgrade;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -44,6 +46,16 @@ Example:
     /// Let new things be placed on a component again.
     #[command(after_help = "Example:\n  rhyzome component uncordon host1-libvirt")]
     Uncordon(Named),
+    /// Replace a component's program; it goes back by itself if the new one does not reconnect.
+    #[command(after_help = "\
+Example:
+  rhyzome component upgrade gw
+  rhyzome component upgrade gw --program ./rhyzome-openwrt --within 5m
+  rhyzome component upgrade gw --back
+
+The program is sent through the core, and tried: without a session with the core within its time the one
+from before runs again, and this says why. What is on the host goes on meanwhile.")]
+    Upgrade(upgrade::Upgrade),
     /// End a component's session and let it never connect again.
     #[command(after_help = "Example:\n  rhyzome component revoke host1-libvirt")]
     Revoke(Named),
@@ -138,6 +150,7 @@ impl Command {
             Self::Uncordon(Named { name }) => {
                 set_cordon(cx, &name, None, &format!("{name} takes new things again")).await
             }
+            Self::Upgrade(upgrade) => upgrade.run(cx).await,
             Self::Revoke(Named { name }) => {
                 let component = components.revoke(&name).await?;
                 cx.output
@@ -290,6 +303,20 @@ impl Thing for Component {
             .maybe("cordoned", cordon.and_then(|cordon| cordon.reason.as_ref()))
             .maybe("last seen", self.last_seen.map(|seen| time::ago(seen, now)))
             .maybe("version", self.version.as_ref())
+            .maybe("program", self.program.as_ref().map(upgrade::shown))
+            .maybe(
+                "previous program",
+                self.program
+                    .as_ref()
+                    .and_then(|program| program.previous)
+                    .map(|digest| format!("sha256:{digest}")),
+            )
+            .maybe(
+                "upgrade",
+                self.upgrade
+                    .as_ref()
+                    .map(|upgrade| upgrade::told(upgrade, now)),
+            )
             .maybe(
                 "certificate expires",
                 self.certificate_expires.map(|end| time::ago(end, now)),

@@ -6,7 +6,7 @@ use reqwest::Method;
 use rhyzome_model::Name;
 use rhyzome_model::component::ComponentSpec;
 use rhyzome_model::resource::{Component, ComponentSummary};
-use rhyzome_wire::request::{CreateJoinToken, JoinToken};
+use rhyzome_wire::request::{CreateJoinToken, JoinToken, UpgradeComponent};
 
 use crate::{Client, Collection, Error};
 
@@ -30,6 +30,17 @@ impl Components {
     pub async fn revoke(&self, name: &Name) -> Result<Component, Error> {
         let path = format!("{}/revoke", self.at(name));
         self.client.call(Method::POST, &path).send().await?.json()
+    }
+
+    /// Asks it to run another program; how far that is, it says when it is looked at.
+    pub async fn upgrade(
+        &self,
+        name: &Name,
+        request: &UpgradeComponent,
+    ) -> Result<Component, Error> {
+        let path = format!("{}/upgrade", self.at(name));
+        let call = self.client.call(Method::POST, &path).json(request);
+        call.send().await?.json()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::link::{CoreUrl, Link, LinkError};
 use crate::reports::Reports;
 use crate::session;
+use crate::upgrade::Upgrader;
 
 /// How long running jobs may go on after the component was told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -71,6 +72,7 @@ pub struct Component {
     link: Arc<Link>,
     ledger: Arc<Ledger>,
     setup: Setup,
+    upgrader: Option<Arc<Upgrader>>,
     /// Held as long as it lives: one component a state.
     _lock: File,
 }
@@ -103,8 +105,18 @@ impl Component {
             link,
             ledger: Arc::new(ledger),
             setup,
+            upgrader: None,
             _lock: lock,
         })
+    }
+
+    /// Lets the core put another program in this one's place.
+    #[must_use]
+    pub fn upgraded_by(self, upgrader: Arc<Upgrader>) -> Self {
+        Self {
+            upgrader: Some(upgrader),
+            ..self
+        }
     }
 
     /// Where a driver gets the bytes of images from.
@@ -122,7 +134,8 @@ impl Component {
     }
 
     /// Brings everything up and serves the core until `stop`. Then running jobs may end, within 20 s,
-    /// and their outcomes are told; what is on the host stays as it is.
+    /// and their outcomes are told; what is on the host stays as it is. Cancels `stop` itself where another
+    /// program is to run instead ([`Upgrader::leaves`]).
     pub async fn run(self, driver: Arc<dyn Driver>, stop: CancellationToken) {
         let reports = Arc::new(Reports::default());
         let jobs = Arc::new(Jobs::start(
@@ -131,6 +144,12 @@ impl Component {
             Arc::clone(&reports),
             self.setup.jobs,
         ));
+        let upgrading = upgrading(
+            self.upgrader.clone(),
+            self.blobs(),
+            Arc::clone(&reports),
+            stop.clone(),
+        );
         let context = session::Context {
             link: self.link,
             driver,
@@ -138,6 +157,7 @@ impl Component {
             reports: Arc::clone(&reports),
             jobs: Arc::clone(&jobs),
             software_version: self.setup.software_version,
+            upgrader: self.upgrader,
         };
         let silence = CancellationToken::new();
         let stopping = async {
@@ -147,7 +167,24 @@ impl Component {
             let _ = tokio::time::timeout(TELL_WITHIN, reports.recorded_all()).await;
             silence.cancel();
         };
-        tokio::join!(session::run(context, silence.clone()), stopping);
+        let upgrading = async {
+            tokio::select! {
+                () = upgrading => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        tokio::join!(session::run(context, silence.clone()), stopping, upgrading);
+    }
+}
+
+async fn upgrading(
+    upgrader: Option<Arc<Upgrader>>,
+    blobs: Arc<dyn Blobs>,
+    reports: Arc<Reports>,
+    leave: CancellationToken,
+) {
+    if let Some(upgrader) = upgrader {
+        upgrader.run(blobs, reports, leave).await;
     }
 }
 

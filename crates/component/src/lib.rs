@@ -21,8 +21,10 @@ pub mod room;
 mod samples;
 pub mod session;
 pub mod step;
+pub mod upgrade;
 
 pub use clock::Clock;
 pub use component::{Component, Setup, StartError};
 pub use driver::{Blobs, Console, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};
+pub use upgrade::Upgrader;

@@ -25,6 +25,7 @@ use crate::driver::{Blobs, Driver};
 use crate::jobs::JobsConfig;
 use crate::join::{self, Joining, identity_folder, install};
 use crate::ledger::Ledger;
+use crate::upgrade::{self, Launched, Upgrader};
 
 mod arguments;
 mod log;
@@ -75,7 +76,7 @@ pub struct Context {
     pub blobs: Arc<dyn Blobs>,
     /// What the component has accepted, for services that answer from it.
     pub ledger: Arc<Ledger>,
-    /// The component's state; `identity`, `ledger` and `lock` in it are not the driver's.
+    /// The component's state; `identity`, `ledger`, `program` and `lock` in it are not the driver's.
     pub state_dir: PathBuf,
     /// The id that the core gave the component.
     pub component: String,
@@ -98,6 +99,15 @@ pub fn main<P: Program>() -> ExitCode {
 }
 
 fn start<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
+    let runs = matches!(arguments.command, Some(Command::Run)) && !arguments.check_config;
+    let ended = perform::<P>(arguments);
+    if let (true, Err(error)) = (runs, &ended) {
+        upgrade::give_up(&format!("{error:#}"))?;
+    }
+    ended
+}
+
+fn perform<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
     let check_config = arguments.check_config;
     let command = match arguments.command {
         Some(Command::Own(command)) if !check_config => return P::command(command),
@@ -114,16 +124,28 @@ fn start<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
         return Ok(());
     }
     log::start(arguments.log_json)?;
+    let state_dir = &P::component(&loaded.settings).state_dir;
+    let launched = match command {
+        Some(Command::Run) => Some(upgrade::launch(state_dir, P::NAME)?),
+        Some(Command::Down { .. }) => {
+            upgrade::go_over(state_dir, P::NAME)?;
+            None
+        }
+        _ => None,
+    };
     let runtime = tokio::runtime::Runtime::new().context("the runtime could not be started")?;
     let ended = runtime.block_on(async {
-        match command {
-            Some(Command::Run) => run::<P>(loaded.settings).await,
-            Some(Command::Join {
-                core,
-                token,
-                name,
-                install,
-            }) => {
+        match (command, launched) {
+            (Some(Command::Run), Some(launched)) => run::<P>(loaded.settings, launched).await,
+            (
+                Some(Command::Join {
+                    core,
+                    token,
+                    name,
+                    install,
+                }),
+                _,
+            ) => {
                 let state_dir = &P::component(&loaded.settings).state_dir;
                 let name = name
                     .as_ref()
@@ -138,21 +160,38 @@ fn start<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
                     name,
                 };
                 let installed = install.then(papers::package::<P>).transpose()?;
-                join_core(request, installed.as_ref(), config.as_deref()).await
+                join_core(request, installed.as_ref(), config.as_deref()).await?;
+                Ok(After::Over)
             }
-            Some(Command::Down { purge }) => down::<P>(loaded.settings, purge).await,
-            Some(Command::Own(_) | Command::Man | Command::Completion { .. }) => {
+            (Some(Command::Down { purge }), _) => {
+                down::<P>(loaded.settings, purge).await?;
+                Ok(After::Over)
+            }
+            (
+                Some(Command::Own(_) | Command::Man | Command::Completion { .. } | Command::Run),
+                _,
+            ) => {
                 unreachable!("it has been run before")
             }
-            None => anyhow::bail!("a command is needed: run, join or down; --help says more"),
+            (None, _) => anyhow::bail!("a command is needed: run, join or down; --help says more"),
         }
     });
     // A thread that is blocked in a foreign library is not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    ended
+    match ended? {
+        After::Over => Ok(()),
+        After::Start(installed) => Err(upgrade::start_installed(&installed).into()),
+    }
 }
 
-async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
+/// What comes after a command.
+enum After {
+    Over,
+    /// The installed program, which decides which one runs.
+    Start(PathBuf),
+}
+
+async fn run<P: Program>(settings: P::Settings, launched: Launched) -> anyhow::Result<After> {
     let own = P::component(&settings);
     let setup = Setup {
         state_dir: own.state_dir.clone(),
@@ -167,7 +206,11 @@ async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
         }
         opened => opened?,
     };
-    let stop = CancellationToken::new();
+    let installed = launched.installed().to_owned();
+    let upgrader = Arc::new(Upgrader::new(launched));
+    let component = component.upgraded_by(Arc::clone(&upgrader));
+    let told = CancellationToken::new();
+    let stop = told.child_token();
     let context = Context {
         blobs: component.blobs(),
         ledger: component.ledger(),
@@ -177,14 +220,21 @@ async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
         stop: stop.clone(),
     };
     tracing::info!(version = P::VERSION, core = %component.link().core(), "{} starts", P::NAME);
-    let stopping = tokio::spawn(stop_on_signal(stop.clone()));
+    let stopping = tokio::spawn(stop_on_signal(told.clone()));
     let driver = P::driver(settings, context)
         .await
         .context("the driver could not be started")?;
     component.run(driver, stop).await;
     stopping.abort();
+    if upgrader.leaves() && !told.is_cancelled() {
+        tracing::info!(
+            "{} ends for another program; what is on the host goes on",
+            P::NAME
+        );
+        return Ok(After::Start(installed));
+    }
     tracing::info!("{} has stopped; what is on the host goes on", P::NAME);
-    Ok(())
+    Ok(After::Over)
 }
 
 /// The first signal stops in good order, a second one at once.
@@ -264,7 +314,11 @@ fn purge_state(state_dir: &Path) -> anyhow::Result<()> {
         _ => Ok(()),
     };
     // The identity last: until then, `down --purge` can be repeated.
-    for folder in [state_dir.join("ledger"), identity_folder(state_dir)] {
+    for folder in [
+        state_dir.join("program"),
+        state_dir.join("ledger"),
+        identity_folder(state_dir),
+    ] {
         fine(std::fs::remove_dir_all(&folder), &folder)?;
     }
     let lock = state_dir.join("lock");

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhyzome_model::job::Outcome;
 use rhyzome_model::placement::Observed;
+use rhyzome_model::upgrade::UpgradeReport;
 use rhyzome_model::{JobId, PlacementId};
 use rhyzome_proto::session::{FromComponent, JobOutcome, JobProgress};
 use tokio::sync::Notify;
@@ -39,6 +40,8 @@ struct Pending {
     unsent: BTreeSet<JobId>,
     progress: BTreeMap<JobId, JobProgress>,
     changes: BTreeMap<PlacementId, (u64, Observed)>,
+    /// How far an upgrade is, if that was not told.
+    upgrade: Option<UpgradeReport>,
     next_number: u64,
     /// How many inventories are being taken.
     looking: u32,
@@ -146,6 +149,12 @@ impl Reports {
         self.wake.notify_one();
     }
 
+    /// Says how far an upgrade is. A new session begins with that anyway.
+    pub fn upgrade(&self, report: UpgradeReport) {
+        self.lock().upgrade = Some(report);
+        self.wake.notify_one();
+    }
+
     /// Holds back what there is to say until the inventory that is taken now has been said.
     pub fn hold_back(self: &Arc<Self>) -> HeldBack {
         self.lock().looking += 1;
@@ -166,6 +175,7 @@ impl Reports {
         let mut pending = self.lock();
         pending.unsent = pending.outcomes.keys().copied().collect();
         pending.changes.clear();
+        pending.upgrade = None;
         drop(pending);
         self.wake.notify_one();
     }
@@ -192,6 +202,8 @@ impl Reports {
         let unsent = std::mem::take(&mut pending.unsent);
         let outcomes = unsent.iter().filter_map(|job| pending.outcomes.get(job));
         messages.extend(outcomes.map(|held| FromComponent::Outcome(held.outcome.clone())));
+        let upgrade = pending.upgrade.take();
+        messages.extend(upgrade.map(FromComponent::Upgrade));
         messages
     }
 

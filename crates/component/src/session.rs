@@ -23,6 +23,7 @@ use crate::jobs::{Jobs, chain};
 use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::reports::Reports;
+use crate::upgrade::Upgrader;
 
 mod pause;
 pub mod renewal;
@@ -50,6 +51,8 @@ pub struct Context {
     pub jobs: Arc<Jobs>,
     /// The version of the component's program.
     pub software_version: String,
+    /// None where the program cannot be replaced by the core.
+    pub upgrader: Option<Arc<Upgrader>>,
 }
 
 /// Keeps a session with the core, and the certificate fresh, until `stop`.
@@ -86,6 +89,9 @@ async fn sessions(context: &Context, expired: &Notify, renewed: &Notify, stop: &
             }
             Ok(End::Goodbye { reason, message }) => said.goodbye(*reason, message),
             Err(error) => said.failed(error),
+        }
+        if let Some(upgrader) = &context.upgrader {
+            upgrader.note_trouble(&said.0);
         }
         let taken_for_expired = match &ended {
             Ok(End::Goodbye { reason, .. }) => *reason == GoodbyeReason::Expired,

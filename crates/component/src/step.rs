@@ -24,3 +24,18 @@ rhyzome_fault::steps! {
         Switch = "going on with the new certificate",
     }
 }
+
+rhyzome_fault::steps! {
+    /// The steps of putting another program in this one's place, and of taking it back.
+    pub enum UpgradeStep {
+        Fetch = "fetching a program",
+        Check = "finding out whether it is a program for this component",
+        Try = "writing down that a program is on trial",
+        Leave = "ending for the program on trial",
+        Count = "writing down what was found out of the program to start",
+        Start = "starting the program on trial",
+        Settle = "writing down that the program on trial is the current one",
+        GiveUp = "writing down that the program on trial is given up",
+        Sweep = "removing programs that nobody needs",
+    }
+}

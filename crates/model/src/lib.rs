@@ -26,6 +26,7 @@ pub mod ssh_key;
 pub mod status;
 pub mod template;
 pub mod time;
+pub mod upgrade;
 pub mod user_data;
 
 pub use digest::Digest;

@@ -20,6 +20,7 @@ use crate::placement::PlacementKind;
 use crate::segment::Segmentation;
 use crate::ssh_key::SshKeySpec;
 use crate::status::{Condition, Phase};
+use crate::upgrade::{Program, Upgrade};
 use crate::{Digest, JobId, MacAddr, Name, Size, Timestamp};
 
 /// What every resource has.
@@ -70,6 +71,12 @@ pub struct Component {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "192.0.2.7")]
     pub seen_from: Option<IpAddr>,
+    /// The program that it runs; none where the core cannot replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
+    /// The latest upgrade that was asked of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
     pub facts: HostFacts,
     pub used: Used,
     /// What an operator should look at, in sentences.

@@ -4,6 +4,7 @@ use rhyzome_model::component::HostFacts;
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::{Job, Outcome};
 use rhyzome_model::placement::{Found, Observed, PlacementKind};
+use rhyzome_model::upgrade::{Program, UpgradeOrder, UpgradeReport};
 use rhyzome_model::{ComponentId, JobId, Name, PlacementId, Timestamp};
 use uuid::Uuid;
 
@@ -11,6 +12,7 @@ use crate::Version;
 
 mod from_component;
 mod from_core;
+mod upgrade;
 
 /// What a component says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub enum FromComponent {
         time: Timestamp,
         ledger: LedgerCounts,
     },
+    /// How far an upgrade is that the core has ordered.
+    Upgrade(UpgradeReport),
 }
 
 /// The first message of a component.
@@ -47,6 +51,10 @@ pub struct Hello {
     pub facts: HostFacts,
     /// Made anew at each start of the program.
     pub epoch: Uuid,
+    /// None of a component whose program cannot be replaced by the core.
+    pub program: Option<Box<Program>>,
+    /// How far the latest upgrade is that the component knows of.
+    pub upgrade: Option<Box<UpgradeReport>>,
 }
 
 /// How far a job is.
@@ -92,6 +100,12 @@ pub enum FromCore {
     },
     /// Open a stream with an instance's console.
     OpenConsole(ConsoleRequest),
+    /// Put another program in this one's place.
+    Upgrade(UpgradeOrder),
+    /// A report on an upgrade was heard, and all that was said before it.
+    UpgradeNoted {
+        id: Uuid,
+    },
 }
 
 /// The first message of a core.

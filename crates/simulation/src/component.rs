@@ -152,6 +152,8 @@ impl Component {
             capabilities: Vec::new(),
             facts,
             epoch: Uuid::nil(),
+            program: None,
+            upgrade: None,
         }))
     }
 
@@ -326,7 +328,7 @@ impl Process {
                 }
             }
             FromCore::Goodbye { .. } => return false,
-            FromCore::OpenConsole(_) => {}
+            FromCore::OpenConsole(_) | FromCore::Upgrade(_) | FromCore::UpgradeNoted { .. } => {}
         }
         true
     }

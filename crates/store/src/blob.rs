@@ -129,7 +129,8 @@ pub async fn prune(
         "UPDATE blobs SET unused_since = NULL WHERE unused_since IS NOT NULL AND (EXISTS (SELECT 1 FROM images i WHERE i.digest = blobs.digest) \
          OR EXISTS (SELECT 1 FROM images i WHERE i.initrd = blobs.digest) \
          OR EXISTS (SELECT 1 FROM instances i WHERE i.digest = blobs.digest) \
-         OR EXISTS (SELECT 1 FROM instances i WHERE i.initrd = blobs.digest))",
+         OR EXISTS (SELECT 1 FROM instances i WHERE i.initrd = blobs.digest) \
+         OR EXISTS (SELECT 1 FROM components c WHERE c.upgrade_digest = blobs.digest))",
     )
     .run(tx, "look for blobs in use")
     .await?;
@@ -137,7 +138,8 @@ pub async fn prune(
         "UPDATE blobs SET unused_since = $1 WHERE unused_since IS NULL AND NOT (EXISTS (SELECT 1 FROM images i WHERE i.digest = blobs.digest) \
          OR EXISTS (SELECT 1 FROM images i WHERE i.initrd = blobs.digest) \
          OR EXISTS (SELECT 1 FROM instances i WHERE i.digest = blobs.digest) \
-         OR EXISTS (SELECT 1 FROM instances i WHERE i.initrd = blobs.digest))",
+         OR EXISTS (SELECT 1 FROM instances i WHERE i.initrd = blobs.digest) \
+         OR EXISTS (SELECT 1 FROM components c WHERE c.upgrade_digest = blobs.digest))",
     )
     .bind(now.as_millis())
     .run(tx, "look for unused blobs")

@@ -37,6 +37,8 @@ fn read(c: &Columns<'_>) -> Result<Component> {
         certificate_expires: c.maybe_time("expires")?,
         version: c.maybe_string("version")?,
         seen_from: c.maybe_text("seen_from")?,
+        program: c.maybe_json("program")?,
+        upgrade: c.maybe_json("upgrade")?,
         facts: c.json("facts")?,
         warnings: Vec::new(),
         differing: Differing::default(),

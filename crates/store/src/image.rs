@@ -224,15 +224,17 @@ pub async fn delete(tx: &mut Tx, id: ImageId) -> Result<()> {
         .map(drop)
 }
 
-/// Whether a component has an instance that boots from a blob, and the blob's size.
+/// Whether a component has an instance that boots from a blob, or is to become the program that it is; and the
+/// blob's size.
 pub async fn needed_by(
     conn: &mut Conn,
     component: rhyzome_model::ComponentId,
     digest: Digest,
 ) -> Result<Option<Size>> {
     query!(
-        "SELECT size FROM blobs WHERE digest = $1 AND EXISTS (SELECT 1 FROM instances i \
-         WHERE i.component_id = $2 AND (i.digest = $1 OR i.initrd = $1))",
+        "SELECT size FROM blobs WHERE digest = $1 AND (EXISTS (SELECT 1 FROM instances i \
+         WHERE i.component_id = $2 AND (i.digest = $1 OR i.initrd = $1)) \
+         OR EXISTS (SELECT 1 FROM components c WHERE c.id = $2 AND c.upgrade_digest = $1))",
     )
     .bind(digest.to_string())
     .bind(component.to_string())

@@ -34,6 +34,7 @@ mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
+pub mod upgrade;
 pub mod upload;
 pub mod url;
 mod value;

@@ -81,6 +81,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0100_segments.sql"),
     },
     Migration {
+        version: 110,
+        name: "upgrades",
+        sql: include_str!("../migrations/0110_upgrades.sql"),
+    },
+    Migration {
         version: 120,
         name: "bridges",
         sql: include_str!("../migrations/0120_bridges.sql"),

@@ -1,7 +1,7 @@
 //! Bodies of requests, and answers that are no resource.
 
 use rhyzome_model::component::ComponentKind;
-use rhyzome_model::{Name, Timestamp};
+use rhyzome_model::{Digest, Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -53,6 +53,31 @@ pub struct JoinToken {
     pub expires_at: Timestamp,
     /// Where the component has to connect to, as in `https://core.example:9090`.
     pub url: String,
+}
+
+/// Asks a component to run another program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeComponent {
+    pub to: UpgradeSource,
+    /// How long the program has to get a session with the core, in seconds: 5 to 3600. Then the one from before
+    /// runs again.
+    #[serde(default = "usual_within")]
+    pub within: u32,
+}
+
+fn usual_within() -> u32 {
+    rhyzome_model::upgrade::USUAL_WITHIN
+}
+
+/// Where a component's program comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum UpgradeSource {
+    /// A blob of a project, uploaded before.
+    Program { project: Name, digest: Digest },
+    /// The one from before, which the component has kept.
+    Previous,
 }
 
 /// How an instance is stopped.

@@ -10,6 +10,7 @@ use rhyzome_app::consoles::Far;
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::Job;
 use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::upgrade::{UpgradeOrder, UpgradeReport};
 use rhyzome_model::{ComponentId, Digest, Name, PlacementId, Timestamp};
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
@@ -112,6 +113,16 @@ pub trait ComponentGateway: Send + Sync + 'static {
         digest: Digest,
         offset: u64,
     ) -> Result<BlobReader, GatewayError>;
+
+    /// The upgrade that the component is to be told of, if there is one that has not ended.
+    async fn upgrade(&self, component: ComponentId) -> Result<Option<UpgradeOrder>, GatewayError>;
+
+    /// How far an upgrade is.
+    async fn upgrade_reported(
+        &self,
+        component: ComponentId,
+        report: UpgradeReport,
+    ) -> Result<(), GatewayError>;
 
     /// The streams with consoles that the component is to open from now on.
     fn console_requests(&self, component: ComponentId) -> mpsc::UnboundedReceiver<ConsoleRequest>;

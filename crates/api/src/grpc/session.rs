@@ -24,6 +24,8 @@ use super::{Edge, LARGEST_MESSAGE, guard};
 
 /// How often jobs are looked for without being woken.
 const POLL: Duration = Duration::from_secs(1);
+/// How often it is looked without being woken whether there is an upgrade.
+const POLL_UPGRADES: Duration = Duration::from_secs(20);
 /// How long a component may take for its hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How long a goodbye may take to be sent.
@@ -192,6 +194,8 @@ impl Line<'_> {
         let mut consoles = self.edge.gateway.console_requests(component);
         let mut polls = tokio::time::interval(POLL);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut upgrades = tokio::time::interval(POLL_UPGRADES);
+        upgrades.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let patience = self.talk.patience();
         let mut silent_until = Instant::now() + patience;
         loop {
@@ -201,8 +205,12 @@ impl Line<'_> {
                     self.hear(message?).await?;
                 }
                 Some(console) = consoles.recv() => self.say(FromCore::OpenConsole(console)).await?,
-                () = wakeups.notified() => self.claim().await?,
+                () = wakeups.notified() => {
+                    self.claim().await?;
+                    self.upgrade().await?;
+                }
                 _ = polls.tick() => self.claim().await?,
+                _ = upgrades.tick() => self.upgrade().await?,
                 () = self.sender.closed() => return Err(End::Gone),
                 () = tokio::time::sleep_until(silent_until) => {
                     return Err(goodbye(GoodbyeReason::Failed, "nothing was heard for too long"));
@@ -229,12 +237,21 @@ impl Line<'_> {
         self.say_all(jobs).await
     }
 
+    async fn upgrade(&mut self) -> Result<(), End> {
+        let order = self.talk.upgrade().await?;
+        self.say_all(order).await
+    }
+
     async fn say_all(&self, messages: Vec<FromCore>) -> Result<(), End> {
         for message in messages {
             match message {
                 FromCore::Job(_) => reach(Step::Send)?,
                 FromCore::OutcomeRecorded { .. } => reach(Step::Recorded)?,
-                FromCore::Welcome(_) | FromCore::Goodbye { .. } | FromCore::OpenConsole(_) => {}
+                FromCore::Welcome(_)
+                | FromCore::Goodbye { .. }
+                | FromCore::OpenConsole(_)
+                | FromCore::Upgrade(_)
+                | FromCore::UpgradeNoted { .. } => {}
             }
             self.say(message).await?;
         }

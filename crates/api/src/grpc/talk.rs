@@ -79,6 +79,8 @@ pub struct Talk {
     bytes: usize,
     /// The last one was not taken as a whole.
     in_part: bool,
+    /// Whether its program can be replaced.
+    upgradable: bool,
 }
 
 impl Talk {
@@ -92,6 +94,7 @@ impl Talk {
         from: IpAddr,
         hello: Hello,
     ) -> Result<Self, End> {
+        let upgradable = hello.program.is_some();
         let session = gateway.connected(component, from, hello).await?;
         tracing::info!(%component, name = %session.name, "a component connected");
         Ok(Self {
@@ -102,6 +105,7 @@ impl Talk {
             found: Vec::new(),
             bytes: 0,
             in_part: false,
+            upgradable,
         })
     }
 
@@ -155,6 +159,18 @@ impl Talk {
         Ok(jobs.into_iter().map(say).collect())
     }
 
+    /// The upgrade that the component is to be told of, whether or not it has been.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn upgrade(&self) -> Result<Vec<FromCore>, End> {
+        if !self.upgradable {
+            return Ok(Vec::new());
+        }
+        let order = self.gateway.upgrade(self.component).await?;
+        Ok(order.into_iter().map(FromCore::Upgrade).collect())
+    }
+
     /// Whether there may be jobs to claim after a message.
     pub fn makes_room(message: &FromComponent) -> bool {
         matches!(
@@ -169,6 +185,7 @@ impl Talk {
             FromComponent::Inventory { .. } | FromComponent::Changed { .. } => true,
             FromComponent::Progress(progress) => !self.outstanding.contains(&progress.job),
             FromComponent::Outcome(outcome) => !self.outstanding.contains(&outcome.job),
+            FromComponent::Upgrade(_) => true,
             FromComponent::Hello(_) | FromComponent::Heartbeat { .. } => false,
         }
     }
@@ -205,6 +222,11 @@ impl Talk {
                     }
                     told => self.pass_over("a change", told),
                 }
+            }
+            FromComponent::Upgrade(report) => {
+                let id = report.id;
+                self.gateway.upgrade_reported(component, report).await?;
+                return Ok(vec![FromCore::UpgradeNoted { id }]);
             }
             FromComponent::Heartbeat { time, ledger } => {
                 let heartbeat = Heartbeat { time, ledger };

@@ -6,7 +6,7 @@ use rhyzome_model::Name;
 use rhyzome_model::component::ComponentSpec;
 use rhyzome_model::resource::{Component, ComponentSummary};
 use rhyzome_wire::Page;
-use rhyzome_wire::request::Update;
+use rhyzome_wire::request::{Update, UpgradeComponent, UpgradeSource};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,6 +21,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(list))
         .routes(routes!(get, update, delete))
         .routes(routes!(revoke))
+        .routes(routes!(upgrade))
 }
 
 /// Lists components, by name.
@@ -92,5 +93,29 @@ async fn revoke(
 ) -> Result<One<Component>, Failure> {
     Ok(One::ok(
         app::component::revoke(cx.core(), &cx.caller, &name).await?,
+    ))
+}
+
+/// Asks a component to run another program, which it fetches from the core. If that gets no session with the core,
+/// the one from before runs again. How far it is, the component shows.
+#[utoipa::path(post, path = "/v1/components/{name}/upgrade", operation_id = "component_upgrade", tag = "components",
+    responses((status = 200, body = Component)))]
+async fn upgrade(
+    cx: Context,
+    Path(name): Path<Name>,
+    _none: NoQuery,
+    Json(body): Json<UpgradeComponent>,
+) -> Result<One<Component>, Failure> {
+    let request = app::upgrade::UpgradeRequest {
+        source: match body.to {
+            UpgradeSource::Program { project, digest } => {
+                app::upgrade::Source::Blob { project, digest }
+            }
+            UpgradeSource::Previous => app::upgrade::Source::Previous,
+        },
+        within: body.within,
+    };
+    Ok(One::ok(
+        app::upgrade::begin(cx.core(), &cx.caller, &name, request).await?,
     ))
 }

@@ -55,6 +55,8 @@ pub fn hello(protocol: Version) -> FromComponent {
         capabilities: Vec::new(),
         facts: HostFacts::default(),
         epoch: Uuid::new_v4(),
+        program: None,
+        upgrade: None,
     }))
 }
 

@@ -122,8 +122,23 @@ impl Site {
 
     /// Uploads a tiny Linux kernel and names it `tiny`.
     pub async fn image(&self) -> Digest {
-        let bytes = tiny_kernel();
-        let digest = Digest::of(&bytes);
+        let digest = self.upload(&tiny_kernel()).await;
+        let (core, admin, default) = (&self.core, &self.admin, &self.default);
+        let command_line = "ip={{ip}}/{{prefix}} gw={{gateway}}".to_owned();
+        let spec = ImageSpec {
+            digest,
+            initrd: None,
+            command_line,
+        };
+        rhyzome_app::image::create(core, admin, default, name("tiny"), spec)
+            .await
+            .expect("an image");
+        digest
+    }
+
+    /// Gives the default project bytes.
+    pub async fn upload(&self, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
         let blob = Blob {
             digest,
             size: Size::bytes(bytes.len() as u64),
@@ -135,17 +150,8 @@ impl Site {
             offset: 0,
             anew: true,
         };
-        let got = upload::append(core, admin, default, part, &bytes[..]).await;
+        let got = upload::append(core, admin, default, part, bytes).await;
         assert_eq!(got.expect("uploaded"), Appended::Wholly(blob));
-        let command_line = "ip={{ip}}/{{prefix}} gw={{gateway}}".to_owned();
-        let spec = ImageSpec {
-            digest,
-            initrd: None,
-            command_line,
-        };
-        rhyzome_app::image::create(core, admin, default, name("tiny"), spec)
-            .await
-            .expect("an image");
         digest
     }
 

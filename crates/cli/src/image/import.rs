@@ -60,7 +60,7 @@ impl Import {
         };
         let digest = put(&session, &self.source, Kind::Image, self.sha256).await?;
         let initrd = match &self.initrd {
-            Some(source) => Some(put(&session, source, Kind::Initrd, None).await?),
+            Some(source) => Some(put(&session, source, Kind::Any, None).await?),
             None => None,
         };
         let spec = ImageSpec {
@@ -104,6 +104,14 @@ async fn name_it(
     } else {
         Err(taken)
     }
+}
+
+/// Sees to it that the core has the bytes of a file, whatever they are.
+///
+/// # Errors
+/// Those of reading and of sending it.
+pub async fn put_file(session: &Session<'_>, path: &str) -> Result<Digest, Failure> {
+    put(session, path, Kind::Any, None).await
 }
 
 /// Sees to it that the core has the bytes.

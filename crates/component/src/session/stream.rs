@@ -130,6 +130,7 @@ pub(super) async fn run(
 }
 
 async fn talk(context: &Context, epoch: Uuid, taken: &mut bool) -> Result<End, SessionError> {
+    let upgrader = context.upgrader.as_ref();
     let hello = Hello {
         protocol: Version::CURRENT,
         software_version: context.software_version.clone(),
@@ -137,6 +138,8 @@ async fn talk(context: &Context, epoch: Uuid, taken: &mut bool) -> Result<End, S
         capabilities: Vec::new(),
         facts: context.driver.facts().await.map_err(SessionError::Facts)?,
         epoch,
+        program: upgrader.map(|upgrader| Box::new(upgrader.program())),
+        upgrade: upgrader.and_then(|upgrader| upgrader.latest().map(Box::new)),
     };
     // Unbounded, so that neither side waits for the other to read: what may be in it is bounded by
     // what the core asked for.
@@ -157,13 +160,20 @@ async fn talk(context: &Context, epoch: Uuid, taken: &mut bool) -> Result<End, S
             return Ok(End::Goodbye { reason, message });
         }
         Heard::Message(
-            FromCore::Job(_) | FromCore::OutcomeRecorded { .. } | FromCore::OpenConsole(_),
+            FromCore::Job(_)
+            | FromCore::OutcomeRecorded { .. }
+            | FromCore::OpenConsole(_)
+            | FromCore::Upgrade(_)
+            | FromCore::UpgradeNoted { .. },
         )
         | Heard::StrangeJob { .. }
         | Heard::Strange(_) => return Err(SessionError::NoWelcome),
     };
     *taken = true;
     welcomed(&welcome);
+    if let Some(upgrader) = &context.upgrader {
+        upgrader.welcomed();
+    }
     context.reports.begin_session();
     listen(context, &mouth, incoming, heartbeat_interval(&welcome)).await
 }
@@ -299,6 +309,16 @@ fn hear(context: &Context, mouth: &Mouth, message: Heard) -> Result<Option<End>,
             Arc::clone(&context.driver),
             request,
         ),
+        Heard::Message(FromCore::Upgrade(order)) => {
+            if let Some(upgrader) = &context.upgrader {
+                upgrader.order(order);
+            }
+        }
+        Heard::Message(FromCore::UpgradeNoted { id }) => {
+            if let Some(upgrader) = &context.upgrader {
+                upgrader.noted(id);
+            }
+        }
         Heard::StrangeJob {
             job,
             fence,
@@ -345,6 +365,10 @@ async fn inventories(context: &Context, mouth: &Mouth) -> Result<Infallible, Ses
     loop {
         let taken = inventory(context).await;
         mouth.say_inventory(&taken.found)?;
+        let upgrader = context.upgrader.as_ref();
+        if let Some(report) = upgrader.and_then(|upgrader| upgrader.on_trial()) {
+            context.reports.upgrade(report);
+        }
         drop(taken);
         tokio::time::sleep(BETWEEN_INVENTORIES).await;
         context.reports.inventory_wanted().await;

@@ -41,6 +41,7 @@ impl From<FromComponent> for pb::FromComponent {
                     removing: ledger.removing,
                 }),
             }),
+            FromComponent::Upgrade(report) => Message::Upgrade(report.into()),
         };
         Self {
             message: Some(message),
@@ -68,6 +69,7 @@ impl TryFrom<pb::FromComponent> for FromComponent {
                     time: Timestamp::from_millis(heartbeat.time),
                     ledger: heartbeat.ledger.map(Into::into).unwrap_or_default(),
                 },
+                Message::Upgrade(report) => Self::Upgrade(inner("upgrade", Some(report))?),
             },
         )
     }
@@ -104,6 +106,8 @@ impl From<Hello> for pb::Hello {
             capabilities: hello.capabilities,
             facts: Some(hello.facts.into()),
             epoch: hello.epoch.to_string(),
+            program: hello.program.map(|program| (*program).into()),
+            upgrade: hello.upgrade.map(|report| (*report).into()),
         }
     }
 }
@@ -123,8 +127,19 @@ impl TryFrom<pb::Hello> for Hello {
             capabilities: hello.capabilities,
             facts: inner("facts", hello.facts)?,
             epoch: text("epoch", &hello.epoch)?,
+            program: maybe_inner("program", hello.program)?.map(Box::new),
+            upgrade: maybe_inner("upgrade", hello.upgrade)?.map(Box::new),
         })
     }
+}
+
+/// A message within another one that may be missing.
+fn maybe_inner<T, U: TryFrom<T, Error = Invalid>>(
+    field: &'static str,
+    message: Option<T>,
+) -> Result<Option<U>, Invalid> {
+    let read = message.map(|message| inner(field, Some(message)));
+    read.transpose()
 }
 
 fn known_kind(value: i32) -> Option<PlacementKind> {

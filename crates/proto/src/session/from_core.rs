@@ -26,6 +26,10 @@ impl From<FromCore> for pb::FromCore {
                 message,
             }),
             FromCore::OpenConsole(request) => Message::OpenConsole(request.into()),
+            FromCore::Upgrade(order) => Message::Upgrade(order.into()),
+            FromCore::UpgradeNoted { id } => {
+                Message::UpgradeNoted(pb::UpgradeNoted { id: id.to_string() })
+            }
         };
         Self {
             message: Some(message),
@@ -52,6 +56,10 @@ impl TryFrom<pb::FromCore> for FromCore {
                 Message::OpenConsole(request) => {
                     Self::OpenConsole(inner("open_console", Some(request))?)
                 }
+                Message::Upgrade(order) => Self::Upgrade(inner("upgrade", Some(order))?),
+                Message::UpgradeNoted(noted) => Self::UpgradeNoted {
+                    id: text("id", &noted.id).map_err(|e| e.within("upgrade_noted"))?,
+                },
             },
         )
     }

@@ -25,6 +25,7 @@ use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
 use rhyzome_model::segment::{Segment, Segmentation};
+use rhyzome_model::upgrade::{Program, UpgradeOrder, UpgradePhase, UpgradeReport, UpgradeTo};
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{
     ComponentId, Digest, InstanceId, JobId, LeaseId, MacAddr, Name, NetworkId, PeerId, PlacementId,
@@ -46,6 +47,10 @@ pub fn name() -> impl Strategy<Value = Name> {
 
 pub fn mac() -> impl Strategy<Value = MacAddr> {
     any::<[u8; 3]>().prop_map(MacAddr::qemu)
+}
+
+pub fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest::from_bytes)
 }
 
 pub fn size() -> impl Strategy<Value = Size> {

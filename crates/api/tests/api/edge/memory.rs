@@ -14,6 +14,7 @@ use rhyzome_app::consoles::Far;
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::{Job, Outcome, Task};
 use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::upgrade::{UpgradeOrder, UpgradeReport};
 use rhyzome_model::{ComponentId, Digest, JobId, PlacementId, Timestamp};
 use rhyzome_pki::issue::{COMPONENT_VALIDITY, ComponentRequest};
 use rhyzome_pki::{Authority, JoinToken};
@@ -242,6 +243,14 @@ impl ComponentGateway for Memory {
     ) -> Result<InventoryTaken, GatewayError> {
         self.state().inventories.push(found);
         Ok(InventoryTaken::Whole)
+    }
+
+    async fn upgrade(&self, _: ComponentId) -> Result<Option<UpgradeOrder>, GatewayError> {
+        Ok(None)
+    }
+
+    async fn upgrade_reported(&self, _: ComponentId, _: UpgradeReport) -> Result<(), GatewayError> {
+        Ok(())
     }
 
     async fn has_room(&self, _: ComponentId) -> Result<bool, GatewayError> {

@@ -64,17 +64,54 @@ pub fn hello() -> impl Strategy<Value = Hello> {
         vec(".*", 0..3),
         facts(),
         uuid(),
+        option::of(program().prop_map(Box::new)),
+        option::of(upgrade_report().prop_map(Box::new)),
     )
         .prop_map(
-            |(protocol, software_version, kinds, capabilities, facts, epoch)| Hello {
-                protocol,
-                software_version,
-                kinds,
-                capabilities,
-                facts,
-                epoch,
+            |(protocol, software_version, kinds, capabilities, facts, epoch, program, upgrade)| {
+                Hello {
+                    protocol,
+                    software_version,
+                    kinds,
+                    capabilities,
+                    facts,
+                    epoch,
+                    program,
+                    upgrade,
+                }
             },
         )
+}
+
+fn program() -> impl Strategy<Value = Program> {
+    (digest(), ".*", option::of(digest())).prop_map(|(digest, machine, previous)| Program {
+        digest,
+        machine,
+        previous,
+    })
+}
+
+fn upgrade_report() -> impl Strategy<Value = UpgradeReport> {
+    (
+        uuid(),
+        proptest::sample::select(&UpgradePhase::ALL[..]),
+        ".*",
+        option::of(any::<(u64, u64)>()),
+    )
+        .prop_map(|(id, phase, reason, amount)| UpgradeReport {
+            id,
+            phase,
+            reason,
+            amount,
+        })
+}
+
+fn upgrade_order() -> impl Strategy<Value = UpgradeOrder> {
+    let to = prop_oneof![
+        (digest(), size()).prop_map(|(digest, size)| UpgradeTo::Program { digest, size }),
+        Just(UpgradeTo::Previous),
+    ];
+    (uuid(), to, any::<u32>()).prop_map(|(id, to, within)| UpgradeOrder { id, to, within })
 }
 
 pub fn outcome() -> impl Strategy<Value = Outcome> {
@@ -130,6 +167,7 @@ pub fn from_component() -> impl Strategy<Value = FromComponent> {
                 },
             }
         ),
+        upgrade_report().prop_map(FromComponent::Upgrade),
     ]
 }
 
@@ -190,5 +228,7 @@ pub fn from_core() -> impl Strategy<Value = FromCore> {
                 from,
             })
         }),
+        upgrade_order().prop_map(FromCore::Upgrade),
+        uuid().prop_map(|id| FromCore::UpgradeNoted { id }),
     ]
 }
