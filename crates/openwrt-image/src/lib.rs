@@ -43,7 +43,7 @@ pub use open::Opened;
 pub use package::PackageError;
 pub use ready::{Done, Ready, Wanted};
 pub use tools::Tools;
-pub use watch::Watch;
+pub use watch::{Listen, Watch};
 
 #[cfg(test)]
 mod samples;

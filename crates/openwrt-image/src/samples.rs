@@ -12,7 +12,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::card::{Card, Role};
 use crate::configuration::{Segmentation, Settings, Uplink};
-use crate::{Table, Watch};
+use crate::{Listen, Table, Watch};
 
 /// Where the root is in all images here, and how large it is, in bytes.
 pub(crate) const ROOT: (u64, u64) = (4 << 20, 16 << 20);
@@ -22,10 +22,15 @@ const KERNEL: &str = "6.6.110~0123456789abcdef-r1";
 pub(crate) fn quiet() -> Watch<'static> {
     static STOP: AtomicBool = AtomicBool::new(false);
     Watch {
-        step: &|_| {},
-        bytes: &|_| {},
+        told: &Nobody,
         stop: &STOP,
     }
+}
+
+struct Nobody;
+
+impl Listen for Nobody {
+    fn step(&self, _what: &str) {}
 }
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {

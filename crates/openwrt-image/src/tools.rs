@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -91,7 +92,9 @@ fn run(
 ) -> Result<Output, Error> {
     let input = file.try_clone().map_err(Error::io("the draft"))?;
     let program = PathBuf::from(command.get_program());
+    // A terminal's interruption is for whoever waits for it, and does not tear it from the middle of a write.
     command
+        .process_group(0)
         .arg(format!("/proc/self/fd/0?offset={offset}"))
         .args(last)
         .env("LC_ALL", "C")

@@ -87,7 +87,7 @@ fn copy(
         to.write_all(&piece[..count])
             .map_err(Error::io("the draft"))?;
         size += count as u64;
-        watch.bytes(size)?;
+        watch.go_on()?;
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::Error;
 
 /// Hears what is being done.
+pub trait Listen: Sync {
+    /// What is being done now.
+    fn step(&self, what: &str);
+}
+
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
-    /// Told what is being done now.
-    pub step: &'a (dyn Fn(&str) + Sync),
-    /// Told how many bytes have been moved so far.
-    pub bytes: &'a (dyn Fn(u64) + Sync),
+    pub told: &'a dyn Listen,
     /// Set by whoever has had enough.
     pub stop: &'a AtomicBool,
 }
@@ -19,12 +21,7 @@ impl Watch<'_> {
     /// # Errors
     /// Somebody has had enough.
     pub(crate) fn step(&self, what: &str) -> Result<(), Error> {
-        (self.step)(what);
-        self.go_on()
-    }
-
-    pub(crate) fn bytes(&self, moved: u64) -> Result<(), Error> {
-        (self.bytes)(moved);
+        self.told.step(what);
         self.go_on()
     }
 
