@@ -40,6 +40,8 @@ pub enum Operation {
     PeerUpdate,
     PeerDelete,
     InstanceCreate,
+    /// Interfaces on hosts' own bridges, where nothing is filtered.
+    BridgeAttach,
     InstanceRead,
     InstanceUpdate,
     InstancePower,

@@ -9,7 +9,7 @@ mod host;
 mod power;
 mod view;
 
-use rhyzome_model::instance::InstanceSpec;
+use rhyzome_model::instance::{Attachment, InstanceSpec};
 use rhyzome_model::placement::PlacementKind;
 use rhyzome_model::resource::{Instance, InstanceSummary};
 use rhyzome_model::ssh_key::PinnedKey;
@@ -32,6 +32,9 @@ pub async fn create(
     mut spec: InstanceSpec,
 ) -> Result<Instance> {
     authorize(caller, Operation::InstanceCreate, Some(project))?;
+    if !spec.bridges.is_empty() {
+        authorize(caller, Operation::BridgeAttach, None)?;
+    }
     validate(&spec)?;
     let mut work = core.begin().await?;
     work.refuse_unconfirmed().await?;
@@ -51,6 +54,7 @@ pub async fn create(
         host::choose(&mut work, (project_id, &networks), &spec, &boots.format).await?;
     let id = InstanceId(core.uuid());
     let leases = address::allocate(&mut work, (project, &name, id), &networks).await?;
+    address::complete(&mut work, (project, &name), &mut spec.bridges).await?;
     let image = (&boots.image, &boots.format);
     let command_line = boot::command_line(core, &name, &spec, image, (&networks, &leases))?;
     let row = instance::NewInstance {
@@ -150,6 +154,7 @@ pub async fn update(
     resolve::check_match(&found.meta, if_match)?;
     refuse_while_deleting(&found)?;
     check_fixed(&found, &spec)?;
+    spec.bridges.clone_from(&found.spec.bridges);
     spec.require.clone_from(&found.spec.require);
     spec.affinity.clone_from(&found.spec.affinity);
     spec.anti_affinity.clone_from(&found.spec.anti_affinity);
@@ -314,6 +319,10 @@ fn check_fixed(found: &instance::Instance, spec: &InstanceSpec) -> Result<()> {
     fixed("spec.image", spec.image == found.spec.image)?;
     fixed("spec.networks", spec.networks == found.spec.networks)?;
     fixed(
+        "spec.bridges",
+        same_bridges(&spec.bridges, &found.spec.bridges),
+    )?;
+    fixed(
         "spec.require",
         same_or_left_out(&spec.require, &found.spec.require),
     )?;
@@ -331,6 +340,14 @@ fn check_fixed(found: &instance::Instance, spec: &InstanceSpec) -> Result<()> {
             .as_ref()
             .is_none_or(|host| *host == found.host_name),
     )
+}
+
+/// Ethernet addresses may be left out, and all of it by who does not know of bridges.
+fn same_bridges(asked: &[Attachment], have: &[Attachment]) -> bool {
+    let same = |(asked, have): (&Attachment, &Attachment)| {
+        asked.bridge == have.bridge && (asked.mac.is_none() || asked.mac == have.mac)
+    };
+    asked.is_empty() || asked.len() == have.len() && asked.iter().zip(have).all(same)
 }
 
 fn same_or_left_out(

@@ -1,10 +1,13 @@
 //! From rows to what components are told.
 
-use rhyzome_model::instance::{BlobPin, Guest, ImagePin, InstancePlacement, Interface};
+use rhyzome_model::instance::{
+    Attachment, BlobPin, BridgeInterface, Guest, ImagePin, InstancePlacement, Interface,
+};
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::PlacementSpec;
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{Name, NetworkId, PlacementId};
 use rhyzome_store::instance::Instance;
 use rhyzome_store::job::Verb;
@@ -32,6 +35,7 @@ fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
         network: network.id,
         project: project_of(&network.meta),
         name: network.meta.name.clone(),
+        segment: Segment::Vxlan(network.vni),
         ipv4: network.ipv4,
         ipv6: network.ipv6,
         domain: domain(core, network),
@@ -48,6 +52,7 @@ fn segment_spec(network: &Network) -> PlacementSpec {
         network: network.id,
         project: project_of(&network.meta),
         name: network.meta.name.clone(),
+        segment: Segment::Vxlan(network.vni),
         mtu: network.mtu,
     })
 }
@@ -109,11 +114,23 @@ fn instance_spec(
         command_line: instance.command_line.clone(),
         disk: disk::effective(&instance.spec, &instance.format),
         interfaces,
+        bridges: bridge_interfaces(&instance.spec.bridges),
         power: instance.spec.power,
         restart: instance.spec.restart,
         stop_timeout: instance.spec.stop_timeout,
         guest,
     }))
+}
+
+/// Those that have their Ethernet addresses, which all have once the instance is written.
+fn bridge_interfaces(attached: &[Attachment]) -> Vec<BridgeInterface> {
+    let interface = |on: &Attachment| {
+        Some(BridgeInterface {
+            bridge: on.bridge.clone(),
+            mac: on.mac?,
+        })
+    };
+    attached.iter().filter_map(interface).collect()
 }
 
 fn interface(core: &Core, network: &Network, lease: &Lease) -> Interface {

@@ -55,6 +55,7 @@ impl Default for Options {
             tunnel_address: None,
             tunnel_address_guessed: false,
             firmware: vec![Firmware::Bios, Firmware::Uefi],
+            bridges: Vec::new(),
             details: BTreeMap::from([("driver".to_owned(), "simulated".to_owned())]),
         };
         Self {

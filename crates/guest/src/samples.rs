@@ -44,6 +44,7 @@ pub(crate) fn web() -> InstancePlacement {
         command_line: String::new(),
         disk: None,
         interfaces: vec![interface(1, "lab", false), interface(2, "out", true)],
+        bridges: Vec::new(),
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
         stop_timeout: 20,

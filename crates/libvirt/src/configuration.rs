@@ -1,10 +1,11 @@
 //! The configuration of `rhyzome-libvirt`, as its file, its environment and its flags have it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rhyzome_component::program::ComponentSettings;
 use rhyzome_hostnet::underlay::{self, End};
-use rhyzome_model::Size;
+use rhyzome_model::{Name, Size};
 use rhyzome_settings::{Complaint, PathKind};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,9 @@ pub struct Configuration {
     /// Where the tunnels of networks that span hosts end: an address of this host that the others reach.
     /// By default the one by which it reaches the core.
     pub tunnel_address: Option<IpAddr>,
+    /// Bridges of this host's own that operators may put instances on, such as routers: a table with a name
+    /// for each and the bridge's device, as `uplink = "br0"`. Nothing that passes there is filtered.
+    pub bridges: BTreeMap<Name, String>,
 }
 
 impl Default for Configuration {
@@ -51,6 +55,7 @@ impl Default for Configuration {
             image_cache: defaults.image_cache,
             storage_pool: None,
             tunnel_address: None,
+            bridges: BTreeMap::new(),
         }
     }
 }
@@ -67,6 +72,7 @@ impl Configuration {
             image_cache: self.image_cache,
             pool: self.storage_pool.clone(),
             tunnel: self.tunnel_address.map_or(End::Nowhere, End::Given),
+            bridges: self.bridges.clone(),
         }
     }
 }
@@ -119,11 +125,25 @@ impl rhyzome_settings::Settings for Configuration {
         {
             complain("storage_pool", "it is no name".to_owned());
         }
+        for device in self.bridges.values() {
+            if !is_device(device) {
+                let reason = format!(
+                    "{device:?} is no name of a device: 1 to 15 bytes without / and spaces"
+                );
+                complain("bridges", reason);
+            }
+        }
         if self.cpus == Some(0) {
             complain("cpus", "no instance could be placed here with 0".to_owned());
         }
         complaints
     }
+}
+
+/// Whether a network device can have the name (the kernel's `dev_valid_name`).
+fn is_device(name: &str) -> bool {
+    let odd = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    !matches!(name, "" | "." | "..") && name.len() <= 15 && !name.contains(odd)
 }
 
 #[cfg(test)]

@@ -12,13 +12,14 @@
 mod mark;
 mod xml;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rhyzome_model::image::devices::WrongDevices;
 use rhyzome_model::image::{ImageFormat, Solo5DeviceKind};
 use rhyzome_model::instance::{Firmware, InstancePlacement};
 use rhyzome_model::network::{bridge_name, tap_name};
-use rhyzome_model::{MacAddr, Size};
+use rhyzome_model::{MacAddr, Name, Size};
 use uuid::Uuid;
 
 use crate::accelerator::Accelerator;
@@ -130,7 +131,8 @@ pub struct Nic {
     pub tap: String,
     pub bridge: String,
     pub mac: MacAddr,
-    pub mtu: u16,
+    /// In bytes; none where it is the bridge's.
+    pub mtu: Option<u16>,
     /// The slot on PCI bus 0 that it has to be in; none where libvirt may choose.
     pub slot: Option<u8>,
 }
@@ -159,23 +161,29 @@ pub enum InvalidDomain {
     Devices(#[from] WrongDevices),
     #[error("the path {0:?} has a character that guests cannot be given")]
     Path(PathBuf),
+    #[error(
+        "the host has no bridge {0} of its own: name its device in this component's configuration, under `bridges`"
+    )]
+    NoBridge(Name),
     #[error("the instance boots by UEFI, and {}", crate::uefi::MISSING)]
     NoUefi,
 }
 
 impl Domain {
-    /// What an instance needs.
+    /// What an instance needs; `bridges` are the host's own, by what its configuration calls them.
     ///
     /// # Errors
-    /// Where the image asks for devices that the instance does not have, or a text cannot be passed on.
+    /// Where a bridge is not among the host's, the image asks for devices that the instance does not have, or a text cannot be passed on.
     pub fn new(
         spec: &InstancePlacement,
         files: Files,
         accelerator: Accelerator,
         mark: DomainMark,
+        bridges: &BTreeMap<Name, String>,
     ) -> Result<Self, InvalidDomain> {
         let format = &spec.image.format;
-        format.check_devices(spec.interfaces.len(), usize::from(spec.disk.is_some()))?;
+        let cards = spec.interfaces.len() + spec.bridges.len();
+        format.check_devices(cards, usize::from(spec.disk.is_some()))?;
         // XML 1.0 has no way to write these (production 2, "Char"), and no guest has a use for them.
         if let Some(c) = spec
             .command_line
@@ -207,10 +215,22 @@ impl Domain {
             tap: tap_name(id, index),
             bridge: bridge_name(interface.network),
             mac: interface.mac,
-            mtu: interface.mtu,
+            mtu: Some(interface.mtu),
             slot: None,
         };
         let mut nics: Vec<Nic> = spec.interfaces.iter().enumerate().map(nic).collect();
+        for on in &spec.bridges {
+            let device = bridges.get(&on.bridge);
+            nics.push(Nic {
+                tap: tap_name(id, nics.len()),
+                bridge: device
+                    .ok_or_else(|| InvalidDomain::NoBridge(on.bridge.clone()))?
+                    .clone(),
+                mac: on.mac,
+                mtu: None,
+                slot: None,
+            });
+        }
         if let Some(order) = format.device_order() {
             place(&order, &mut nics, &mut disks);
         }

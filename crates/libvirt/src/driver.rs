@@ -76,6 +76,7 @@ impl LibvirtDriver {
             cache,
             disks,
             ports: Ports::of(mark),
+            bridges: settings.bridges.clone(),
             accelerator,
             ovmf: Ovmf::find(),
             component: mark.to_string(),

@@ -75,6 +75,7 @@ pub async fn facts(
         tunnel_address: tunnel.address,
         tunnel_address_guessed: tunnel.guessed,
         firmware,
+        bridges: settings.bridges.keys().cloned().collect(),
         details,
     })
 }

@@ -11,7 +11,7 @@ mod start;
 mod stop;
 mod supervise;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,7 +23,7 @@ use rhyzome_component::room::unwritten;
 use rhyzome_hostnet::{Port, Ports};
 use rhyzome_model::instance::{InstancePlacement, SshIdentity};
 use rhyzome_model::placement::PlacementRef;
-use rhyzome_model::{Digest, InstanceId, NetworkId, Timestamp};
+use rhyzome_model::{Digest, InstanceId, Name, NetworkId, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{MutexGuard as BusyGuard, Notify};
 use uuid::Uuid;
@@ -47,6 +47,8 @@ pub struct Instances {
     pub cache: Cache,
     pub disks: Disks,
     pub ports: Ports,
+    /// The host's own bridges that instances can be on: devices by what the configuration calls them.
+    pub bridges: BTreeMap<Name, String>,
     pub accelerator: Choice,
     /// The firmware for UEFI, where this host has it.
     pub ovmf: Option<Ovmf>,

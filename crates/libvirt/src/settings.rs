@@ -1,10 +1,11 @@
 //! What an operator can decide about a hypervisor.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rhyzome_hostnet::Mark;
 use rhyzome_hostnet::underlay::End;
-use rhyzome_model::Size;
+use rhyzome_model::{Name, Size};
 
 use crate::accelerator::Wanted;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub pool: Option<String>,
     /// Where tunnels to other hosts end.
     pub tunnel: End,
+    /// Bridges of the host's own that instances can have interfaces on: the devices by what they are called.
+    pub bridges: BTreeMap<Name, String>,
 }
 
 /// A libvirt to speak with.
@@ -51,6 +54,7 @@ impl Settings {
             image_cache: Size::bytes(10 << 30),
             pool: None,
             tunnel: End::Nowhere,
+            bridges: BTreeMap::new(),
         }
     }
 

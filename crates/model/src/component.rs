@@ -8,9 +8,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Size;
 use crate::instance::Firmware;
 use crate::placement::PlacementKind;
+use crate::{Name, Size};
 
 /// What a component is, which says what may be placed on it.
 #[derive(
@@ -111,6 +111,8 @@ pub struct HostFacts {
     pub tunnel_address_guessed: bool,
     /// What a hypervisor can boot disks with; where UEFI is missing, `details` say why under `uefi`.
     pub firmware: Vec<Firmware>,
+    /// What a hypervisor calls the bridges of its own that instances can have interfaces on.
+    pub bridges: Vec<Name>,
     /// What is good to know, for people: versions, the accelerator and why it was chosen.
     pub details: BTreeMap<String, String>,
 }

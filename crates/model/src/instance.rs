@@ -27,6 +27,11 @@ pub struct InstanceSpec {
     /// The networks it has an interface in, in the order of the interfaces. Cannot be changed later.
     #[serde(default)]
     pub networks: Vec<Name>,
+    /// Bridges of the hypervisor's own that it has an interface on, after those of its networks, in this
+    /// order: for routers and for what else belongs to the site, not to a project. Nothing that passes there is
+    /// filtered. Cannot be changed later.
+    #[serde(default)]
+    pub bridges: Vec<Attachment>,
     /// The kernel's command line; for a unikernel, the arguments of the application too. By default the
     /// image's own; where that is empty, the network settings that the image's family has to be told.
     ///
@@ -88,6 +93,21 @@ pub struct InstanceSpec {
     #[serde(default)]
     pub metadata: MetadataAccess,
 }
+
+/// An interface on a bridge of the hypervisor's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// What the hypervisor's configuration calls the bridge, such as `uplink` or `trunk`.
+    pub bridge: Name,
+    /// The interface's Ethernet address; by default one that the core chooses.
+    #[schema(value_type = Option<String>, example = "52:54:00:12:34:56")]
+    #[serde(default)]
+    pub mac: Option<MacAddr>,
+}
+
+/// The most interfaces of an instance: those of its networks and those on bridges each.
+const MAX_INTERFACES: usize = 8;
 
 /// The largest disk of an instance, in bytes.
 pub const MAX_DISK: u64 = 16 << 40;
@@ -171,10 +191,16 @@ pub enum InvalidInstance {
     Disk(Size),
     #[error("a stop timeout of {0} s: 0 to 600 is possible")]
     StopTimeout(u32),
-    #[error("{0} networks: at most 8 are possible")]
+    #[error("{0} networks: at most {MAX_INTERFACES} are possible")]
     TooManyNetworks(usize),
     #[error("the network {0} is named twice")]
     NetworkTwice(Name),
+    #[error("{0} bridges: at most {MAX_INTERFACES} are possible")]
+    TooManyBridges(usize),
+    #[error("the bridge {0} is named twice")]
+    BridgeTwice(Name),
+    #[error("{0} is given to two interfaces")]
+    MacTwice(MacAddr),
     #[error(transparent)]
     CommandLine(#[from] crate::template::InvalidTemplate),
     #[error(transparent)]
@@ -194,6 +220,7 @@ impl InvalidInstance {
             Self::Disk(_) => "disk",
             Self::StopTimeout(_) => "stop_timeout",
             Self::TooManyNetworks(_) | Self::NetworkTwice(_) => "networks",
+            Self::TooManyBridges(_) | Self::BridgeTwice(_) | Self::MacTwice(_) => "bridges",
             Self::CommandLine(_) => "command_line",
             Self::UserData(_) => "user_data",
             Self::TooManySshKeys(_) | Self::SshKeyTwice(_) => "ssh_keys",
@@ -220,7 +247,7 @@ impl InstanceSpec {
         if self.stop_timeout > 600 {
             return Err(InvalidInstance::StopTimeout(self.stop_timeout));
         }
-        if self.networks.len() > 8 {
+        if self.networks.len() > MAX_INTERFACES {
             return Err(InvalidInstance::TooManyNetworks(self.networks.len()));
         }
         for (index, network) in self.networks.iter().enumerate() {
@@ -228,6 +255,7 @@ impl InstanceSpec {
                 return Err(InvalidInstance::NetworkTwice(network.clone()));
             }
         }
+        self.check_bridges()?;
         if let Some(text) = &self.command_line {
             crate::template::check(text)?;
         }
@@ -235,6 +263,24 @@ impl InstanceSpec {
             user_data.check()?;
         }
         self.check_ssh_keys()
+    }
+
+    fn check_bridges(&self) -> Result<(), InvalidInstance> {
+        if self.bridges.len() > MAX_INTERFACES {
+            return Err(InvalidInstance::TooManyBridges(self.bridges.len()));
+        }
+        for (index, Attachment { bridge, mac }) in self.bridges.iter().enumerate() {
+            let before = &self.bridges[..index];
+            if before.iter().any(|other| other.bridge == *bridge) {
+                return Err(InvalidInstance::BridgeTwice(bridge.clone()));
+            }
+            if let Some(mac) = *mac
+                && before.iter().any(|other| other.mac == Some(mac))
+            {
+                return Err(InvalidInstance::MacTwice(mac));
+            }
+        }
+        Ok(())
     }
 
     fn check_ssh_keys(&self) -> Result<(), InvalidInstance> {
@@ -267,6 +313,9 @@ pub struct InstancePlacement {
     /// Its disk: made from the image where that is one, otherwise empty.
     pub disk: Option<Disk>,
     pub interfaces: Vec<Interface>,
+    /// Its interfaces on the host's own bridges, after the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridges: Vec<BridgeInterface>,
     pub power: Power,
     pub restart: RestartPolicy,
     /// Seconds.
@@ -328,6 +377,14 @@ pub struct Interface {
     /// Where the members' devices are; reached through the router.
     pub peers_ipv4: Ipv4Net,
     pub peers_ipv6: Ipv6Net,
+}
+
+/// An instance's interface on a bridge of its host's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeInterface {
+    /// What the hypervisor's configuration calls the bridge.
+    pub bridge: Name,
+    pub mac: MacAddr,
 }
 
 impl Interface {

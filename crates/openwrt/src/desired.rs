@@ -30,7 +30,7 @@ pub fn desired(checked: &Checked<'_>) -> Sections {
     for network in checked.networks() {
         let part = Part {
             network,
-            names: Names::new(network.segment),
+            names: Names::new(network.spec.segment),
         };
         network::add(&mut sections.network, &part, checked.router());
         dhcp::add(&mut sections.dhcp, &part);

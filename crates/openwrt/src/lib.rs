@@ -32,7 +32,6 @@ mod present;
 mod router;
 #[cfg(test)]
 mod samples;
-mod segment;
 mod validate;
 
 pub use desired::{Sections, desired};
@@ -41,5 +40,4 @@ pub use names::Names;
 pub use plan::{Plan, PlanError, plan};
 pub use present::{Files, Obstacle, Present};
 pub use router::{Network, Router, Trunk};
-pub use segment::{InvalidNumber, Segment, VlanId, Vni};
 pub use validate::{Checked, Place, Problem, What, validate};

@@ -13,7 +13,7 @@
 use rhyzome_uci::Name;
 use uuid::Uuid;
 
-use crate::segment::Segment;
+use rhyzome_model::segment::Segment;
 
 /// What all names of ours begin with.
 pub(crate) const PREFIX: &str = "rz_";
@@ -30,9 +30,18 @@ impl Names {
         Self(segment)
     }
 
+    /// What the names begin with, and which block of routing tables is its kind's.
+    fn kind(self) -> (char, u32) {
+        match self.0 {
+            Segment::Vlan(_) => ('v', 0),
+            Segment::Vxlan(_) => ('x', 1),
+            Segment::Port(_) => ('p', 2),
+        }
+    }
+
     /// The device, the interface on it, its zone: at most 12 bytes (`IFNAMSIZ` less the zero leaves 15).
     pub fn network(self) -> String {
-        format!("{PREFIX}{}{}", self.0.kind().0, self.0.number())
+        format!("{PREFIX}{}{}", self.kind().0, self.0.number())
     }
 
     /// The WireGuard interface, which is also its device, and its zone: at most 15 bytes.
@@ -47,7 +56,7 @@ impl Names {
 
     /// The routing table with the routes to the network's peers.
     pub fn table(self) -> u32 {
-        (self.0.kind().1 + 1) * TABLES + self.0.number()
+        (self.kind().1 + 1) * TABLES + self.0.number()
     }
 
     /// The section of a part of the network; of the network itself, where the part has no name.

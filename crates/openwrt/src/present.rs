@@ -13,8 +13,8 @@ use rhyzome_uci::{Package, Section};
 use crate::mark::is_ours;
 use crate::names::PREFIX;
 use crate::router::Trunk;
-use crate::segment::Segment;
 use crate::validate::Checked;
+use rhyzome_model::segment::Segment;
 
 /// The texts of the router's files, of `/etc/config` or as `uci export` writes them; none where there is no file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,7 +139,7 @@ impl Present {
         let vlans: Vec<u16> = checked
             .networks()
             .iter()
-            .filter_map(|network| match network.segment {
+            .filter_map(|network| match network.spec.segment {
                 Segment::Vlan(vlan) => Some(vlan.get()),
                 Segment::Vxlan(_) | Segment::Port(_) => None,
             })

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_model::address::{nth_ipv4, nth_ipv6, usable_ipv4};
+use rhyzome_model::segment::Vni;
 use rhyzome_model::{MacAddr, Name};
 use sha2::{Digest, Sha256};
 
@@ -103,11 +104,14 @@ impl Seed {
 
     /// Numbers on the wire for a network, site-wide: 24 bits, without the first ones, which people give
     /// to networks of their own.
-    pub fn network_vni(&self, project: &Name, network: &Name) -> impl Iterator<Item = u32> + use<> {
+    pub fn network_vni(&self, project: &Name, network: &Name) -> impl Iterator<Item = Vni> + use<> {
         const FIRST: u32 = 0x1000;
         let count = u64::from((1u32 << 24) - FIRST);
         self.probe("network-vni", &[project.as_str(), network.as_str()], count)
-            .map(|n| FIRST + u32::try_from(n).expect("inside 24 bits"))
+            .map(|n| {
+                let number = FIRST + u32::try_from(n).expect("inside 24 bits");
+                number.try_into().expect("inside 24 bits, and not 0")
+            })
     }
 
     /// IPv4 addresses of a network for an instance's interface.
@@ -150,10 +154,18 @@ impl Seed {
         instance: &Name,
     ) -> impl Iterator<Item = MacAddr> + use<> {
         let parts = [project.as_str(), network.as_str(), instance.as_str()];
-        self.probe("lease-mac", &parts, 1 << 24).map(|n| {
-            let [.., a, b, c] = n.to_be_bytes();
-            MacAddr::qemu([a, b, c])
-        })
+        self.probe("lease-mac", &parts, 1 << 24).map(qemu)
+    }
+
+    /// Ethernet addresses for an instance's interface on a bridge of its host's.
+    pub fn bridge_mac(
+        &self,
+        project: &Name,
+        bridge: &Name,
+        instance: &Name,
+    ) -> impl Iterator<Item = MacAddr> + use<> {
+        let parts = [project.as_str(), bridge.as_str(), instance.as_str()];
+        self.probe("bridge-mac", &parts, 1 << 24).map(qemu)
     }
 
     /// Address numbers for a peer, the same in the peers' IPv4 and IPv6 prefixes; number 0 is unused.
@@ -170,6 +182,12 @@ impl Seed {
                 (nth_ipv4(ipv4, n), nth_ipv6(ipv6, u128::from(n)))
             })
     }
+}
+
+/// The address with a number's last three octets.
+fn qemu(number: u64) -> MacAddr {
+    let [.., a, b, c] = number.to_be_bytes();
+    MacAddr::qemu([a, b, c])
 }
 
 #[cfg(test)]

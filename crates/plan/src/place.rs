@@ -22,6 +22,8 @@ pub struct Demand {
     pub apart_from: Vec<ComponentId>,
     /// What boots its disk, if it has one that is booted.
     pub firmware: Option<Firmware>,
+    /// The host's own bridges that it has interfaces on.
+    pub bridges: Vec<Name>,
 }
 
 /// A hypervisor and what is promised on it already.
@@ -40,6 +42,8 @@ pub struct Host {
     pub cut_off: Option<String>,
     /// What it can boot disks with.
     pub firmware: Vec<Firmware>,
+    /// What it calls the bridges of its own that instances can be on.
+    pub bridges: Vec<Name>,
     /// Why it has no UEFI, where it has none and says so.
     pub without_uefi: Option<String>,
 }
@@ -146,6 +150,11 @@ fn objection(demand: &Demand, host: &Host) -> Option<String> {
             (Firmware::Uefi, None) => "cannot boot disks by UEFI".to_owned(),
             (Firmware::Bios, _) => "cannot boot disks: its component is too old".to_owned(),
         });
+    }
+    if let Some(missing) = demand.bridges.iter().find(|b| !host.bridges.contains(b)) {
+        return Some(format!(
+            "has no bridge {missing}: its configuration names those there are under `bridges`"
+        ));
     }
     if demand.memory.as_bytes() > free_memory(host) {
         return Some(format!(

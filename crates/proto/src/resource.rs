@@ -3,15 +3,17 @@
 use rhyzome_model::Size;
 use rhyzome_model::image::{ImageFormat, Solo5Device, Solo5DeviceKind};
 use rhyzome_model::instance::{
-    BlobPin, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power, RestartPolicy,
+    BlobPin, BridgeInterface, Guest, ImagePin, InstancePlacement, Interface, MetadataAccess, Power,
+    RestartPolicy,
 };
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
+use rhyzome_model::segment::Segment;
 use rhyzome_model::user_data::UserData;
 
 use crate::disk;
-use crate::invalid::{Invalid, inner, list, narrow, optional, text};
+use crate::invalid::{Invalid, checked, inner, list, narrow, optional, text};
 use crate::pb;
 
 impl From<NetworkPlacement> for pb::Network {
@@ -28,6 +30,7 @@ impl From<NetworkPlacement> for pb::Network {
             endpoint_port: network.endpoint_port.into(),
             peers_ipv4: network.peers_ipv4.to_string(),
             peers_ipv6: network.peers_ipv6.to_string(),
+            segment: Some(network.segment.into()),
         }
     }
 }
@@ -48,6 +51,7 @@ impl TryFrom<pb::Network> for NetworkPlacement {
             endpoint_port: narrow("endpoint_port", network.endpoint_port, u16::MAX)?,
             peers_ipv4: text("peers_ipv4", &network.peers_ipv4)?,
             peers_ipv6: text("peers_ipv6", &network.peers_ipv6)?,
+            segment: inner("segment", network.segment)?,
         })
     }
 }
@@ -59,6 +63,7 @@ impl From<SegmentPlacement> for pb::Segment {
             project: segment.project.into(),
             name: segment.name.into(),
             mtu: segment.mtu.into(),
+            segment: Some(segment.segment.into()),
         }
     }
 }
@@ -72,7 +77,36 @@ impl TryFrom<pb::Segment> for SegmentPlacement {
             project: text("project", &segment.project)?,
             name: text("name", &segment.name)?,
             mtu: narrow("mtu", segment.mtu, u16::MAX)?,
+            segment: inner("segment", segment.segment)?,
         })
+    }
+}
+
+impl From<Segment> for pb::Carrier {
+    fn from(segment: Segment) -> Self {
+        use pb::carrier::Number;
+        let number = match segment {
+            Segment::Vlan(vlan) => Number::Vlan(u16::from(vlan).into()),
+            Segment::Vxlan(vni) => Number::Vxlan(vni.into()),
+            Segment::Port(vni) => Number::Port(vni.into()),
+        };
+        Self {
+            number: Some(number),
+        }
+    }
+}
+
+impl TryFrom<pb::Carrier> for Segment {
+    type Error = Invalid;
+
+    fn try_from(carrier: pb::Carrier) -> Result<Self, Invalid> {
+        use pb::carrier::Number;
+        let number = carrier.number.ok_or_else(|| Invalid::missing("number"))?;
+        match number {
+            Number::Vlan(vlan) => checked("vlan", narrow("vlan", vlan, u16::MAX)?).map(Self::Vlan),
+            Number::Vxlan(vni) => checked("vxlan", vni).map(Self::Vxlan),
+            Number::Port(vni) => checked("port", vni).map(Self::Port),
+        }
     }
 }
 
@@ -172,6 +206,7 @@ impl From<InstancePlacement> for pb::Instance {
             command_line: instance.command_line,
             disk: instance.disk.map(Into::into),
             interfaces: instance.interfaces.into_iter().map(Into::into).collect(),
+            bridges: instance.bridges.into_iter().map(Into::into).collect(),
             power: match instance.power {
                 Power::Running => pb::Power::Running,
                 Power::Stopped => pb::Power::Stopped,
@@ -204,6 +239,7 @@ impl TryFrom<pb::Instance> for InstancePlacement {
             command_line: instance.command_line,
             disk: optional("disk", instance.disk)?,
             interfaces: list("interfaces", instance.interfaces)?,
+            bridges: list("bridges", instance.bridges)?,
             power: power(instance.power)?,
             restart: restart(instance.restart)?,
             stop_timeout: instance.stop_timeout,
@@ -365,6 +401,26 @@ impl TryFrom<pb::Blob> for BlobPin {
         Ok(Self {
             digest: text("digest", &blob.digest)?,
             size: Size::bytes(blob.size),
+        })
+    }
+}
+
+impl From<BridgeInterface> for pb::BridgeInterface {
+    fn from(interface: BridgeInterface) -> Self {
+        Self {
+            bridge: interface.bridge.into(),
+            mac: interface.mac.to_string(),
+        }
+    }
+}
+
+impl TryFrom<pb::BridgeInterface> for BridgeInterface {
+    type Error = Invalid;
+
+    fn try_from(interface: pb::BridgeInterface) -> Result<Self, Invalid> {
+        Ok(Self {
+            bridge: text("bridge", &interface.bridge)?,
+            mac: text("mac", &interface.mac)?,
         })
     }
 }

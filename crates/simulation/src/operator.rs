@@ -326,6 +326,7 @@ fn instance_spec(
         cpus: 1,
         memory: Size::mib(memory),
         networks: networks.to_vec(),
+        bridges: Vec::new(),
         command_line: Some(String::new()),
         disk: None,
         firmware: None,

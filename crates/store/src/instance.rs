@@ -135,6 +135,13 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     .await?;
     let wanted = (i64::from(instance.spec.cpus), memory(instance.spec.memory));
     promise(tx, instance.host, 1, wanted).await?;
+    for mac in instance.spec.bridges.iter().filter_map(|on| on.mac) {
+        query!("INSERT INTO bridge_interfaces (instance_id, mac) VALUES ($1, $2)")
+            .bind(instance.id.to_string())
+            .bind(mac.to_string())
+            .run(tx, "insert an interface on a bridge")
+            .await?;
+    }
     insert_user_data(tx, instance.id, instance.spec).await
 }
 
@@ -269,6 +276,10 @@ pub async fn set_deleting(tx: &mut Tx, id: InstanceId, now: Timestamp) -> Result
 /// Deletes an instance that is being deleted.
 pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<()> {
     delete_user_data(tx, id).await?;
+    query!("DELETE FROM bridge_interfaces WHERE instance_id = $1")
+        .bind(id.to_string())
+        .run(tx, "delete an instance's interfaces on bridges")
+        .await?;
     let deleted = query!(
         "DELETE FROM instances WHERE id = $1 AND deleting = 1 RETURNING component_id, cpus, memory"
     )

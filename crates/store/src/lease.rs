@@ -81,10 +81,13 @@ pub async fn ipv6_taken(conn: &mut Conn, network: NetworkId, address: Ipv6Addr) 
 }
 
 pub async fn mac_taken(conn: &mut Conn, mac: MacAddr) -> Result<bool> {
-    let n = query!("SELECT COUNT(*) AS n FROM leases WHERE mac = $1")
-        .bind(mac.to_string())
-        .number(conn, "look for an Ethernet address")
-        .await?;
+    let n = query!(
+        "SELECT (SELECT COUNT(*) FROM leases WHERE mac = $1) \
+         + (SELECT COUNT(*) FROM bridge_interfaces WHERE mac = $1) AS n",
+    )
+    .bind(mac.to_string())
+    .number(conn, "look for an Ethernet address")
+    .await?;
     Ok(n > 0)
 }
 

@@ -75,6 +75,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "room",
         sql: include_str!("../migrations/0091_room.sql"),
     },
+    Migration {
+        version: 120,
+        name: "bridges",
+        sql: include_str!("../migrations/0120_bridges.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

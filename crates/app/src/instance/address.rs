@@ -1,5 +1,6 @@
 //! Addresses of an instance's interfaces: the first free ones of what follows from its name.
 
+use rhyzome_model::instance::Attachment;
 use rhyzome_model::{InstanceId, LeaseId, Name};
 use rhyzome_store::lease::{self, Lease};
 use rhyzome_store::network::Network;
@@ -18,6 +19,30 @@ pub(super) async fn allocate(
         leases.push(allocate_one(work, (project, name, id), network, position).await?);
     }
     Ok(leases)
+}
+
+/// Gives Ethernet addresses to interfaces on hosts' bridges that have none, and refuses those of others.
+pub(super) async fn complete(
+    work: &mut Work,
+    (project, name): (&Name, &Name),
+    attached: &mut [Attachment],
+) -> Result<()> {
+    for (index, on) in attached.iter_mut().enumerate() {
+        if let Some(mac) = on.mac {
+            if lease::mac_taken(work, mac).await? {
+                let why = format!("{mac} is another instance's interface's");
+                return Err(Error::invalid(format!("spec.bridges[{index}].mac"), why));
+            }
+            continue;
+        }
+        for candidate in work.core().seed.bridge_mac(project, &on.bridge, name) {
+            if !lease::mac_taken(work, candidate).await? {
+                on.mac = Some(candidate);
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn allocate_one(

@@ -143,7 +143,10 @@ async fn present_line(work: &mut Work, found: &instance::Instance) -> Result<Str
 /// Whether the instance has the devices that its image insists on.
 pub(super) fn check_devices(spec: &InstanceSpec, format: &ImageFormat) -> Result<()> {
     format
-        .check_devices(spec.networks.len(), usize::from(spec.disk.is_some()))
+        .check_devices(
+            spec.networks.len() + spec.bridges.len(),
+            usize::from(spec.disk.is_some()),
+        )
         .map_err(|why| Error::invalid(format!("spec.{}", why.field()), why))
 }
 

@@ -112,6 +112,7 @@ fn room(spec: &InstanceSpec, format: &ImageFormat) -> Demand {
         memory: spec.memory,
         host: None,
         firmware: disk::effective(spec, format).and_then(|disk| disk.firmware),
+        bridges: spec.bridges.iter().map(|on| on.bridge.clone()).collect(),
         require: BTreeMap::new(),
         together_with: Vec::new(),
         apart_from: Vec::new(),
@@ -173,6 +174,7 @@ fn as_host(component: &Component) -> Host {
         cordon: component.spec.cordon.clone(),
         cut_off: None,
         firmware: component.facts.firmware.clone(),
+        bridges: component.facts.bridges.clone(),
         without_uefi: component.facts.details.get("uefi").cloned(),
     }
 }

@@ -2,12 +2,12 @@
 
 use rhyzome_app::{Kind, component, gone, instance, network, session};
 use rhyzome_model::component::{ComponentSpec, Cordon, HostFacts};
-use rhyzome_model::instance::InstanceSpec;
+use rhyzome_model::instance::{Attachment, BridgeInterface, InstanceSpec};
 use rhyzome_model::job::{FailureKind, Job, Task};
 use rhyzome_model::network::VtepPlacement;
 use rhyzome_model::placement::{PlacementKind, PlacementSpec};
 use rhyzome_model::status::Phase;
-use rhyzome_model::{ComponentId, Size};
+use rhyzome_model::{ComponentId, MacAddr, Size};
 
 use super::site::{Site, name, spec};
 use super::wide::{Wide, facts};
@@ -402,4 +402,77 @@ async fn a_tunnel_to_a_new_host_says_that_its_own_host_refused_the_segment() {
     assert!(silent.is_empty(), "{silent:?}");
     let told = conditions.iter().filter(|found| found.kind == "Vtep");
     assert_eq!(told.count(), 2, "of the router and of the other host");
+}
+
+#[tokio::test]
+async fn an_interface_on_a_hosts_bridge_has_an_ethernet_address_of_its_own() {
+    let wide = Wide::new(2).await;
+    let facts = HostFacts {
+        bridges: vec![name("uplink")],
+        ..facts(2)
+    };
+    let (core, admin, project) = (&wide.site.core, &wide.site.admin, &wide.site.default);
+    session::connected(core, wide.hosts[1].id, &facts, "1", None)
+        .await
+        .expect("a session");
+    let on = |bridge: &str, mac: Option<MacAddr>| InstanceSpec {
+        bridges: vec![Attachment {
+            bridge: name(bridge),
+            mac,
+        }],
+        ..spec(&["lab"])
+    };
+    let create = async |called: &str, spec: InstanceSpec| {
+        instance::create(core, admin, project, name(called), spec).await
+    };
+    let refused = create("gw", on("trunk", None)).await.expect_err("none");
+    assert!(
+        refused.to_string().contains("has no bridge trunk"),
+        "{refused}"
+    );
+    let gateway = create("gw", on("uplink", None)).await.expect("on h2");
+    assert_eq!(gateway.status.host, name("h2"));
+    let mac = gateway.spec.bridges[0].mac.expect("one was chosen");
+    assert_ne!(mac, gateway.status.interfaces[0].mac);
+
+    let refused = create("other", on("uplink", Some(mac))).await;
+    let refused = refused.expect_err("it is the first one's").to_string();
+    assert!(
+        refused.contains(&mac.to_string()) && refused.contains("another instance's"),
+        "{refused}"
+    );
+    let leased = gateway.status.interfaces[0].mac;
+    let refused = create("other", on("uplink", Some(leased))).await;
+    refused.expect_err("it is a lease's");
+
+    let told = wide.settle().await;
+    let instances = told.iter().flatten().filter_map(|job| match &job.task {
+        Task::Ensure { placement } => match &placement.spec {
+            PlacementSpec::Instance(spec) => Some(spec.bridges.clone()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let expected = vec![BridgeInterface {
+        bridge: name("uplink"),
+        mac,
+    }];
+    assert_eq!(instances.collect::<Vec<_>>(), [expected]);
+
+    let moved = instance::update(core, admin, project, &name("gw"), on("trunk", None), None).await;
+    moved.expect_err("another bridge");
+    let grown = InstanceSpec {
+        cpus: 2,
+        ..on("uplink", None)
+    };
+    let grown = instance::update(core, admin, project, &name("gw"), grown, None).await;
+    assert_eq!(grown.expect("grown").spec.bridges[0].mac, Some(mac));
+
+    instance::delete(core, admin, project, &name("gw"), None)
+        .await
+        .expect("deleting");
+    wide.settle().await;
+    create("other", on("uplink", Some(mac)))
+        .await
+        .expect("the address is free again");
 }

@@ -212,6 +212,7 @@ pub fn spec(networks: &[&str]) -> InstanceSpec {
         cpus: 1,
         memory: Size::mib(128),
         networks: networks.iter().map(|text| name(text)).collect(),
+        bridges: Vec::new(),
         command_line: networks.is_empty().then(String::new),
         disk: None,
         firmware: None,

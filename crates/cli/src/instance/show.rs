@@ -71,6 +71,10 @@ impl Thing for Instance {
                 Cell::new(&interface.dns_name),
             ]
         });
+        let bridges = spec
+            .bridges
+            .iter()
+            .map(|on| vec![Cell::new(&on.bridge), Cell::maybe(on.mac)]);
         Details::of(&self.meta, now)
             .phase(status.phase)
             .cell("state", state(observed.map(|observed| observed.state)))
@@ -112,6 +116,7 @@ impl Thing for Instance {
                 &["NETWORK", "IPV4", "IPV6", "MAC", "DNS NAME"],
                 interfaces.collect(),
             )
+            .section("bridges", &["BRIDGE", "MAC"], bridges.collect())
             .conditions(&status.conditions, now)
     }
 }

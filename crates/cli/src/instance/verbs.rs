@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use rhyzome_client::Deleted;
-use rhyzome_model::instance::{Firmware, InstanceSpec, Power, RestartPolicy};
+use rhyzome_model::instance::{Attachment, Firmware, InstanceSpec, Power, RestartPolicy};
 use rhyzome_model::resource::Instance;
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{Name, Size};
@@ -53,6 +53,10 @@ pub struct Create {
     /// A label that its hypervisor has to have. May be given several times.
     #[arg(long = "on", value_name = "KEY=VALUE", value_parser = label)]
     on: Vec<(String, String)>,
+    /// A bridge of the hypervisor's own, by what its configuration calls it, that it gets an interface on after
+    /// those of its networks; with an Ethernet address where that matters. May be given several times.
+    #[arg(long = "bridge", value_name = "BRIDGE[=MAC]", value_parser = bridge)]
+    bridges: Vec<Attachment>,
     /// On one hypervisor with the instances of this project that name the same group.
     #[arg(long, value_name = "GROUP")]
     affinity: Option<Name>,
@@ -66,6 +70,21 @@ pub struct Create {
     guest: Guest,
     #[command(flatten)]
     wait: WaitArgs,
+}
+
+/// `uplink`, or `uplink=52:54:00:12:34:56`.
+fn bridge(text: &str) -> Result<Attachment, String> {
+    let (bridge, mac) = match text.split_once('=') {
+        Some((bridge, mac)) => (bridge, Some(mac)),
+        None => (text, None),
+    };
+    Ok(Attachment {
+        bridge: bridge.parse().map_err(|why| format!("{why}"))?,
+        mac: mac
+            .map(str::parse)
+            .transpose()
+            .map_err(|why| format!("{why}"))?,
+    })
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +179,7 @@ impl Create {
             cpus: self.cpus,
             memory: self.memory,
             networks: self.networks,
+            bridges: self.bridges,
             command_line: self.command_line,
             disk: self.disk,
             firmware: self.firmware.map(Firmware::from),

@@ -119,6 +119,7 @@ impl Simulated {
             host: "simulated".to_owned(),
             tunnel_address: None,
             tunnel_address_guessed: false,
+            bridges: Vec::new(),
             firmware: if router {
                 Vec::new()
             } else {

@@ -4,7 +4,8 @@ use std::process::Command;
 use proptest::prelude::*;
 use rhyzome_model::image::{DiskFirmware, DiskGuest, DiskLayout, Solo5Device};
 use rhyzome_model::instance::{
-    BlobPin, Disk, Guest, ImagePin, Interface, MetadataAccess, Power, RestartPolicy,
+    BlobPin, BridgeInterface, Disk, Guest, ImagePin, Interface, MetadataAccess, Power,
+    RestartPolicy,
 };
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId};
@@ -41,6 +42,7 @@ fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
         command_line: "ip=10.0.0.2 name=\"a & <b>\"".to_owned(),
         disk: None,
         interfaces: (1..=networks).map(interface).collect(),
+        bridges: Vec::new(),
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
         stop_timeout: 20,
@@ -78,7 +80,13 @@ fn domain(
     initrd: bool,
     accelerator: Accelerator,
 ) -> Result<Domain, InvalidDomain> {
-    Domain::new(spec, files(initrd), accelerator, mark(spec))
+    Domain::new(
+        spec,
+        files(initrd),
+        accelerator,
+        mark(spec),
+        &BTreeMap::new(),
+    )
 }
 
 fn mark(spec: &InstancePlacement) -> DomainMark {
@@ -162,7 +170,8 @@ fn with_disk(format: ImageFormat, networks: u128, firmware: Option<Firmware>) ->
         disk: Some(overlay("/var/lib/rhyzome/libvirt/instances/1")),
         ..files(false)
     };
-    let domain = Domain::new(&spec, files, Accelerator::Qemu, mark).unwrap();
+    let none = BTreeMap::new();
+    let domain = Domain::new(&spec, files, Accelerator::Qemu, mark, &none).unwrap();
     domain.to_xml()
 }
 
@@ -191,6 +200,27 @@ fn a_unikernel_on_a_disk_has_it_on_virtio_and_does_not_reset_in_it() {
 }
 
 #[test]
+fn an_interface_on_a_bridge_of_the_hosts_own_comes_after_those_of_networks() {
+    let mut spec = spec(ImageFormat::Linux, 1);
+    spec.bridges = vec![BridgeInterface {
+        bridge: "uplink".parse().unwrap(),
+        mac: "52:54:00:00:00:99".parse().unwrap(),
+    }];
+    let made = |bridges: &BTreeMap<Name, String>| {
+        Domain::new(&spec, files(false), Accelerator::Qemu, mark(&spec), bridges)
+    };
+    let bridges = BTreeMap::from([("uplink".parse().unwrap(), "br0".to_owned())]);
+    let xml = made(&bridges).unwrap().to_xml();
+    insta::assert_snapshot!("on_a_bridge", xml);
+    check_schema(&xml);
+    let refused = made(&BTreeMap::new()).unwrap_err().to_string();
+    assert!(
+        refused.contains("no bridge uplink") && refused.contains("under `bridges`"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_disk_that_is_a_device_is_above_nothing() {
     let mut spec = spec(disk(None), 0);
     spec.command_line.clear();
@@ -207,7 +237,8 @@ fn a_disk_that_is_a_device_is_above_nothing() {
         }),
         ..files(false)
     };
-    let domain = Domain::new(&spec, files, Accelerator::Qemu, mark).unwrap();
+    let none = BTreeMap::new();
+    let domain = Domain::new(&spec, files, Accelerator::Qemu, mark, &none).unwrap();
     let xml = domain.to_xml();
     insta::assert_snapshot!("disk_device", xml);
     check_schema(&xml);
@@ -236,7 +267,7 @@ fn a_domain_of_a_disk_boots_by_its_firmware_and_leaves_the_image_as_it_is() {
             ..files(false)
         };
         let mark = mark(&spec);
-        Domain::new(&spec, files, Accelerator::Qemu, mark)
+        Domain::new(&spec, files, Accelerator::Qemu, mark, &BTreeMap::new())
     };
     let ovmf = Ovmf {
         code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),

@@ -241,7 +241,9 @@ fn write_nic(out: &mut Out, nic: &Nic) -> io::Result<()> {
         empty(out, "source", &[("bridge", &nic.bridge)])?;
         empty(out, "target", &[("dev", &nic.tap)])?;
         empty(out, "model", &[("type", "virtio")])?;
-        empty(out, "mtu", &[("size", &nic.mtu.to_string())])?;
+        if let Some(mtu) = nic.mtu {
+            empty(out, "mtu", &[("size", &mtu.to_string())])?;
+        }
         // A boot ROM would only cost time: the kernel is given.
         empty(out, "rom", &[("enabled", "no")])?;
         write_slot(out, nic.slot)

@@ -54,10 +54,16 @@ impl Instances {
             ovmf: self.ovmf.clone(),
             variables: slot.folder.join("variables.fd"),
         };
-        let domain =
-            Domain::new(&spec, files, self.accelerator.accelerator, mark).map_err(|error| {
-                DriverError::permanent("the instance cannot be made so").with_source(error)
-            })?;
+        let domain = Domain::new(
+            &spec,
+            files,
+            self.accelerator.accelerator,
+            mark,
+            &self.bridges,
+        )
+        .map_err(|error| {
+            DriverError::permanent("the instance cannot be made so").with_source(error)
+        })?;
 
         progress.begin(Step::Ports)?;
         self.ensure_ports(&spec).await?;

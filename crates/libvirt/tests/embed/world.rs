@@ -19,6 +19,7 @@ use rhyzome_model::instance::{
 use rhyzome_model::job::Action;
 use rhyzome_model::network::{SegmentPlacement, tap_name};
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId, Size};
 use uuid::Uuid;
 
@@ -48,6 +49,12 @@ pub async fn wait_for<T>(
         assert!(Instant::now() < limit, "waited {bound:?} for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// `ip`, in the namespace of the test.
+pub fn ip(arguments: &[&str]) {
+    let done = std::process::Command::new("ip").args(arguments).status();
+    assert!(done.unwrap().success(), "ip {arguments:?}");
 }
 
 /// The guests of a state directory.
@@ -123,6 +130,7 @@ impl World {
             network: Self::network(),
             project: "default".parse().unwrap(),
             name: "lan".parse().unwrap(),
+            segment: Segment::Vxlan(5000.try_into().unwrap()),
             mtu: 1420,
         };
         Placement {
@@ -172,6 +180,7 @@ impl World {
             command_line: "one <two> & \"three\"".to_owned(),
             disk: None,
             interfaces,
+            bridges: Vec::new(),
             power: Power::Running,
             restart: RestartPolicy::OnFailure,
             stop_timeout: 20,
@@ -309,7 +318,7 @@ impl World {
         tap_name(placement.spec.resource(), 0)
     }
 
-    fn links(&self, prefix: &str) -> Vec<String> {
+    pub fn links(&self, prefix: &str) -> Vec<String> {
         // The namespace of this thread, which /sys is not always of.
         let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
         let names = table.lines().filter_map(|line| line.split_once(':'));

@@ -9,7 +9,7 @@ use rhyzome_uci::Package;
 
 use super::Part;
 use crate::router::{Router, Trunk};
-use crate::segment::{Segment, VlanId, Vni};
+use rhyzome_model::segment::{Segment, VlanId, Vni};
 
 /// What WireGuard adds to a packet: 40 bytes of IPv6, 8 of UDP, 32 of its own.
 const OVERHEAD: u16 = 80;
@@ -20,7 +20,7 @@ const TUNNEL_MTU: (u16, u16) = (1280, 1420);
 const PRIORITY: u32 = 10_000;
 
 pub(super) fn add(package: &mut Package, part: &Part<'_>, router: &Router) {
-    let device = match part.network.segment {
+    let device = match part.network.spec.segment {
         Segment::Vlan(vlan) => add_vlan(package, part, vlan, router.trunk.as_ref()),
         Segment::Vxlan(vni) => add_vxlan(package, part, vni, router.tunnel),
         Segment::Port(_) => add_port(package, part),

@@ -15,6 +15,7 @@ fn host(name: &str, memory: u64, used: u64) -> Host {
         used_cpus: 0,
         used_memory: Size::mib(used),
         firmware: vec![Firmware::Bios],
+        bridges: vec!["uplink".parse().expect("a name")],
         without_uefi: Some("install ovmf".to_owned()),
         labels: BTreeMap::new(),
         cordon: None,
@@ -43,10 +44,28 @@ fn demand(memory: u64) -> Demand {
         memory: Size::mib(memory),
         host: None,
         firmware: None,
+        bridges: Vec::new(),
         require: BTreeMap::new(),
         together_with: Vec::new(),
         apart_from: Vec::new(),
     }
+}
+
+#[test]
+fn a_host_without_a_bridge_that_is_asked_for_says_where_to_name_it() {
+    let with = |bridge: &str| Demand {
+        bridges: vec![bridge.parse().expect("a name")],
+        ..demand(64)
+    };
+    let hosts = [host("a", 1024, 0)];
+    check(
+        &with("uplink"),
+        &hosts,
+        Some("a"),
+        &["1GiB of memory free, the largest share"],
+    );
+    let missing = "has no bridge trunk: its configuration names those there are under `bridges`";
+    check(&with("trunk"), &hosts, None, &[missing]);
 }
 
 #[test]

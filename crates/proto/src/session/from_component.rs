@@ -148,6 +148,7 @@ impl From<HostFacts> for pb::HostFacts {
                 .into_iter()
                 .map(|firmware| pb::Firmware::from(firmware).into())
                 .collect(),
+            bridges: facts.bridges.into_iter().map(Into::into).collect(),
             details: facts.details,
             tunnel_address: facts.tunnel_address.map(|address| address.to_string()),
             tunnel_address_guessed: facts.tunnel_address_guessed,
@@ -183,6 +184,11 @@ impl TryFrom<pb::HostFacts> for HostFacts {
                 .into_iter()
                 .filter_map(|value| firmware(value).ok())
                 .collect(),
+            bridges: facts
+                .bridges
+                .iter()
+                .map(|name| text("bridges", name))
+                .collect::<Result<_, _>>()?,
             details: facts.details,
             tunnel_address: facts
                 .tunnel_address

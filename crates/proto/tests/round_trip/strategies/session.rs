@@ -13,6 +13,7 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
         vec(firmware(), 0..3),
         btree_map(".*", ".*", 0..3),
         option::of(any::<std::net::IpAddr>()),
+        vec(name(), 0..3),
     )
         .prop_map(
             |(
@@ -25,9 +26,11 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
                 firmware,
                 details,
                 tunnel,
+                bridges,
             )| {
                 HostFacts {
                     firmware,
+                    bridges,
                     host: hostname.chars().rev().collect(),
                     tunnel_address: tunnel,
                     tunnel_address_guessed: cpus % 2 == 1,
