@@ -14,11 +14,25 @@ pub enum Role {
     Trunk,
 }
 
-/// A network card that gets a name before the networks start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A network card.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     pub role: Role,
-    pub mac: MacAddr,
+    /// What it is called on the router.
+    pub device: String,
+    /// By which it gets that name before the networks start; none where it is left alone.
+    pub mac: Option<MacAddr>,
+}
+
+impl Card {
+    /// One that is called as its role.
+    pub fn named(role: Role, mac: MacAddr) -> Self {
+        Self {
+            role,
+            device: role.as_str().to_owned(),
+            mac: Some(mac),
+        }
+    }
 }
 
 impl Role {

@@ -98,9 +98,11 @@ pub(crate) fn component(settings: &Settings) -> Package {
     ];
     add(&mut package, section("component", "main", &main));
     for card in &settings.cards {
-        let name = card.role.as_str();
-        let options = [("device", name), ("mac", &card.mac.to_string())];
-        add(&mut package, section("nic", name, &options));
+        let mut nic = section("nic", card.role.as_str(), &[("device", &card.device)]);
+        if let Some(mac) = card.mac {
+            set(&mut nic, "mac", &mac.to_string());
+        }
+        add(&mut package, nic);
     }
     package
 }

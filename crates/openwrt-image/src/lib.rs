@@ -28,6 +28,7 @@ mod open;
 mod package;
 mod ready;
 mod release;
+mod service;
 mod tools;
 mod unpack;
 mod watch;
@@ -42,6 +43,7 @@ pub use needs::Missing;
 pub use open::Opened;
 pub use package::PackageError;
 pub use ready::{Done, Ready, Wanted};
+pub use service::{archive, check_program};
 pub use tools::Tools;
 pub use watch::{Listen, Watch};
 

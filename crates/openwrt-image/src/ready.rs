@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::agent;
-use crate::configuration::{Segmentation, Settings, component, network};
+use crate::configuration::{Segmentation, Settings, network};
 use crate::disk::Table;
 use crate::draft::Draft;
 use crate::files::Entry;
@@ -12,17 +12,16 @@ use crate::found::{Found, Installed, OPKG_STATUS};
 use crate::needs::missing;
 use crate::open::Opened;
 use crate::package::{Package, PackageError, enabled, status_with};
+use crate::service::service;
 use crate::{Error, Watch};
 
 /// The architecture of the program, as OpenWrt calls it, and of packages that are for all.
 const ARCHITECTURE: &str = "x86_64";
 const ANY: [&str; 2] = ["all", "noarch"];
 
-/// Starts, stops and names: what never changes.
-const SERVICE: &str = include_str!("../files/rhyzome.init");
+/// What an image gets and a router that one has already does not.
 const CARDS: &str = include_str!("../files/rhyzome-nics.init");
 const FIRST_START: &str = include_str!("../files/rhyzome.uci-defaults");
-const KEPT: &str = include_str!("../files/rhyzome.keep");
 
 /// What an image is to become.
 #[derive(Clone, Debug)]
@@ -203,23 +202,16 @@ impl Ready {
     }
 }
 
-/// What is ours in a router. A token is for its owner's eyes alone.
+/// What is ours in a router that is made of an image.
 fn ours(agent: Vec<u8>, settings: &Settings, found: &Found) -> Vec<Entry> {
-    let network = network(
-        found.network.as_ref(),
-        &settings.uplink,
-        settings.segmentation,
-    );
-    vec![
-        Entry::file("/usr/sbin/rhyzome-openwrt", 0o755, agent),
-        Entry::file("/etc/init.d/rhyzome", 0o755, SERVICE),
-        Entry::link("/etc/rc.d/S95rhyzome", "../init.d/rhyzome"),
-        Entry::link("/etc/rc.d/K05rhyzome", "../init.d/rhyzome"),
+    let before = found.network.as_ref();
+    let network = network(before, &settings.uplink, settings.segmentation);
+    let mut entries = service(agent, settings);
+    entries.extend([
         Entry::file("/etc/init.d/rhyzome-nics", 0o755, CARDS),
         Entry::link("/etc/rc.d/S15rhyzome-nics", "../init.d/rhyzome-nics"),
         Entry::file("/etc/uci-defaults/95-rhyzome", 0o755, FIRST_START),
-        Entry::file("/lib/upgrade/keep.d/rhyzome", 0o644, KEPT),
-        Entry::file("/etc/config/rhyzome", 0o600, component(settings).text()),
         Entry::file("/etc/config/network", 0o644, network.text()),
-    ]
+    ]);
+    entries
 }

@@ -52,10 +52,7 @@ pub(crate) fn program() -> Vec<u8> {
 }
 
 pub(crate) fn settings(segmentation: Segmentation) -> Settings {
-    let card = |role: Role| Card {
-        role,
-        mac: role.mac("site", "gw"),
-    };
+    let card = |role: Role| Card::named(role, role.mac("site", "gw"));
     Settings {
         core: "https://core.example:9090".to_owned(),
         token: "rzj_secret_authority".to_owned(),

@@ -1,5 +1,7 @@
 //! From an image's file to a prepared one, and all that is refused.
 
+mod cards;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,27 +9,23 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use ipnet::IpNet;
-use rhyzome_model::component::ComponentKind;
 use rhyzome_model::mac::MacAddr;
 use rhyzome_model::{Name, Size, Timestamp};
 use rhyzome_openwrt_image::{
     Card, Done, Draft, Error, Opened, Ready, Role, Segmentation, Settings, Tools, Uplink, Wanted,
     Watch,
 };
-use rhyzome_wire::request::{CreateJoinToken, JoinToken};
+use rhyzome_wire::request::JoinToken;
 use serde::Serialize;
 
 use super::interruption::Interruption;
+use super::{agent, site, token};
 use crate::args::duration;
 use crate::failure::Failure;
 use crate::image::import;
 use crate::output::time;
 use crate::progress::Progress;
 use crate::session::{Cx, Session};
-
-/// The component's program for routers, and where packages of ours have it.
-const AGENT: &str = "rhyzome-openwrt";
-const PACKAGED: &str = "/usr/lib/rhyzome/rhyzome-openwrt";
 
 #[derive(Debug, Args)]
 pub struct Prepare {
@@ -105,7 +101,7 @@ struct Package<'a> {
 #[derive(Serialize)]
 struct Nic {
     role: &'static str,
-    mac: MacAddr,
+    mac: Option<MacAddr>,
 }
 
 impl Prepare {
@@ -113,6 +109,7 @@ impl Prepare {
         let session = cx.session()?;
         let mut interruption = Interruption::new()?;
         self.refuse_early(&session).await?;
+        let site = site(&session).await?;
         let uplink = self.uplink()?;
         let this = Arc::new(self);
         let progress = Arc::new(Progress::spinner(session.output));
@@ -123,9 +120,10 @@ impl Prepare {
         };
         // Only now: what is refused costs no token.
         progress.say("asking the core for a join token");
-        let token = interruption.or(this.token(&session)).await?;
-        note_loopback(&session, &token.url);
-        let settings = this.settings(&token, uplink);
+        let token = interruption
+            .or(token(&session, &this.name, this.expires))
+            .await?;
+        let settings = this.settings(&token, &site, uplink);
         let cards = settings.cards.clone();
         let done = {
             let (this, progress) = (Arc::clone(&this), Arc::clone(&progress));
@@ -211,10 +209,7 @@ impl Prepare {
 
     /// All that needs no core.
     fn open(&self, watch: Watch<'_>) -> Result<Ready, Failure> {
-        let agent = match &self.agent {
-            Some(agent) => agent.clone(),
-            None => agent()?,
-        };
+        let agent = agent(self.agent.as_deref())?;
         let folder = match &self.output {
             Some(output) => Draft::folder_of(output).to_owned(),
             None => env::temp_dir(),
@@ -234,25 +229,14 @@ impl Prepare {
         ready().map_err(|error| self.failed(error))
     }
 
-    async fn token(&self, session: &Session<'_>) -> Result<JoinToken, rhyzome_client::Error> {
-        let request = CreateJoinToken {
-            kind: Some(ComponentKind::Openwrt),
-            name: Some(self.name.clone()),
-            expires_in: u32::try_from(self.expires.as_secs()).unwrap_or(u32::MAX),
-        };
-        session.client.component().create_token(&request).await
-    }
-
-    fn settings(&self, token: &JoinToken, uplink: Uplink) -> Settings {
+    fn settings(&self, token: &JoinToken, site: &str, uplink: Uplink) -> Settings {
         let card = |role: &Role| {
             let given = match role {
                 Role::Uplink => self.uplink_mac,
                 Role::Trunk => self.trunk_mac,
             };
-            Card {
-                role: *role,
-                mac: given.unwrap_or_else(|| role.mac(site(&token.token), self.name.as_str())),
-            }
+            let mac = given.unwrap_or_else(|| role.mac(site, self.name.as_str()));
+            Card::named(*role, mac)
         };
         Settings {
             core: token.url.clone(),
@@ -295,11 +279,12 @@ impl Prepare {
                 package.name, package.version
             ));
         }
-        for card in &prepared.cards {
-            text.push_str(&format!(
-                "\n  its {} is the network card {}",
-                card.role, card.mac
-            ));
+        for (role, mac) in prepared
+            .cards
+            .iter()
+            .filter_map(|card| Some((card.role, card.mac?)))
+        {
+            text.push_str(&format!("\n  its {role} is the network card {mac}"));
         }
         cx.output.outcome(prepared, &text)?;
         let left = time::ago(prepared.joins_until, time::now());
@@ -328,35 +313,6 @@ impl Nic {
             role: card.role.as_str(),
             mac: card.mac,
         }
-    }
-}
-
-/// The program that came with this one.
-fn agent() -> Result<PathBuf, Failure> {
-    let own = env::current_exe().unwrap_or_default();
-    let beside = own.with_file_name(AGENT);
-    let mut places = [beside.clone(), PathBuf::from(PACKAGED)].into_iter();
-    places.find(|path| path.is_file()).ok_or_else(|| {
-        Failure::Usage(format!(
-            "{} is not there, nor {PACKAGED}: give the component's program for routers with --agent",
-            beside.display()
-        ))
-    })
-}
-
-/// What tells sites apart: the token ends in the fingerprint of the site's authority, in hexadecimal digits.
-fn site(token: &str) -> &str {
-    token.rsplit('_').next().unwrap_or(token)
-}
-
-/// A router somewhere else finds nobody there.
-fn note_loopback(session: &Session<'_>, url: &str) {
-    let loopback = ["//127.", "//localhost", "//[::1]"];
-    if loopback.iter().any(|host| url.contains(host)) {
-        session.output.note(&format!(
-            "the core says that components reach it at {url}, which no other machine does: see `grpc_public_url` in its \
-             configuration"
-        ));
     }
 }
 

@@ -233,6 +233,42 @@ fn what_is_refused_says_what_to_do_and_leaves_nothing() {
 }
 
 #[test]
+fn a_router_that_is_there_gets_the_service_and_a_token_in_one_archive() {
+    let core = core("");
+    let pack = ["openwrt", "pack", "--name", "gw", "--agent"];
+    let output = core
+        .command(&[&pack[..], &["agent", "--trunk", "eth1"]].concat())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    fs::write(core.path("gw.tar.gz"), output.stdout).unwrap();
+    let unpacked = Command::new("tar")
+        .args(["-xzf", "gw.tar.gz", "--one-top-level=router"])
+        .current_dir(core.folder.path())
+        .status();
+    assert!(unpacked.unwrap().success());
+    let text = fs::read_to_string(core.path("router/etc/config/rhyzome")).unwrap();
+    assert!(
+        text.contains("config nic 'trunk'\n\toption device 'eth1'\n"),
+        "{text}"
+    );
+    assert!(option(&text, "token").starts_with("rzj_"), "{text}");
+    core.run(&[&pack[..], &["/bin/sh", "--trunk", "eth1"]].concat())
+        .refused(1, "libraries of another system");
+    core.run(&[&pack[..], &["agent"]].concat())
+        .refused(2, "--trunk");
+}
+
+#[test]
+fn a_router_is_created_only_where_its_image_and_its_hypervisor_are() {
+    let core = core("");
+    let create = ["openwrt", "create", "gw", "--host", "host1"];
+    core.run(&create).refused(4, "gw");
+    core.run(&PREPARE).good();
+    core.run(&create).refused(4, "no hypervisor has joined");
+}
+
+#[test]
 fn an_interruption_leaves_nothing() {
     let core = core("");
     let (tools, temporary) = (core.path("tools"), core.path("temporary"));
