@@ -224,6 +224,7 @@ mod tests {
             include_str!("../../../README.md"),
             include_str!("../../../ARCHITECTURE.md"),
             include_str!("../../../docs/configuration.md"),
+            include_str!("../../../docs/openwrt.md"),
         ];
         let code = documents
             .iter()

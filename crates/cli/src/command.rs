@@ -5,8 +5,8 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
-    complete, component, context, events, forward, http, image, instance, job, man, network, peer,
-    project, site, ssh, ssh_key,
+    complete, component, context, events, forward, http, image, instance, job, man, network,
+    openwrt, peer, project, site, ssh, ssh_key,
 };
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +41,9 @@ pub enum Command {
     /// Instances: unikernels and virtual machines.
     #[command(subcommand)]
     Instance(instance::Command),
+    /// OpenWrt: routers made of its images.
+    #[command(subcommand)]
+    Openwrt(openwrt::Command),
     /// SSH public keys.
     #[command(subcommand)]
     SshKey(ssh_key::Command),
@@ -70,7 +73,11 @@ pub enum Command {
 impl Command {
     /// Whether the command knows itself what to do when it is interrupted, and takes its time for it.
     pub fn minds_interruptions(&self) -> bool {
-        matches!(self, Self::Up(up) if !up.detach)
+        match self {
+            Self::Up(up) => !up.detach,
+            Self::Openwrt(_) => true,
+            _ => false,
+        }
     }
 
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
@@ -86,6 +93,7 @@ impl Command {
             Self::Peer(command) => command.run(cx).await,
             Self::Image(command) => command.run(cx).await,
             Self::Instance(command) => command.run(cx).await,
+            Self::Openwrt(command) => command.run(cx).await,
             Self::SshKey(command) => command.run(cx).await,
             Self::Job(command) => command.run(cx).await,
             Self::Events(events) => events.run(cx).await,

@@ -30,6 +30,15 @@ pub enum Failure {
     /// Bytes are not the ones that they shall be.
     #[error("{0}")]
     Bytes(String),
+    #[error("{} cannot be prepared", .image.display())]
+    Prepare {
+        image: PathBuf,
+        source: rhyzome_openwrt_image::Error,
+    },
+    #[error("the router's archive cannot be made")]
+    Pack {
+        source: rhyzome_openwrt_image::Error,
+    },
     #[error("{kind} {name} failed: {reason}")]
     Failed {
         kind: &'static str,
@@ -122,6 +131,7 @@ impl Failure {
             Self::Tunnel(error) => error.advice(),
             Self::Ssh(error) => error.advice(),
             Self::Site(error) => error.advice(),
+            Self::Prepare { source, .. } | Self::Pack { source } => source.advice(),
             Self::Late { kind, name, .. } | Self::Interrupted { kind, name } => Some(look(kind, name)),
             Self::Failed { kind: kind @ "instance", name, .. } => {
                 Some(format!("`rhyzome {kind} why {name}` and `rhyzome {kind} logs {name}` say more"))

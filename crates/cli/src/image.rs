@@ -1,7 +1,7 @@
 //! `rhyzome image …`
 
 mod export;
-pub mod import;
+pub(crate) mod import;
 mod tag;
 mod verify;
 

@@ -26,6 +26,7 @@ pub mod job;
 pub mod man;
 pub mod naming;
 pub mod network;
+pub mod openwrt;
 pub mod output;
 pub mod peer;
 pub mod private;

@@ -91,6 +91,12 @@ impl Progress {
     }
 }
 
+impl rhyzome_openwrt_image::Listen for Progress {
+    fn step(&self, what: &str) {
+        self.say(what);
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Shown::Terminal(bar) = &self.shown {

@@ -6,6 +6,8 @@
 
 #[path = "site/images.rs"]
 mod images;
+#[path = "site/openwrt.rs"]
+mod openwrt;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};

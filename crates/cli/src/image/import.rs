@@ -85,6 +85,31 @@ impl Import {
     }
 }
 
+/// Brings an open file to the core as an image of a name.
+///
+/// # Errors
+/// The file cannot be read, and what the core says.
+pub(crate) async fn of_file(
+    session: &Session<'_>,
+    file: std::fs::File,
+    name: &Name,
+    replace: bool,
+) -> Result<Image, Failure> {
+    let called = format!("image {name}");
+    let bytes = Bytes::of_file(session, file.into(), &called).await?;
+    if session.scope.blob().exists(&bytes.digest).await? {
+        note_known(session, &called, bytes.digest);
+    } else {
+        upload::upload(session, &called, &bytes).await?;
+    }
+    let spec = ImageSpec {
+        digest: bytes.digest,
+        initrd: None,
+        command_line: String::new(),
+    };
+    Ok(name_it(&session.scope.image(), name, &spec, replace).await?)
+}
+
 /// Gives the bytes their name. That they have it already is fine: an import that was cut off is run again.
 async fn name_it(
     images: &Images,

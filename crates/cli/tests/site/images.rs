@@ -1,6 +1,6 @@
 //! Images, by the real programs: brought to a core and back, while each of them is killed.
 
-mod core;
+pub mod core;
 mod disks;
 mod export;
 mod fetch;

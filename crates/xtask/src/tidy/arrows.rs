@@ -3,7 +3,7 @@
 //! ```text
 //!   model ◄ plan ◄ store ◄ app ◄ api                    the core
 //!   model ◄ proto, component, hostnet ◄ libvirt, linux  components
-//!   model, uci ◄ openwrt
+//!   model, uci ◄ openwrt, openwrt-image
 //!   model ◄ wire ◄ client ◄ cli                         clients
 //! ```
 //!
@@ -85,11 +85,19 @@ const ARROWS: &[Row] = &[
         ],
     ),
     ("openwrt", &["model", "uci", "wireguard"]),
+    ("openwrt-image", &["model", "uci"]),
     ("client", &["model", "wire"]),
     // `component` for the simulated hosts of `rhyzome up --simulate`, and nothing else.
     (
         "cli",
-        &["model", "wire", "client", "wireguard", "component"],
+        &[
+            "model",
+            "wire",
+            "client",
+            "wireguard",
+            "component",
+            "openwrt-image",
+        ],
     ),
     (
         "testkit",

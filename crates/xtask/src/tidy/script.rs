@@ -4,11 +4,13 @@ use super::Finding;
 
 const STRICT: &str = "set -euo pipefail";
 
-/// Whether a file is a shell script of this repository's machines, by its first line or its ending. What
-/// busybox runs runs in a guest that has nothing else.
+/// What runs scripts where there is no bash: busybox in a guest, and OpenWrt's own.
+const ELSEWHERE: [&str; 2] = ["#!/bin/busybox sh", "#!/bin/sh /etc/rc.common"];
+
+/// Whether a file is a shell script of this repository's machines, by its first line or its ending.
 pub fn is_script(path: &str, content: &str) -> bool {
     let first = content.lines().next().unwrap_or_default();
-    if first == "#!/bin/busybox sh" {
+    if ELSEWHERE.contains(&first) {
         return false;
     }
     let shell = first.starts_with("#!") && (first.ends_with("sh") || first.contains("sh "));
@@ -55,7 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn what_busybox_runs_is_not_of_here() {
+    fn what_busybox_and_openwrt_run_is_not_of_here() {
+        assert!(!is_script("x.init", "#!/bin/sh /etc/rc.common\nSTART=95\n"));
         assert!(!is_script(
             "init",
             "#!/bin/busybox sh\nmount -t proc none /proc\n"

@@ -56,6 +56,15 @@ impl Bytes {
         }
     }
 
+    /// Those of an open file without a name of its own.
+    pub(super) async fn of_file(
+        session: &Session<'_>,
+        file: File,
+        called: &str,
+    ) -> Result<Self, Failure> {
+        hash(session, file, Path::new(called), Kind::Image).await
+    }
+
     pub(super) async fn of(
         session: &Session<'_>,
         source: &str,
@@ -80,11 +89,27 @@ async fn read(session: &Session<'_>, path: &Path, kind: Kind) -> Result<Bytes, F
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).await.map_err(failed)?;
+    let file = File::open(path).await.map_err(failed)?;
     let metadata = file.metadata().await.map_err(failed)?;
     if !metadata.is_file() {
         return Err(Failure::Usage(format!("{} is not a file", path.display())));
     }
+    hash(session, file, path, kind).await
+}
+
+/// Reads an open file that is called as `path` says.
+async fn hash(
+    session: &Session<'_>,
+    mut file: File,
+    path: &Path,
+    kind: Kind,
+) -> Result<Bytes, Failure> {
+    let failed = |source| Failure::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = file.metadata().await.map_err(failed)?;
+    file.rewind().await.map_err(failed)?;
     let progress = Progress::bytes(session.output, Some(metadata.len()));
     progress.say(&format!("reading {}", path.display()));
     let mut hashing = Hashing::new(path.display().to_string(), kind);
