@@ -59,6 +59,8 @@ pub fn run() -> ExitCode {
     let names = Arc::clone(&published);
     let mut state = State::new(published);
     state.reload();
+    // Of these, the script that started this tells who wants to know.
+    state.came_up.clear();
     let orders = Mutex::new(orders);
     serve(
         "netifd",

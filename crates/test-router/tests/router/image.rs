@@ -21,7 +21,10 @@ fn an_image_is_a_sound_file_system_with_an_init_and_its_files() {
     assert!(run("dumpe2fs", &["-h"]).contains("Block count"));
     assert_eq!(std::fs::metadata(&image).unwrap().len(), 128 << 20);
     let init = run("debugfs", &["-R", "stat /sbin/init"]);
-    assert!(init.contains("Fast link dest: \"/usr/libexec/standins\""), "{init}");
+    assert!(
+        init.contains("Fast link dest: \"/usr/libexec/standins\""),
+        "{init}"
+    );
     let file = run("debugfs", &["-R", "cat /etc/uci-defaults/90-test"]);
     assert_eq!(file, "true\n");
     assert!(!folder.path().join("image.tree").exists());

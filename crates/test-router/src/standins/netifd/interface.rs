@@ -75,7 +75,7 @@ impl Interface {
             return self.up_by_dhcp(&device);
         }
         let made = match self.proto() {
-            "wireguard" => wireguard::make(&self.section, &self.peers),
+            "wireguard" => wireguard::make(&mut self.section, &self.peers),
             "vxlan" | "vxlan6" => vxlan::make(&self.section, &self.peers),
             _ => exists(&device),
         };
