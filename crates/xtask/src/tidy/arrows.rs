@@ -47,6 +47,8 @@ const ARROWS: &[Row] = &[
     ("uci-reference", &[]),
     // A guest in which tests run.
     ("lab", &[]),
+    // A router to try things on: it knows nothing of ours.
+    ("test-router", &["uci-reference"]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
@@ -165,7 +167,7 @@ const IN_TESTS: &[Row] = &[
     ("linux", &["testkit", "lab"]),
     ("hostnet", &["lab"]),
     ("uci-reference", &["uci"]),
-    ("openwrt", &["uci-reference"]),
+    ("openwrt", &["uci-reference", "test-router"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
