@@ -3,7 +3,7 @@
 //! ```text
 //!   model ◄ plan ◄ store ◄ app ◄ api                    the core
 //!   model ◄ proto, component, hostnet ◄ libvirt, linux  components
-//!   model, uci ◄ openwrt
+//!   model, uci, component ◄ openwrt
 //!   model ◄ wire ◄ client ◄ cli                         clients
 //! ```
 //!
@@ -82,7 +82,10 @@ const ARROWS: &[Row] = &[
             "fault",
         ],
     ),
-    ("openwrt", &["model", "uci", "wireguard"]),
+    (
+        "openwrt",
+        &["model", "component", "uci", "wireguard", "fault"],
+    ),
     ("client", &["model", "wire"]),
     // `component` for the simulated hosts of `rhyzome up --simulate`, and nothing else.
     (
