@@ -45,6 +45,8 @@ const ARROWS: &[Row] = &[
     ("uci", &[]),
     // The real thing in C, for tests to compare with.
     ("uci-reference", &[]),
+    // A router to try things on: it knows nothing of ours.
+    ("test-router", &["uci-reference"]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
@@ -157,7 +159,7 @@ const IN_TESTS: &[Row] = &[
     ("libvirt", &["testkit"]),
     ("linux", &["testkit"]),
     ("uci-reference", &["uci"]),
-    ("openwrt", &["uci-reference"]),
+    ("openwrt", &["uci-reference", "test-router"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
