@@ -9,6 +9,7 @@ mod init_script;
 mod log;
 mod netifd;
 mod procd;
+mod rpcd;
 mod shell;
 mod ubus;
 
@@ -30,6 +31,7 @@ pub fn run(mut words: Vec<String>) -> ExitCode {
     match name {
         "init" | "procd" => procd::run(),
         "netifd" => netifd::run(),
+        "rpcd" => rpcd::run(),
         "logd" => log::run_daemon(),
         "logread" => log::read(),
         "logger" => log::write(&words),

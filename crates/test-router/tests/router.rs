@@ -1,5 +1,9 @@
 //! The router is as OpenWrt was measured to be. Needs root.
 
+#[path = "router/cards.rs"]
+mod cards;
+#[path = "router/flash.rs"]
+mod flash;
 #[path = "router/start.rs"]
 mod start;
 #[path = "router/wireguard.rs"]
