@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Apply, Current, Planned, Request};
+use crate::desired::PRIORITY;
 use crate::disk::Digest;
 use crate::error::{Error, lines};
 use crate::live::{self, Wanted};
@@ -208,6 +209,18 @@ impl Apply {
             }
             Remedy::Firewall => self.reload(&["firewall"]).await?,
             Remedy::Network => self.reload(&["network"]).await?,
+            Remedy::Route { to, device, table } => {
+                let (to, table) = (to.to_string(), table.to_string());
+                let words = ["route", "replace", &to, "dev", device, "table", &table];
+                self.ip(to.contains(':'), &words).await?;
+            }
+            Remedy::Rule { from, table } => {
+                let (from, table) = (from.to_string(), table.to_string());
+                let priority = PRIORITY.to_string();
+                let words = ["rule", "add", "from", &from, "lookup", &table];
+                let words = [&words[..], &["priority", &priority]].concat();
+                self.ip(from.contains(':'), &words).await?;
+            }
             Remedy::Interface(name) => {
                 if !running.interfaces.contains_key(name) {
                     self.reload(&["network"]).await?;
@@ -224,6 +237,16 @@ impl Apply {
             }
         }
         Ok(true)
+    }
+}
+
+impl Apply {
+    /// Whether it did is seen by looking.
+    async fn ip(&self, is_ipv6: bool, words: &[&str]) -> Result<(), Error> {
+        let family = if is_ipv6 { "-6" } else { "-4" };
+        let words = [&[family], words].concat();
+        let done = self.settings.system.run("ip", &words).await;
+        done.map(drop).map_err(|e| Error::Look(e.into()))
     }
 }
 

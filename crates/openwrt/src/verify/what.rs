@@ -109,6 +109,14 @@ pub(crate) enum Remedy {
     Firewall,
     /// Having netifd compare what runs with its files.
     Network,
+    /// Making a route, which netifd has made before and would not again.
+    Route {
+        to: IpNet,
+        device: String,
+        table: u32,
+    },
+    /// The same with a rule of routing.
+    Rule { from: IpNet, table: u32 },
     /// Taking an interface down and up.
     Interface(String),
     /// Starting dnsmasq anew.
@@ -124,10 +132,7 @@ impl What {
             | Self::PeerAddresses { device, .. }
             | Self::Stranger { device, .. } => Remedy::Tunnel(device.clone()),
             Self::NoZone(_) | Self::RuleMissing(_) | Self::RuleForeign(_) => Remedy::Firewall,
-            Self::NoInterface(_)
-            | Self::NoRule { .. }
-            | Self::NoBridgeVlan { .. }
-            | Self::Still(_) => Remedy::Network,
+            Self::NoInterface(_) | Self::NoBridgeVlan { .. } | Self::Still(_) => Remedy::Network,
             Self::InterfaceDown { name, .. }
             | Self::NoLink(name)
             | Self::LinkDown(name)
@@ -135,7 +140,15 @@ impl What {
             | Self::Mac { name, .. }
             | Self::NoVlan { name, .. }
             | Self::NoAddress { name, .. } => Remedy::Interface(name.clone()),
-            Self::NoRoute { device, .. } => Remedy::Interface(device.clone()),
+            Self::NoRoute { to, device, table } => Remedy::Route {
+                to: *to,
+                device: device.clone(),
+                table: *table,
+            },
+            Self::NoRule { from, table } => Remedy::Rule {
+                from: *from,
+                table: *table,
+            },
             Self::NoServer | Self::Silent(_) | Self::Unnamed { .. } => Remedy::Server,
         }
     }

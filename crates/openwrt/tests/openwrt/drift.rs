@@ -33,16 +33,19 @@ async fn what_differs_is_told_and_mended() {
         (&network, "ip addr del 10.1.2.1/24 dev rz_x2_vx"),
         (&network, "nft flush chain inet fw4 input_rz_x2"),
         (&network, "nft insert rule inet fw4 input_rz_x2 accept"),
-        (&network, "ifdown rz_x2"),
+        (&network, "/sbin/ifdown rz_x2"),
         (&network, "ip link del rz_x2_wg"),
         (&network, "ip rule del from 10.1.2.0/24"),
-        (&network, "killall dnsmasq"),
+        (
+            &network,
+            "kill $(ps | awk '/usr.sbin.dnsmasq/ && !/awk/ {print $1}')",
+        ),
         (&network, &format!("wg set rz_x2_wg peer {stranger}")),
         (&peer, &format!("wg set rz_x2_wg peer {key} remove")),
         (&lease, &format!("uci set {host}.ip=10.1.2.99")),
     ];
     for (placement, command) in cases {
-        site.machine.run(["sh", "-c", command]);
+        site.machine.output(["sh", "-c", command]);
         if command.starts_with("uci") {
             site.uci("commit");
         }
