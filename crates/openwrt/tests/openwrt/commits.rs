@@ -1,23 +1,11 @@
 //! Somebody else who commits while a change is made: nothing of it is lost, and nothing of ours.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rhyzome_component::Driver;
-use rhyzome_openwrt::{Interrupt, Step};
+use rhyzome_openwrt::Step;
 
-use crate::site::{Core, Site, ensure, lease, made, network, removed};
-
-/// Once, before a step.
-fn once(at: Step, happens: impl Fn() + Send + Sync + 'static) -> Interrupt {
-    let happened = AtomicBool::new(false);
-    Arc::new(move |step| {
-        if step == at && !happened.swap(true, Ordering::Relaxed) {
-            happens();
-        }
-        false
-    })
-}
+use crate::site::{Core, Site, ensure, lease, made, network, once, removed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_at_any_step_survives_and_so_does_the_change() {
@@ -68,23 +56,12 @@ async fn a_change_that_somebody_took_away_is_made_again() {
     let theirs = Arc::clone(&site);
     let before = site.files();
     // As one does whose commit had read the file before ours.
-    let overwrite = once(Step::Confirm, move || {
-        for (package, text) in &before {
-            let path = theirs.machine.path("/etc/config").join(package);
-            std::fs::write(path, format!("{text}\nconfig theirs 'late'\n")).unwrap();
-        }
+    let overwrite = once(Step::Verify, move || {
+        let path = theirs.machine.path("/etc/config/dhcp");
+        let text = format!("{}\nconfig theirs 'late'\n", before["dhcp"]);
+        std::fs::write(path, text).unwrap();
     });
-    let overwrite_earlier = once(Step::Verify, {
-        let site = Arc::clone(&site);
-        let before = site.files();
-        move || {
-            let path = site.machine.path("/etc/config/dhcp");
-            let text = format!("{}\nconfig theirs 'late'\n", before["dhcp"]);
-            std::fs::write(path, text).unwrap();
-        }
-    });
-    drop(overwrite);
-    let driver = site.driver().interrupted_by(overwrite_earlier);
+    let driver = site.driver().interrupted_by(overwrite);
     let (placement, spec) = network(1);
     made(&driver, &placement).await;
     made(&driver, &lease(&spec, 17, "web")).await;

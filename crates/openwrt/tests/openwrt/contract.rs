@@ -7,7 +7,7 @@ use rhyzome_component::contract::{self, Subject};
 use rhyzome_model::network::SegmentPlacement;
 use rhyzome_model::placement::{Placement, PlacementSpec};
 
-use crate::site::{Site, device, lease, network, peer, placed};
+use crate::site::{Site, device, lease, network, peer, placed, vtep};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_driver_keeps_its_contract() {
@@ -16,6 +16,7 @@ async fn the_driver_keeps_its_contract() {
     let placements = vec![
         one,
         two,
+        vtep(&one_spec, 9),
         lease(&one_spec, 17, "web"),
         lease(&one_spec, 18, "db"),
         lease(&two_spec, 17, "web"),

@@ -6,21 +6,10 @@ use std::time::Duration;
 
 use rhyzome_component::Driver;
 use rhyzome_model::job::FailureKind;
-use rhyzome_openwrt::{Interrupt, Step};
+use rhyzome_openwrt::Step;
 use rhyzome_test_router::{Fault, Router};
 
-use crate::site::{Core, Site, ensure, lease, made, network, removed};
-
-/// Something that happens once, before a step, and does not end the workflow.
-fn before(at: Step, happens: impl Fn() + Send + Sync + 'static) -> Interrupt {
-    let happened = AtomicBool::new(false);
-    Arc::new(move |step| {
-        if step == at && !happened.swap(true, Ordering::Relaxed) {
-            happens();
-        }
-        false
-    })
-}
+use crate::site::{Core, Site, ensure, lease, made, network, once, removed};
 
 fn impatient() -> Site {
     let mut site = Site::new();
@@ -80,7 +69,7 @@ async fn a_full_flash_is_said_and_harms_nothing() {
         Step::Dhcp,
     ] {
         let fills = Arc::clone(&site);
-        let fill = before(step, move || fills.machine.fill_flash());
+        let fill = once(step, move || fills.machine.fill_flash());
         let driver = site.driver().interrupted_by(fill);
         let error = ensure(&driver, &placement).await;
         let error = error.expect_err("there is no room");
@@ -109,7 +98,7 @@ async fn without_ubus_nothing_is_changed_and_what_was_is_put_back_later() {
     site.machine.mend(Fault::NoUbus);
 
     let goes = Arc::clone(&site);
-    let go = before(Step::Reload, move || goes.machine.fault(Fault::NoUbus));
+    let go = once(Step::Reload, move || goes.machine.fault(Fault::NoUbus));
     let driver = site.driver().interrupted_by(go);
     let error = ensure(&driver, &placement).await.unwrap_err();
     let said = error.chain();

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rhyzome_component::{Driver, DriverError, Progress};
 use rhyzome_model::lease::LeasePlacement;
-use rhyzome_model::network::NetworkPlacement;
+use rhyzome_model::network::{NetworkPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 use rhyzome_model::segment::Segment;
-use rhyzome_model::{LeaseId, MacAddr, NetworkId, PeerId, PlacementId};
+use rhyzome_model::{ComponentId, LeaseId, MacAddr, NetworkId, PeerId, PlacementId};
 use rhyzome_openwrt::{Confirm, Interrupt, OpenwrtDriver, Router, Settings, Step, System, Times};
 use rhyzome_test_router::Router as Machine;
 use rhyzome_wireguard::key::PrivateKey;
@@ -116,6 +117,17 @@ impl Site {
     }
 }
 
+/// Something that happens once, before a step, and does not end the workflow.
+pub fn once(at: Step, happens: impl Fn() + Send + Sync + 'static) -> Interrupt {
+    let happened = AtomicBool::new(false);
+    Arc::new(move |step| {
+        if step == at && !happened.swap(true, Ordering::Relaxed) {
+            happens();
+        }
+        false
+    })
+}
+
 pub async fn ensure(
     driver: &OpenwrtDriver,
     placement: &Placement,
@@ -159,7 +171,7 @@ pub fn network(number: u8) -> (Placement, NetworkPlacement) {
         ipv6: format!("fd00:1:2:{number:x}::/64").parse().unwrap(),
         domain: format!("lan{number}.default.rhyzome.internal"),
         mtu: 1450,
-        egress: number % 2 == 0,
+        egress: number.is_multiple_of(2),
         endpoint_port: 51820 + u16::from(number),
         peers_ipv4: "10.200.0.0/16".parse().unwrap(),
         peers_ipv6: "fd00:1:3::/64".parse().unwrap(),
@@ -199,6 +211,21 @@ pub fn peer(network: &NetworkPlacement, number: u16) -> Placement {
             .to_string(),
         ipv4: [10, 200, high, low].into(),
         ipv6: format!("fd00:1:3::{number:x}").parse().unwrap(),
+    }))
+}
+
+/// Another host that the network's segment is on.
+pub fn vtep(network: &NetworkPlacement, number: u8) -> Placement {
+    let Segment::Vxlan(vni) = network.segment else {
+        unreachable!("all of them are tunnels here")
+    };
+    placed(PlacementSpec::Vtep(VtepPlacement {
+        network: network.network,
+        host: ComponentId(Uuid::new_v4()),
+        address: [192, 0, 2, number].into(),
+        vni: vni.get(),
+        port: 4789,
+        macs: vec![MacAddr::qemu([1, 1, number])],
     }))
 }
 
