@@ -18,6 +18,9 @@ use std::process::ExitCode;
 
 use rhyzome_test_router::{FAULTS, Fault};
 
+/// Where programs are.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Runs what the first word, the name of the program, says.
 pub fn run(mut words: Vec<String>) -> ExitCode {
     if words.is_empty() {
@@ -40,6 +43,8 @@ pub fn run(mut words: Vec<String>) -> ExitCode {
         "ifup" => netifd::ifup(&words),
         "ifdown" => netifd::ifdown(&words),
         "ifstatus" => netifd::ifstatus(&words),
+        "dhcp-script" => netifd::write_lease(),
+        "procd-service" => procd::register(&words),
         "reload_config" => procd::reload_config(),
         _ => match words.split_first() {
             Some((first, folder)) if first == "cage" => cage::run(folder),

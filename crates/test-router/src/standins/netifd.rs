@@ -10,6 +10,7 @@
 
 mod command;
 mod device;
+mod dhcp;
 mod interface;
 mod kernel;
 mod routing;
@@ -18,6 +19,7 @@ mod vxlan;
 mod wireguard;
 
 pub use command::{ifdown, ifstatus, ifup};
+pub use dhcp::write_lease;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

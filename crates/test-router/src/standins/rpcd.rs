@@ -80,6 +80,9 @@ fn answer(
                 state
                     .sessions
                     .delta(arguments, package, method == "get" || method == "changes")?;
+            if method == "commit" && state.pending.is_some() {
+                return Err(Status::PermissionDenied);
+            }
             let done = edit::answer(method, arguments, &delta)?;
             if method == "commit" {
                 changed(package);

@@ -6,8 +6,8 @@ use std::io::Write;
 use rhyzome_test_router::Router;
 
 fn write(router: &Router, path: &str, text: &str) -> File {
-    let mut file = File::create(router.path(path)).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    let mut file = File::create(router.path(path)).expect("the folder is there");
+    file.write_all(text.as_bytes()).expect("there is room");
     file
 }
 
