@@ -6,6 +6,8 @@ mod network;
 
 use rhyzome_uci::{Name, Package};
 
+pub(crate) use network::{PRIORITY, tunnel_mtu};
+
 use crate::draft::Draft;
 use crate::names::Names;
 use crate::router::Network;

@@ -80,6 +80,12 @@ pub(crate) fn network_of(section: &Name) -> Option<&str> {
     Some(&section.as_str()[..PREFIX.len() + length])
 }
 
+/// Which part of its network a section of ours is, as in `peer_…`; empty of the network itself.
+pub(crate) fn part_of(section: &Name) -> Option<&str> {
+    let network = network_of(section)?;
+    Some(section.as_str()[network.len()..].trim_start_matches('_'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 //! ```text
 //!   model ◄ plan ◄ store ◄ app ◄ api                    the core
 //!   model ◄ proto, component, hostnet ◄ libvirt, linux  components
-//!   model, uci ◄ openwrt, openwrt-image
+//!   model, uci, component ◄ openwrt
+//!   model, uci ◄ openwrt-image
 //!   model ◄ wire ◄ client ◄ cli                         clients
 //! ```
 //!
@@ -86,7 +87,10 @@ const ARROWS: &[Row] = &[
             "fault",
         ],
     ),
-    ("openwrt", &["model", "uci", "wireguard"]),
+    (
+        "openwrt",
+        &["model", "component", "uci", "wireguard", "fault"],
+    ),
     ("openwrt-image", &["model", "uci"]),
     ("client", &["model", "wire"]),
     // `component` for the simulated hosts of `rhyzome up --simulate`, and nothing else.
