@@ -14,15 +14,19 @@ pub mod jobs;
 pub mod join;
 pub mod ledger;
 pub mod link;
+#[cfg(feature = "program")]
 pub mod program;
 pub mod reports;
 pub mod room;
 #[cfg(test)]
 mod samples;
+pub mod service;
 pub mod session;
 pub mod step;
+pub mod surroundings;
 
 pub use clock::Clock;
 pub use component::{Component, Setup, StartError};
 pub use driver::{Blobs, Console, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};
+pub use surroundings::Surroundings;

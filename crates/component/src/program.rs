@@ -10,7 +10,7 @@
 //! How much is logged is said in `RHYZOME_LOG` (`info`, `rhyzome_component=debug`, …). The
 //! configuration itself is never logged.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,15 +18,16 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use rhyzome_model::component::ComponentKind;
 use rhyzome_settings::Settings;
-use tokio_util::sync::CancellationToken;
 
 use crate::component::{Component, Setup, lock};
-use crate::driver::{Blobs, Driver};
+use crate::driver::Driver;
 use crate::jobs::JobsConfig;
-use crate::join::{self, Joining, identity_folder, install};
-use crate::ledger::Ledger;
+use crate::join::{self, Joining, identity_folder};
+use crate::service;
+pub use crate::service::Context;
 
 mod arguments;
+pub mod install;
 mod log;
 mod papers;
 mod settings;
@@ -66,23 +67,6 @@ pub trait Program: 'static {
 
     /// Runs a further command, before there is a configuration, a log or a runtime.
     fn command(command: Self::Command) -> anyhow::Result<()>;
-}
-
-/// What a driver gets from around it.
-#[derive(Clone)]
-pub struct Context {
-    /// Where the bytes of images come from.
-    pub blobs: Arc<dyn Blobs>,
-    /// What the component has accepted, for services that answer from it.
-    pub ledger: Arc<Ledger>,
-    /// The component's state; `identity`, `ledger` and `lock` in it are not the driver's.
-    pub state_dir: PathBuf,
-    /// The id that the core gave the component.
-    pub component: String,
-    /// Where the core is reached, as `HOST:PORT`.
-    pub core: String,
-    /// Cancelled when the component is to stop.
-    pub stop: CancellationToken,
 }
 
 /// The whole of a component's `main`.
@@ -160,55 +144,13 @@ async fn run<P: Program>(settings: P::Settings) -> anyhow::Result<()> {
         software_version: P::VERSION.to_owned(),
         jobs: JobsConfig::default(),
     };
-    let state_dir = setup.state_dir.clone();
     let component = match Component::open(setup) {
         Err(error) if error.not_joined() => {
             anyhow::bail!("not joined yet: `{} join CORE TOKEN` comes first", P::NAME)
         }
         opened => opened?,
     };
-    let stop = CancellationToken::new();
-    let context = Context {
-        blobs: component.blobs(),
-        ledger: component.ledger(),
-        state_dir,
-        component: component.link().component_id(),
-        core: component.link().core().authority().to_owned(),
-        stop: stop.clone(),
-    };
-    tracing::info!(version = P::VERSION, core = %component.link().core(), "{} starts", P::NAME);
-    let stopping = tokio::spawn(stop_on_signal(stop.clone()));
-    let driver = P::driver(settings, context)
-        .await
-        .context("the driver could not be started")?;
-    component.run(driver, stop).await;
-    stopping.abort();
-    tracing::info!("{} has stopped; what is on the host goes on", P::NAME);
-    Ok(())
-}
-
-/// The first signal stops in good order, a second one at once.
-async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (terminate, interrupt) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        tracing::error!("signals cannot be waited for; SIGTERM will end this at once");
-        return;
-    };
-    for _ in 0..2 {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if stop.is_cancelled() {
-            std::process::exit(130);
-        }
-        tracing::info!("stopping; a second signal stops at once");
-        stop.cancel();
-    }
+    service::run(P::NAME, component, |context| P::driver(settings, context)).await
 }
 
 async fn join_core(
