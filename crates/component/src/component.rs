@@ -12,7 +12,6 @@ use rhyzome_pki::identity::IdentityError;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::CoreBlobs;
-use crate::clock::Clock;
 use crate::driver::{Blobs, Driver};
 use crate::jobs::{Jobs, JobsConfig};
 use crate::join::identity_folder;
@@ -20,6 +19,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::link::{CoreUrl, Link, LinkError};
 use crate::reports::Reports;
 use crate::session;
+use crate::surroundings::Surroundings;
 use crate::upgrade::Upgrader;
 
 /// How long running jobs may go on after the component was told to stop.
@@ -83,17 +83,17 @@ impl Component {
     /// # Errors
     /// [`StartError`]: not joined, running already, a folder that cannot be used.
     pub fn open(setup: Setup) -> Result<Self, StartError> {
-        Self::open_by(setup, Clock::default())
+        Self::open_from(setup, Surroundings::default())
     }
 
-    /// The same, with certificates judged by another clock.
+    /// The same, by another clock and another way of finding hosts.
     ///
     /// # Errors
     /// As for [`Component::open`].
-    pub fn open_by(setup: Setup, clock: Clock) -> Result<Self, StartError> {
+    pub fn open_from(setup: Setup, surroundings: Surroundings) -> Result<Self, StartError> {
         let lock = lock(&setup.state_dir)?;
         let folder = IdentityFolder::new(identity_folder(&setup.state_dir));
-        let link = Arc::new(Link::open_by(folder, setup.core.clone(), clock)?);
+        let link = Arc::new(Link::open_from(folder, setup.core.clone(), surroundings)?);
         let (ledger, corrupt) = Ledger::open(&setup.state_dir.join("ledger"))?;
         for one in corrupt {
             tracing::error!(
@@ -127,6 +127,16 @@ impl Component {
     /// What the component has accepted, to be read by a driver's services.
     pub fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.ledger)
+    }
+
+    /// Its state; `identity`, `ledger`, `program` and `lock` in it are not the driver's.
+    pub fn state_dir(&self) -> &Path {
+        &self.setup.state_dir
+    }
+
+    /// The version of its program.
+    pub fn software_version(&self) -> &str {
+        &self.setup.software_version
     }
 
     pub fn link(&self) -> Arc<Link> {

@@ -1,7 +1,6 @@
 //! Joining a core: a one-time token is spent on a certificate.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rhyzome_model::Name;
@@ -17,11 +16,9 @@ use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
 use tonic::Status;
 
-use crate::clock::Clock;
 use crate::link::{CoreUrl, InvalidCoreUrl, LinkError, channel};
 use crate::step::IdentityStep;
-
-pub mod install;
+use crate::surroundings::Surroundings;
 
 /// How long joining may take.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -108,6 +105,17 @@ pub fn identity_folder(state_dir: &Path) -> PathBuf {
 /// [`JoinError`]. Where the core's answer got lost, the same call again gets it: the key is kept until there
 /// is a certificate for it, and a core lets a token be used again with the same key.
 pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
+    join_from(request, &Surroundings::default()).await
+}
+
+/// The same, by another clock and another way of finding hosts.
+///
+/// # Errors
+/// As for [`join`].
+pub async fn join_from(
+    request: Request<'_>,
+    surroundings: &Surroundings,
+) -> Result<Joining, JoinError> {
     let core: CoreUrl = request.core.parse()?;
     let token: JoinToken = request.token.trim().parse()?;
     let path = identity_folder(request.state_dir);
@@ -132,7 +140,7 @@ pub async fn join(request: Request<'_>) -> Result<Joining, JoinError> {
         hostname: hostname(),
     };
     rhyzome_fault::reach(IdentityStep::Join)?;
-    let answer = tokio::time::timeout(WITHIN, ask(&core, token.authority(), join))
+    let answer = tokio::time::timeout(WITHIN, ask(&core, token.authority(), join, surroundings))
         .await
         .map_err(|_| JoinError::Slow)??;
     check_authority(&answer.authority, token.authority())?;
@@ -167,9 +175,10 @@ async fn ask(
     core: &CoreUrl,
     pin: Fingerprint,
     join: Join,
+    surroundings: &Surroundings,
 ) -> Result<rhyzome_proto::pb::JoinResponse, JoinError> {
-    let config = Arc::new(joining_config(pin)?);
-    let channel = channel(core, config, &Clock::default()).await;
+    let config = joining_config(pin)?;
+    let channel = channel(core, config, surroundings).await;
     let channel = channel.map_err(|error| match error {
         LinkError::Clock { .. } => JoinError::Clock(Box::new(error)),
         error => JoinError::Connect(Box::new(error)),

@@ -14,17 +14,21 @@ pub mod jobs;
 pub mod join;
 pub mod ledger;
 pub mod link;
+#[cfg(feature = "program")]
 pub mod program;
 pub mod reports;
 pub mod room;
 #[cfg(test)]
 mod samples;
+pub mod service;
 pub mod session;
 pub mod step;
+pub mod surroundings;
 pub mod upgrade;
 
 pub use clock::Clock;
 pub use component::{Component, Setup, StartError};
 pub use driver::{Blobs, Console, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};
+pub use surroundings::Surroundings;
 pub use upgrade::Upgrader;

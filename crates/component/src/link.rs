@@ -1,6 +1,8 @@
 //! The way to the core: its address, who we are, and connections that show it.
 
 use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::clock::Clock;
 use crate::step::IdentityStep;
+use crate::surroundings::{Names, Surroundings};
 
 /// How long a connection, with its handshake, may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -94,6 +96,35 @@ impl CoreUrl {
     pub fn authority(&self) -> &str {
         &self.authority
     }
+
+    /// The host, without brackets.
+    pub fn host(&self) -> &str {
+        let (host, _) = self.parts();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    fn parts(&self) -> (&str, u16) {
+        let parts = self.authority.rsplit_once(':');
+        let (host, port) = parts.expect("there is a port, it was looked at");
+        (
+            host,
+            port.parse()
+                .expect("the port is a number, it was looked at"),
+        )
+    }
+
+    /// Where it may be reached, to be tried in this order.
+    async fn addresses(&self, names: &dyn Names) -> io::Result<Vec<SocketAddr>> {
+        let (host, (_, port)) = (self.host(), self.parts());
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let addresses = names.addresses(host).await?;
+        Ok(addresses
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
+    }
 }
 
 /// A joined component's way to its core.
@@ -101,7 +132,7 @@ pub struct Link {
     core: CoreUrl,
     folder: IdentityFolder,
     identity: Mutex<Identity>,
-    clock: Clock,
+    surroundings: Surroundings,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -142,17 +173,17 @@ impl Link {
     /// # Errors
     /// [`LinkError::Identity`] where it has not joined, [`LinkError::Address`].
     pub fn open(folder: IdentityFolder, core: Option<CoreUrl>) -> Result<Self, LinkError> {
-        Self::open_by(folder, core, Clock::default())
+        Self::open_from(folder, core, Surroundings::default())
     }
 
-    /// The same, by another clock.
+    /// The same, by another clock and another way of finding hosts.
     ///
     /// # Errors
     /// As for [`Link::open`].
-    pub fn open_by(
+    pub fn open_from(
         folder: IdentityFolder,
         core: Option<CoreUrl>,
-        clock: Clock,
+        surroundings: Surroundings,
     ) -> Result<Self, LinkError> {
         let identity = folder.load()?;
         let core = match core {
@@ -163,7 +194,7 @@ impl Link {
             core,
             folder,
             identity: Mutex::new(identity),
-            clock,
+            surroundings,
         })
     }
 
@@ -179,12 +210,14 @@ impl Link {
     /// How long it is until the certificate is to be renewed; none where it is time.
     pub fn renew_in(&self) -> Option<Duration> {
         let at = self.identity().renew_at();
-        at.duration_since(self.clock.time()).ok()
+        at.duration_since(self.surroundings.clock.time()).ok()
     }
 
     /// Whether the certificate is good for nothing but renewal.
     pub fn expired(&self) -> bool {
-        self.identity().certificate().expired(self.clock.time())
+        self.identity()
+            .certificate()
+            .expired(self.surroundings.clock.time())
     }
 
     /// A new connection that shows the current certificate.
@@ -192,15 +225,14 @@ impl Link {
     /// # Errors
     /// [`LinkError::Tls`], [`LinkError::Connect`].
     pub async fn connect(&self) -> Result<Channel, LinkError> {
-        let mut config = {
+        let config = {
             let identity = self.identity();
             component_config(
                 identity.authorities(),
                 ClientCertificate::new(identity.credential()),
             )?
         };
-        config.time_provider = Arc::new(self.clock.clone());
-        channel(&self.core, Arc::new(config), &self.clock).await
+        channel(&self.core, config, &self.surroundings).await
     }
 
     /// Gets the next certificate, for a new key, and keeps both; false where `still` says, once
@@ -254,14 +286,18 @@ impl fmt::Debug for Link {
 /// A connection to a core under a TLS configuration.
 pub(crate) async fn channel(
     core: &CoreUrl,
-    config: Arc<rustls::ClientConfig>,
-    clock: &Clock,
+    mut config: rustls::ClientConfig,
+    surroundings: &Surroundings,
 ) -> Result<Channel, LinkError> {
-    let address = core.authority().to_owned();
+    config.time_provider = Arc::new(surroundings.clock.clone());
+    let (at, config) = (core.clone(), Arc::new(config));
+    let names = Arc::clone(&surroundings.names);
     let connect = tower::service_fn(move |_| {
-        let (address, config) = (address.clone(), Arc::clone(&config));
+        let (at, config, names) = (at.clone(), Arc::clone(&config), Arc::clone(&names));
+        let dialled =
+            async move { dial(at.addresses(names.as_ref()).await?.as_slice(), config).await };
         async move {
-            match tokio::time::timeout(CONNECT_WITHIN, dial(&address, config)).await {
+            match tokio::time::timeout(CONNECT_WITHIN, dialled).await {
                 Ok(stream) => stream.map(TokioIo::new),
                 Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
             }
@@ -278,7 +314,7 @@ pub(crate) async fn channel(
         .map_err(|source| match is_about_time(&source) {
             true => LinkError::Clock {
                 core: core.to_string(),
-                clock: clock.time(),
+                clock: surroundings.clock.time(),
             },
             false => LinkError::Connect {
                 core: core.to_string(),

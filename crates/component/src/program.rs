@@ -10,7 +10,7 @@
 //! How much is logged is said in `RHYZOME_LOG` (`info`, `rhyzome_component=debug`, …). The
 //! configuration itself is never logged.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,16 +18,17 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use rhyzome_model::component::ComponentKind;
 use rhyzome_settings::Settings;
-use tokio_util::sync::CancellationToken;
 
 use crate::component::{Component, Setup, lock};
-use crate::driver::{Blobs, Driver};
+use crate::driver::Driver;
 use crate::jobs::JobsConfig;
-use crate::join::{self, Joining, identity_folder, install};
-use crate::ledger::Ledger;
-use crate::upgrade::{self, Launched, Upgrader};
+use crate::join::{self, Joining, identity_folder};
+pub use crate::service::Context;
+use crate::service::{self, After};
+use crate::upgrade::{self, Launched};
 
 mod arguments;
+pub mod install;
 mod log;
 mod papers;
 mod settings;
@@ -67,23 +68,6 @@ pub trait Program: 'static {
 
     /// Runs a further command, before there is a configuration, a log or a runtime.
     fn command(command: Self::Command) -> anyhow::Result<()>;
-}
-
-/// What a driver gets from around it.
-#[derive(Clone)]
-pub struct Context {
-    /// Where the bytes of images come from.
-    pub blobs: Arc<dyn Blobs>,
-    /// What the component has accepted, for services that answer from it.
-    pub ledger: Arc<Ledger>,
-    /// The component's state; `identity`, `ledger`, `program` and `lock` in it are not the driver's.
-    pub state_dir: PathBuf,
-    /// The id that the core gave the component.
-    pub component: String,
-    /// Where the core is reached, as `HOST:PORT`.
-    pub core: String,
-    /// Cancelled when the component is to stop.
-    pub stop: CancellationToken,
 }
 
 /// The whole of a component's `main`.
@@ -178,17 +162,7 @@ fn perform<P: Program>(arguments: Arguments<P::Command>) -> anyhow::Result<()> {
     });
     // A thread that is blocked in a foreign library is not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match ended? {
-        After::Over => Ok(()),
-        After::Start(installed) => Err(upgrade::start_installed(&installed).into()),
-    }
-}
-
-/// What comes after a command.
-enum After {
-    Over,
-    /// The installed program, which decides which one runs.
-    Start(PathBuf),
+    Ok(ended?.follow()?)
 }
 
 async fn run<P: Program>(settings: P::Settings, launched: Launched) -> anyhow::Result<After> {
@@ -199,66 +173,13 @@ async fn run<P: Program>(settings: P::Settings, launched: Launched) -> anyhow::R
         software_version: P::VERSION.to_owned(),
         jobs: JobsConfig::default(),
     };
-    let state_dir = setup.state_dir.clone();
     let component = match Component::open(setup) {
         Err(error) if error.not_joined() => {
             anyhow::bail!("not joined yet: `{} join CORE TOKEN` comes first", P::NAME)
         }
         opened => opened?,
     };
-    let installed = launched.installed().to_owned();
-    let upgrader = Arc::new(Upgrader::new(launched));
-    let component = component.upgraded_by(Arc::clone(&upgrader));
-    let told = CancellationToken::new();
-    let stop = told.child_token();
-    let context = Context {
-        blobs: component.blobs(),
-        ledger: component.ledger(),
-        state_dir,
-        component: component.link().component_id(),
-        core: component.link().core().authority().to_owned(),
-        stop: stop.clone(),
-    };
-    tracing::info!(version = P::VERSION, core = %component.link().core(), "{} starts", P::NAME);
-    let stopping = tokio::spawn(stop_on_signal(told.clone()));
-    let driver = P::driver(settings, context)
-        .await
-        .context("the driver could not be started")?;
-    component.run(driver, stop).await;
-    stopping.abort();
-    if upgrader.leaves() && !told.is_cancelled() {
-        tracing::info!(
-            "{} ends for another program; what is on the host goes on",
-            P::NAME
-        );
-        return Ok(After::Start(installed));
-    }
-    tracing::info!("{} has stopped; what is on the host goes on", P::NAME);
-    Ok(After::Over)
-}
-
-/// The first signal stops in good order, a second one at once.
-async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (terminate, interrupt) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        tracing::error!("signals cannot be waited for; SIGTERM will end this at once");
-        return;
-    };
-    for _ in 0..2 {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if stop.is_cancelled() {
-            std::process::exit(130);
-        }
-        tracing::info!("stopping; a second signal stops at once");
-        stop.cancel();
-    }
+    service::run(launched, component, |context| P::driver(settings, context)).await
 }
 
 async fn join_core(

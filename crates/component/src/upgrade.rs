@@ -24,5 +24,5 @@ mod launch;
 mod order;
 mod record;
 
-pub use launch::{Launched, give_up, go_over, launch, start_installed};
+pub use launch::{LaunchError, Launched, give_up, go_over, launch, start_installed};
 pub use order::Upgrader;

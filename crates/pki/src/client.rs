@@ -23,7 +23,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -104,15 +104,18 @@ pub fn pinned<'a>(
     chain.iter().find(|der| has_key(der, pin))
 }
 
-/// Connects to the core at `address` (`host:port`) and shakes hands. Fails
+/// Connects to the core at the first of `addresses` (as `host:port`, say) that answers, and shakes hands. Fails
 /// also where the other end does not speak HTTP/2. Time limits are the
 /// caller's.
 ///
 /// # Errors
 /// Those of resolving, connecting and the handshake; a certificate refused by
 /// this end is an [`io::ErrorKind::InvalidData`] around [`rustls::Error`].
-pub async fn dial(address: &str, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(address).await?;
+pub async fn dial(
+    addresses: impl ToSocketAddrs,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(addresses).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(CORE_SERVER_NAME).expect("the fixed name is a DNS name");
     let stream = TlsConnector::from(config).connect(name, tcp).await?;

@@ -26,5 +26,5 @@ pub use batch::batch;
 pub use change::{Change, ChangeError, difference};
 pub use name::{InvalidName, Name, PackageName, SectionType};
 pub use package::{Package, Section, Taken};
-pub use read::{ReadError, What};
+pub use read::{Places, ReadError, What};
 pub use value::{InvalidValue, Value};

@@ -13,6 +13,9 @@
 //! text unreadable, as it does for libuci: a router with such a file is without it.
 
 mod line;
+mod places;
+
+pub use places::Places;
 
 use crate::package::{Package, Section};
 use crate::{InvalidName, Name, PackageName, SectionType, Value};
@@ -63,14 +66,23 @@ impl Package {
     /// # Errors
     /// What libuci does not read; and zero bytes, with which it loses lines.
     pub fn read(name: PackageName, text: &str) -> Result<Self, ReadError> {
+        Self::read_placed(name, text).map(|(package, _)| package)
+    }
+
+    /// The same, and where in the text things stand.
+    ///
+    /// # Errors
+    /// As [`Package::read`].
+    pub fn read_placed(name: PackageName, text: &str) -> Result<(Self, Places), ReadError> {
         let mut reader = Reader {
             lines: Lines::new(text)?,
             packages: vec![Self::new(name)],
             section: None,
+            places: Places::default(),
             single: true,
         };
         reader.run()?;
-        Ok(reader.packages.remove(0))
+        Ok((reader.packages.remove(0), reader.places))
     }
 
     /// Reads what `uci export` writes, of one package or of several.
@@ -82,6 +94,7 @@ impl Package {
             lines: Lines::new(text)?,
             packages: Vec::new(),
             section: None,
+            places: Places::default(),
             single: false,
         };
         reader.run()?;
@@ -94,6 +107,7 @@ struct Reader<'a> {
     packages: Vec<Package>,
     /// Which section of the last package the options are of.
     section: Option<usize>,
+    places: Places,
     /// Whether it is one file, in which `package` says nothing.
     single: bool,
 }
@@ -176,7 +190,9 @@ impl Reader<'_> {
                 Some(name) => Section::named(kind, name),
                 None => Section::anonymous(kind),
             });
-            self.section = Some(package.sections.len() - 1);
+            let at = package.sections.len() - 1;
+            self.section = Some(at);
+            self.places.sections.push(self.lines.number());
             return Ok(());
         };
         self.section = Some(at);
@@ -202,6 +218,7 @@ impl Reader<'_> {
         let name = self.name(name.parse())?;
         let value = self.lines.argument()?;
         self.end(command)?;
+        self.places.note(at, &name, self.lines.number());
         let none = self.wrong(What::NoPackage);
         let package = self.packages.last_mut().ok_or(none)?;
         Ok((&mut package.sections[at], name, value))

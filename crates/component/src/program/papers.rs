@@ -8,7 +8,7 @@ use rhyzome_settings::usage::{self, Shell};
 
 use super::Program;
 use super::arguments::Arguments;
-use crate::join::install::Package;
+use super::install::Package;
 
 /// The command line.
 pub(super) fn command<P: Program>() -> clap::Command {

@@ -204,6 +204,11 @@ impl Start {
 }
 
 impl Launched {
+    /// What the program is called, as in `rhyzome-linux`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Where the installed program is.
     pub fn installed(&self) -> &Path {
         &self.record.base.path

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rhyzome_component::fake::{FakeDriver, Options};
-use rhyzome_component::{Clock, Component};
+use rhyzome_component::{Clock, Component, Surroundings};
 use rhyzome_model::component::ComponentKind;
 use rhyzome_pki::issue::ComponentRequest;
 use rhyzome_pki::{IdentityFolder, NewKey};
@@ -55,7 +55,11 @@ async fn a_component_whose_clock_says_1970_or_2040_is_told_and_connects_when_it_
         let id = site.join(folder.path(), ComponentKind::Linux).await;
         let off = Ahead::default();
         off.set(ahead);
-        let component = Component::open_by(setup(folder.path()), off.clock()).expect("opened");
+        let surroundings = Surroundings {
+            clock: off.clock(),
+            ..Surroundings::default()
+        };
+        let component = Component::open_from(setup(folder.path()), surroundings).expect("opened");
         let link = component.link();
         let told = link.connect().await.expect_err("the clock is wrong");
         let told = told.to_string();
