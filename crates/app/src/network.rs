@@ -6,6 +6,7 @@ use rhyzome_model::component::ComponentKind;
 use rhyzome_model::network::{NetworkObserved, NetworkSpec};
 use rhyzome_model::placement::{Observed, PlacementKind};
 use rhyzome_model::resource::{Component, Endpoint, Network, NetworkStatus, NetworkSummary};
+use rhyzome_model::segment::Vni;
 use rhyzome_model::{Name, NetworkId, ProjectId};
 use rhyzome_plan::route::{Router, route};
 use rhyzome_store::placement::Row;
@@ -377,7 +378,7 @@ async fn allocate_port(work: &mut Work, at: &At<'_>, router: &Component) -> Resu
     Err(Error::new(Kind::NoCapacity, why))
 }
 
-async fn allocate_vni(work: &mut Work, at: &At<'_>) -> Result<u32> {
+async fn allocate_vni(work: &mut Work, at: &At<'_>) -> Result<Vni> {
     let candidates = work.core().seed.network_vni(at.project, at.name);
     for vni in candidates {
         if !network::vni_taken(work, vni).await? {

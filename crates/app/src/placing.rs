@@ -5,6 +5,7 @@ use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::PlacementSpec;
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{Name, NetworkId, PlacementId};
 use rhyzome_store::instance::Instance;
 use rhyzome_store::job::Verb;
@@ -32,6 +33,7 @@ fn network_spec(core: &Core, network: &Network) -> PlacementSpec {
         network: network.id,
         project: project_of(&network.meta),
         name: network.meta.name.clone(),
+        segment: Segment::Vxlan(network.vni),
         ipv4: network.ipv4,
         ipv6: network.ipv6,
         domain: domain(core, network),
@@ -48,6 +50,7 @@ fn segment_spec(network: &Network) -> PlacementSpec {
         network: network.id,
         project: project_of(&network.meta),
         name: network.meta.name.clone(),
+        segment: Segment::Vxlan(network.vni),
         mtu: network.mtu,
     })
 }

@@ -119,7 +119,7 @@ impl Work {
             network: network.id,
             host: whom.component,
             address,
-            vni: network.vni,
+            vni: network.vni.get(),
             port: self.core().site.tunnel_port,
             macs,
         });

@@ -9,6 +9,7 @@ use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{Placement, PlacementSpec};
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{
     Digest, InstanceId, JobId, LeaseId, MacAddr, Name, NetworkId, PeerId, PlacementId, Size,
 };
@@ -30,11 +31,17 @@ fn network_id(number: u128) -> NetworkId {
     NetworkId(Uuid::from_u128(number))
 }
 
+fn carrier(number: u128) -> Segment {
+    let vni = 5000 + u32::try_from(number).expect("a small number");
+    Segment::Vxlan(vni.try_into().expect("24 bits"))
+}
+
 pub(crate) fn network(number: u128) -> Placement {
     let network = NetworkPlacement {
         network: network_id(number),
         project: name("default"),
         name: name("net"),
+        segment: carrier(number),
         ipv4: "10.1.0.0/24".parse().expect("a prefix"),
         ipv6: "fd00:1::/64".parse().expect("a prefix"),
         domain: "net.default.rhyzome.internal".to_owned(),
@@ -52,6 +59,7 @@ pub(crate) fn segment(number: u128) -> Placement {
         network: network_id(number),
         project: name("default"),
         name: name("net"),
+        segment: carrier(number),
         mtu: 1420,
     };
     placement(2, number, PlacementSpec::Segment(segment))

@@ -2,6 +2,7 @@
 
 use rhyzome_model::NetworkId;
 use rhyzome_model::network::NetworkPlacement;
+use rhyzome_model::segment::Segment;
 use uuid::Uuid;
 
 /// A network, as it is sent to its router.
@@ -10,6 +11,7 @@ pub fn network(egress: bool) -> NetworkPlacement {
         network: NetworkId(Uuid::nil()),
         project: "default".parse().unwrap(),
         name: "lan".parse().unwrap(),
+        segment: Segment::Vxlan(5000.try_into().unwrap()),
         ipv4: "10.1.2.0/24".parse().unwrap(),
         ipv6: "fd00:1:2:3::/64".parse().unwrap(),
         domain: "lan.default.rhyzome.internal".to_owned(),

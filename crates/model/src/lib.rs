@@ -20,6 +20,7 @@ pub mod network;
 pub mod peer;
 pub mod placement;
 pub mod resource;
+pub mod segment;
 pub mod size;
 pub mod ssh_key;
 pub mod status;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::segment::Segment;
 use crate::{ComponentId, MacAddr, Name, NetworkId, address};
 
 /// What is asked of a network. What is left out is chosen by the core and returned.
@@ -115,6 +116,9 @@ pub struct NetworkPlacement {
     pub network: NetworkId,
     pub project: Name,
     pub name: Name,
+    /// What carries it between its hosts.
+    #[serde(default = "Segment::untold")]
+    pub segment: Segment,
     pub ipv4: Ipv4Net,
     pub ipv6: Ipv6Net,
     /// The DNS domain of its instances: `<network>.<project>.<site domain>`.
@@ -155,6 +159,9 @@ pub struct SegmentPlacement {
     pub network: NetworkId,
     pub project: Name,
     pub name: Name,
+    /// What carries it between its hosts.
+    #[serde(default = "Segment::untold")]
+    pub segment: Segment,
     /// The largest IP packet on the segment, in bytes.
     pub mtu: u16,
 }

@@ -6,6 +6,8 @@ mod network;
 
 use rhyzome_uci::{Name, Package};
 
+pub(crate) use network::tunnel_mtu;
+
 use crate::draft::Draft;
 use crate::names::Names;
 use crate::router::Network;
@@ -30,7 +32,7 @@ pub fn desired(checked: &Checked<'_>) -> Sections {
     for network in checked.networks() {
         let part = Part {
             network,
-            names: Names::new(network.segment),
+            names: Names::new(network.spec.segment),
         };
         network::add(&mut sections.network, &part, checked.router());
         dhcp::add(&mut sections.dhcp, &part);

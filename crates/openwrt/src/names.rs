@@ -13,7 +13,7 @@
 use rhyzome_uci::Name;
 use uuid::Uuid;
 
-use crate::segment::Segment;
+use rhyzome_model::segment::Segment;
 
 /// What all names of ours begin with.
 pub(crate) const PREFIX: &str = "rz_";
@@ -30,9 +30,18 @@ impl Names {
         Self(segment)
     }
 
+    /// What the names begin with, and which block of routing tables is its kind's.
+    fn kind(self) -> (char, u32) {
+        match self.0 {
+            Segment::Vlan(_) => ('v', 0),
+            Segment::Vxlan(_) => ('x', 1),
+            Segment::Port(_) => ('p', 2),
+        }
+    }
+
     /// The device, the interface on it, its zone: at most 12 bytes (`IFNAMSIZ` less the zero leaves 15).
     pub fn network(self) -> String {
-        format!("{PREFIX}{}{}", self.0.kind().0, self.0.number())
+        format!("{PREFIX}{}{}", self.kind().0, self.0.number())
     }
 
     /// The WireGuard interface, which is also its device, and its zone: at most 15 bytes.
@@ -47,7 +56,7 @@ impl Names {
 
     /// The routing table with the routes to the network's peers.
     pub fn table(self) -> u32 {
-        (self.0.kind().1 + 1) * TABLES + self.0.number()
+        (self.kind().1 + 1) * TABLES + self.0.number()
     }
 
     /// The section of a part of the network; of the network itself, where the part has no name.
@@ -69,6 +78,12 @@ pub(crate) fn network_of(section: &Name) -> Option<&str> {
     let rest = section.as_str().strip_prefix(PREFIX)?;
     let length = rest.find('_').unwrap_or(rest.len());
     Some(&section.as_str()[..PREFIX.len() + length])
+}
+
+/// Which part of its network a section of ours is, as in `peer_…`; empty of the network itself.
+pub(crate) fn part_of(section: &Name) -> Option<&str> {
+    let network = network_of(section)?;
+    Some(section.as_str()[network.len()..].trim_start_matches('_'))
 }
 
 #[cfg(test)]

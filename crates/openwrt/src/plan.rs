@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use rhyzome_uci::{Change, ChangeError, Name, Package, difference};
+use rhyzome_uci::{Change, ChangeError, Name, Package, Section, difference};
 
 use crate::desired::Sections;
 use crate::mark::is_ours;
-use crate::names::network_of;
+use crate::names::{network_of, part_of};
 use crate::present::Present;
 
 /// The changes to each package. What they are in is committed and reloaded as one.
@@ -34,6 +34,12 @@ impl Plan {
             .all(|(_, changes)| changes.is_empty())
     }
 
+    /// Whether an interface goes.
+    pub(crate) fn takes_away(&self) -> bool {
+        let is_gone = |change: &Change| matches!(change, Change::DeleteSection { section } if part_of(section) == Some(""));
+        self.network.iter().any(is_gone)
+    }
+
     /// By the packages' names, in the order in which they should be made: a zone without its interface does nothing,
     /// an interface without its zone is open.
     pub fn packages(&self) -> [(&'static str, &[Change]); 3] {
@@ -45,24 +51,68 @@ impl Plan {
     }
 }
 
-/// Compares what is there with what is wanted.
+/// Which networks' sections are compared, by [`crate::Names::network`]; the others stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Within {
+    All,
+    These(BTreeSet<String>),
+}
+
+impl Within {
+    /// Whether a section of a package is ours, and of these networks.
+    pub fn has(&self, package: &str, section: &Section) -> bool {
+        let of_these = match self {
+            Self::All => true,
+            Self::These(networks) => section
+                .name()
+                .and_then(network_of)
+                .is_some_and(|network| networks.contains(network)),
+        };
+        of_these && is_ours(package, section)
+    }
+}
+
+/// Compares what is there with what is wanted of these networks.
 ///
 /// # Errors
-/// A name of ours is somebody else's.
-pub fn plan(present: &Present, wanted: &Sections) -> Result<Plan, PlanError> {
+/// A name of ours is somebody else's, or of another network than these.
+pub fn plan(present: &Present, wanted: &Sections, within: &Within) -> Result<Plan, PlanError> {
     Ok(Plan {
-        network: changes("network", &present.network, &wanted.network)?,
-        dhcp: changes("dhcp", &present.dhcp, &wanted.dhcp)?,
-        firewall: in_order("firewall", &present.firewall, &wanted.firewall)?,
+        network: changes("network", &present.network, &wanted.network, within)?,
+        dhcp: changes("dhcp", &present.dhcp, &wanted.dhcp, within)?,
+        firewall: in_order("firewall", &present.firewall, &wanted.firewall, within)?,
     })
+}
+
+/// What brings some networks' sections of a package back to what they were.
+pub(crate) fn plan_back(
+    package: &'static str,
+    have: &Package,
+    was: &Package,
+    within: &Within,
+) -> Result<Vec<Change>, PlanError> {
+    let mut wanted = Package::new(was.name().clone());
+    for section in was
+        .sections()
+        .iter()
+        .filter(|section| within.has(package, section))
+    {
+        // No two sections of a package have the same name.
+        let _ = wanted.add(section.clone());
+    }
+    match package {
+        "firewall" => in_order(package, have, &wanted, within),
+        _ => changes(package, have, &wanted, within),
+    }
 }
 
 fn changes(
     package: &'static str,
     have: &Package,
     want: &Package,
+    within: &Within,
 ) -> Result<Vec<Change>, PlanError> {
-    difference(have, want, |section| is_ours(package, section))
+    difference(have, want, |section| within.has(package, section))
         .map_err(|source| PlanError { package, source })
 }
 
@@ -72,10 +122,11 @@ fn in_order(
     package: &'static str,
     have: &Package,
     want: &Package,
+    within: &Within,
 ) -> Result<Vec<Change>, PlanError> {
     let failed = |source| PlanError { package, source };
-    let direct = changes(package, have, want)?;
-    let ours = |section: &rhyzome_uci::Section| is_ours(package, section);
+    let direct = changes(package, have, want, within)?;
+    let ours = |section: &Section| within.has(package, section);
     let mut after = have.clone();
     after.apply(&direct, ours).map_err(failed)?;
     let disordered: BTreeSet<&str> = networks(want)
@@ -96,7 +147,7 @@ fn in_order(
         .collect();
     let mut without = have.clone();
     without.apply(&all, ours).map_err(failed)?;
-    all.extend(changes(package, &without, want)?);
+    all.extend(changes(package, &without, want, within)?);
     Ok(all)
 }
 

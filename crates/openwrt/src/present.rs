@@ -8,12 +8,15 @@ mod overlap;
 
 pub use obstacle::Obstacle;
 
+use std::collections::BTreeSet;
+
+use rhyzome_model::NetworkId;
+use rhyzome_model::segment::Segment;
 use rhyzome_uci::{Package, Section};
 
-use crate::mark::is_ours;
-use crate::names::PREFIX;
+use crate::mark::{OPTION, is_ours};
+use crate::names::{PREFIX, network_of};
 use crate::router::Trunk;
-use crate::segment::Segment;
 use crate::validate::Checked;
 
 /// The texts of the router's files, of `/etc/config` or as `uci export` writes them; none where there is no file.
@@ -55,6 +58,29 @@ impl Present {
             dhcp,
             firewall,
         })
+    }
+
+    /// The networks that carry our mark: the name that all of theirs begin with, and the id.
+    pub(crate) fn marked(&self) -> BTreeSet<(String, NetworkId)> {
+        let mut marked = BTreeSet::new();
+        for package in [&self.network, &self.dhcp] {
+            let ours = |section: &&Section| is_ours(package.name().as_str(), section);
+            for section in package.sections().iter().filter(ours) {
+                let name = section.name().and_then(network_of);
+                let id = section.text_of(OPTION).and_then(|id| id.parse().ok());
+                marked.extend(name.map(str::to_owned).zip(id));
+            }
+        }
+        marked
+    }
+
+    /// The package of a name.
+    pub(crate) fn package(&self, name: &str) -> &Package {
+        match name {
+            "network" => &self.network,
+            "dhcp" => &self.dhcp,
+            _ => &self.firewall,
+        }
     }
 
     /// All that stands in the way of what a router is to have.
@@ -139,7 +165,7 @@ impl Present {
         let vlans: Vec<u16> = checked
             .networks()
             .iter()
-            .filter_map(|network| match network.segment {
+            .filter_map(|network| match network.spec.segment {
                 Segment::Vlan(vlan) => Some(vlan.get()),
                 Segment::Vxlan(_) | Segment::Port(_) => None,
             })

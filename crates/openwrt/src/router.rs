@@ -7,8 +7,6 @@ use rhyzome_model::network::{NetworkPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_wireguard::key::PrivateKey;
 
-use crate::segment::Segment;
-
 /// The router's own settings, as its operator gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
@@ -41,7 +39,6 @@ impl Trunk {
 #[derive(Clone, Debug)]
 pub struct Network {
     pub spec: NetworkPlacement,
-    pub segment: Segment,
     /// Made on the router, which it never leaves.
     pub endpoint_key: PrivateKey,
     pub leases: Vec<LeasePlacement>,

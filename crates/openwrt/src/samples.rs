@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::present::{Files, Present};
 use crate::router::{Network, Router, Trunk};
-use crate::segment::Segment;
+use rhyzome_model::segment::Segment;
 
 /// An OpenWrt router with a LAN and a WAN.
 pub const FILES: Files<'static> = Files {
@@ -57,6 +57,7 @@ pub fn network(number: u8, segment: Segment, egress: bool) -> Network {
         network: NetworkId(Uuid::from_u128(number.into())),
         project: "default".parse().unwrap(),
         name: format!("net-{number}").parse().unwrap(),
+        segment,
         ipv4: format!("10.1.{number}.0/24").parse().unwrap(),
         ipv6: format!("fd00:1:2:{number:x}::/64").parse().unwrap(),
         domain: format!("net-{number}.default.rhyzome.internal"),
@@ -68,7 +69,6 @@ pub fn network(number: u8, segment: Segment, egress: bool) -> Network {
     };
     Network {
         spec,
-        segment,
         // Any 32 bytes are one.
         endpoint_key: key(100, number).parse().unwrap(),
         leases: Vec::new(),
@@ -111,7 +111,7 @@ pub fn vtep(network: &Network, number: u8) -> VtepPlacement {
         network: network.spec.network,
         host: ComponentId(Uuid::from_u128(number.into())),
         address: [192, 0, 2, number].into(),
-        vni: network.segment.number(),
+        vni: network.spec.segment.number(),
         port: 4789,
         macs: vec![MacAddr::qemu([1, 1, number])],
     }

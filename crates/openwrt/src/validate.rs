@@ -69,7 +69,7 @@ fn twice(router: &Router, networks: &[Network], problems: &mut Problems) {
         let (id, title) = (network.spec.network, network.title());
         problems.once(&mut ids, id, "the id", &place);
         problems.once(&mut titles, title, "the name", &place);
-        problems.once(&mut segments, network.segment, "the segment", &place);
+        problems.once(&mut segments, network.spec.segment, "the segment", &place);
         problems.once(
             &mut ports,
             network.spec.endpoint_port,

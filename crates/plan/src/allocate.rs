@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_model::address::{nth_ipv4, nth_ipv6, usable_ipv4};
+use rhyzome_model::segment::Vni;
 use rhyzome_model::{MacAddr, Name};
 use sha2::{Digest, Sha256};
 
@@ -103,11 +104,14 @@ impl Seed {
 
     /// Numbers on the wire for a network, site-wide: 24 bits, without the first ones, which people give
     /// to networks of their own.
-    pub fn network_vni(&self, project: &Name, network: &Name) -> impl Iterator<Item = u32> + use<> {
+    pub fn network_vni(&self, project: &Name, network: &Name) -> impl Iterator<Item = Vni> + use<> {
         const FIRST: u32 = 0x1000;
         let count = u64::from((1u32 << 24) - FIRST);
         self.probe("network-vni", &[project.as_str(), network.as_str()], count)
-            .map(|n| FIRST + u32::try_from(n).expect("inside 24 bits"))
+            .map(|n| {
+                let number = FIRST + u32::try_from(n).expect("inside 24 bits");
+                number.try_into().expect("inside 24 bits, and not 0")
+            })
     }
 
     /// IPv4 addresses of a network for an instance's interface.

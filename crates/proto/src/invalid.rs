@@ -99,6 +99,14 @@ where
     })
 }
 
+/// A number that has to be of its range.
+pub(crate) fn checked<N, T>(field: &'static str, number: N) -> Result<T, Invalid>
+where
+    T: TryFrom<N, Error: Display>,
+{
+    T::try_from(number).map_err(|error| Invalid::new(field, Problem::Text(error.to_string())))
+}
+
 /// A message that has to be there and to be valid.
 pub(crate) fn inner<P, T>(field: &'static str, message: Option<P>) -> Result<T, Invalid>
 where

@@ -8,10 +8,11 @@ use rhyzome_model::instance::{
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
+use rhyzome_model::segment::Segment;
 use rhyzome_model::user_data::UserData;
 
 use crate::disk;
-use crate::invalid::{Invalid, inner, list, narrow, optional, text};
+use crate::invalid::{Invalid, checked, inner, list, narrow, optional, text};
 use crate::pb;
 
 impl From<NetworkPlacement> for pb::Network {
@@ -28,6 +29,7 @@ impl From<NetworkPlacement> for pb::Network {
             endpoint_port: network.endpoint_port.into(),
             peers_ipv4: network.peers_ipv4.to_string(),
             peers_ipv6: network.peers_ipv6.to_string(),
+            segment: Some(network.segment.into()),
         }
     }
 }
@@ -48,6 +50,7 @@ impl TryFrom<pb::Network> for NetworkPlacement {
             endpoint_port: narrow("endpoint_port", network.endpoint_port, u16::MAX)?,
             peers_ipv4: text("peers_ipv4", &network.peers_ipv4)?,
             peers_ipv6: text("peers_ipv6", &network.peers_ipv6)?,
+            segment: inner("segment", network.segment)?,
         })
     }
 }
@@ -59,6 +62,7 @@ impl From<SegmentPlacement> for pb::Segment {
             project: segment.project.into(),
             name: segment.name.into(),
             mtu: segment.mtu.into(),
+            segment: Some(segment.segment.into()),
         }
     }
 }
@@ -72,7 +76,36 @@ impl TryFrom<pb::Segment> for SegmentPlacement {
             project: text("project", &segment.project)?,
             name: text("name", &segment.name)?,
             mtu: narrow("mtu", segment.mtu, u16::MAX)?,
+            segment: inner("segment", segment.segment)?,
         })
+    }
+}
+
+impl From<Segment> for pb::Carrier {
+    fn from(segment: Segment) -> Self {
+        use pb::carrier::Number;
+        let number = match segment {
+            Segment::Vlan(vlan) => Number::Vlan(u16::from(vlan).into()),
+            Segment::Vxlan(vni) => Number::Vxlan(vni.into()),
+            Segment::Port(vni) => Number::Port(vni.into()),
+        };
+        Self {
+            number: Some(number),
+        }
+    }
+}
+
+impl TryFrom<pb::Carrier> for Segment {
+    type Error = Invalid;
+
+    fn try_from(carrier: pb::Carrier) -> Result<Self, Invalid> {
+        use pb::carrier::Number;
+        let number = carrier.number.ok_or_else(|| Invalid::missing("number"))?;
+        match number {
+            Number::Vlan(vlan) => checked("vlan", narrow("vlan", vlan, u16::MAX)?).map(Self::Vlan),
+            Number::Vxlan(vni) => checked("vxlan", vni).map(Self::Vxlan),
+            Number::Port(vni) => checked("port", vni).map(Self::Port),
+        }
     }
 }
 

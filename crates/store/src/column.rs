@@ -121,6 +121,20 @@ impl<'r> Columns<'r> {
             .transpose()
     }
 
+    /// A number of a range of its own, in a type of `N`.
+    pub fn numbered<N, T>(&self, column: &'static str) -> Result<T>
+    where
+        N: TryFrom<i64> + Copy + std::fmt::Display,
+        T: TryFrom<N>,
+    {
+        let number: N = self.integer(column)?;
+        T::try_from(number).map_err(|_| Error::Corrupt {
+            column,
+            value: number.to_string(),
+            wanted: std::any::type_name::<T>(),
+        })
+    }
+
     pub fn flag(&self, column: &'static str) -> Result<bool> {
         Ok(self.integer::<i64>(column)? != 0)
     }

@@ -3,6 +3,7 @@
 use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::resource::Meta;
+use rhyzome_model::segment::Vni;
 use rhyzome_model::{ComponentId, Name, NetworkId, ProjectId, Timestamp};
 
 use crate::column::{Columns, to_json};
@@ -24,7 +25,7 @@ pub struct Network {
     pub mtu: u16,
     pub port: u16,
     /// Its number on the wire between hosts.
-    pub vni: u32,
+    pub vni: Vni,
     pub deleting: bool,
 }
 
@@ -38,7 +39,7 @@ pub struct NewNetwork<'a> {
     pub ipv6: Ipv6Net,
     pub mtu: u16,
     pub port: u16,
-    pub vni: u32,
+    pub vni: Vni,
 }
 
 macro_rules! select {
@@ -63,7 +64,7 @@ fn read(c: &Columns<'_>) -> Result<Network> {
         ipv6: c.text("ipv6")?,
         mtu: c.integer("mtu")?,
         port: c.integer("port")?,
-        vni: c.integer("vni")?,
+        vni: c.numbered::<u32, _>("vni")?,
         deleting: c.flag("deleting")?,
     })
 }
@@ -94,7 +95,7 @@ pub async fn insert(tx: &mut Tx, network: &NewNetwork<'_>, now: Timestamp) -> Re
     .bind(i64::from(network.spec.egress))
     .bind(i64::from(network.mtu))
     .bind(i64::from(network.port))
-    .bind(i64::from(network.vni))
+    .bind(i64::from(network.vni.get()))
     .bind(now.as_millis())
     .run(tx, "insert a network")
     .await
@@ -201,9 +202,9 @@ pub async fn port_taken(conn: &mut Conn, router: ComponentId, port: u16) -> Resu
     Ok(n > 0)
 }
 
-pub async fn vni_taken(conn: &mut Conn, vni: u32) -> Result<bool> {
+pub async fn vni_taken(conn: &mut Conn, vni: Vni) -> Result<bool> {
     let n = query!("SELECT COUNT(*) AS n FROM networks WHERE vni = $1")
-        .bind(i64::from(vni))
+        .bind(i64::from(vni.get()))
         .number(conn, "look for a network's number")
         .await?;
     Ok(n > 0)

@@ -19,6 +19,7 @@ use rhyzome_model::instance::{
 use rhyzome_model::job::Action;
 use rhyzome_model::network::{SegmentPlacement, tap_name};
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{Digest, InstanceId, NetworkId, PlacementId, Size};
 use uuid::Uuid;
 
@@ -123,6 +124,7 @@ impl World {
             network: Self::network(),
             project: "default".parse().unwrap(),
             name: "lan".parse().unwrap(),
+            segment: Segment::Vxlan(5000.try_into().unwrap()),
             mtu: 1420,
         };
         Placement {

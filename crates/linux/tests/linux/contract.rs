@@ -49,6 +49,7 @@ fn the_driver_keeps_its_contract() {
             network: spec.network,
             project: spec.project,
             name: spec.name,
+            segment: spec.segment,
             mtu: spec.mtu,
         });
         let mut subject = Subject {

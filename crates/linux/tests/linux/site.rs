@@ -11,6 +11,7 @@ use rhyzome_linux::{LinuxDriver, Settings};
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, bridge_name};
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{LeaseId, MacAddr, NetworkId, PlacementId};
 use rhyzome_wireguard::endpoint::Program;
 use tempfile::TempDir;
@@ -155,6 +156,7 @@ pub fn network(number: u8) -> (Placement, NetworkPlacement) {
         network: NetworkId(Uuid::new_v4()),
         project: "default".parse().unwrap(),
         name: format!("lan{number}").parse().unwrap(),
+        segment: Segment::Vxlan((5000 + u32::from(number)).try_into().unwrap()),
         ipv4: format!("10.1.{number}.0/24").parse().unwrap(),
         ipv6: format!("fd00:1:2:{number:x}::/64").parse().unwrap(),
         domain: format!("lan{number}.default.rhyzome.internal"),

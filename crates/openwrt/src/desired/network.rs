@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use rhyzome_model::network::router_mac;
+use rhyzome_model::network::{NetworkPlacement, router_mac};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_uci::Package;
 
 use super::Part;
 use crate::router::{Router, Trunk};
-use crate::segment::{Segment, VlanId, Vni};
+use rhyzome_model::segment::{Segment, VlanId, Vni};
 
 /// What WireGuard adds to a packet: 40 bytes of IPv6, 8 of UDP, 32 of its own.
 const OVERHEAD: u16 = 80;
@@ -20,7 +20,7 @@ const TUNNEL_MTU: (u16, u16) = (1280, 1420);
 const PRIORITY: u32 = 10_000;
 
 pub(super) fn add(package: &mut Package, part: &Part<'_>, router: &Router) {
-    let device = match part.network.segment {
+    let device = match part.network.spec.segment {
         Segment::Vlan(vlan) => add_vlan(package, part, vlan, router.trunk.as_ref()),
         Segment::Vxlan(vni) => add_vxlan(package, part, vni, router.tunnel),
         Segment::Port(_) => add_port(package, part),
@@ -121,15 +121,11 @@ fn add_interface(package: &mut Package, part: &Part<'_>, device: &str) {
 /// not committed yet.
 fn add_tunnel(package: &mut Package, part: &Part<'_>) {
     let (names, spec) = (part.names, &part.network.spec);
-    let mtu = spec
-        .mtu
-        .saturating_sub(OVERHEAD)
-        .clamp(TUNNEL_MTU.0, TUNNEL_MTU.1);
     part.marked("interface", names.section("wg"))
         .one("proto", "wireguard")
         .one("private_key", &*part.network.endpoint_key.to_base64())
         .one("listen_port", spec.endpoint_port)
-        .one("mtu", mtu)
+        .one("mtu", tunnel_mtu(spec))
         .list(
             "addresses",
             [IpNet::from(spec.peers_ipv4), spec.peers_ipv6.into()],
@@ -154,6 +150,13 @@ fn add_tunnel(package: &mut Package, part: &Part<'_>) {
             .one("route_allowed_ips", 1)
             .add_to(package);
     }
+}
+
+/// The largest IP packet in a network's tunnel, in bytes.
+pub(crate) fn tunnel_mtu(spec: &NetworkPlacement) -> u16 {
+    spec.mtu
+        .saturating_sub(OVERHEAD)
+        .clamp(TUNNEL_MTU.0, TUNNEL_MTU.1)
 }
 
 /// What comes from the network finds its peers in the network's own table, and all else in the main one.

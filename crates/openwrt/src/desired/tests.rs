@@ -1,7 +1,7 @@
 use super::*;
 use crate::samples::{inhabited, network, router, vlan, vtep};
-use crate::segment::Segment;
 use crate::validate::validate;
+use rhyzome_model::segment::Segment;
 
 fn sections(networks: &[Network]) -> Sections {
     desired(&validate(&router(), networks).unwrap())

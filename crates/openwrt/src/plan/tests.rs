@@ -2,9 +2,9 @@ use super::*;
 use crate::desired::desired;
 use crate::router::Network;
 use crate::samples::{inhabited, present, router, vlan};
-use crate::segment::Segment;
 use crate::validate::validate;
 use proptest::prelude::*;
+use rhyzome_model::segment::Segment;
 use rhyzome_uci::{Section, Value, batch};
 use rhyzome_uci_reference::run_batch;
 use std::fs;
@@ -61,11 +61,11 @@ fn networks() -> impl Strategy<Value = Vec<Network>> {
 fn a_peer_that_comes_and_goes_is_one_section() {
     let mut there = present();
     let before = inhabited(1, vlan(100), false, 1);
-    let first = plan(&there, &wanted(std::slice::from_ref(&before))).unwrap();
+    let first = plan(&there, &wanted(std::slice::from_ref(&before)), &Within::All).unwrap();
     apply(&mut there, &first);
     let mut after = before.clone();
     after.peers = inhabited(1, vlan(100), false, 2).peers;
-    let added = plan(&there, &wanted(std::slice::from_ref(&after))).unwrap();
+    let added = plan(&there, &wanted(std::slice::from_ref(&after)), &Within::All).unwrap();
     insta::assert_snapshot!(added, @"
     network: set rz_v100_peer_00000000000000000000000000000003=wireguard_rz_v100_wg
     network: set rz_v100_peer_00000000000000000000000000000003.rhyzome='00000000-0000-0000-0000-000000000001'
@@ -75,7 +75,7 @@ fn a_peer_that_comes_and_goes_is_one_section() {
     network: set rz_v100_peer_00000000000000000000000000000003.route_allowed_ips='1'
     ");
     apply(&mut there, &added);
-    let removed = plan(&there, &wanted(&[before])).unwrap();
+    let removed = plan(&there, &wanted(&[before]), &Within::All).unwrap();
     insta::assert_snapshot!(
         removed,
         @"network: delete rz_v100_peer_00000000000000000000000000000003"
@@ -85,9 +85,19 @@ fn a_peer_that_comes_and_goes_is_one_section() {
 #[test]
 fn egress_changes_a_rule_in_its_place() {
     let mut there = present();
-    let first = plan(&there, &wanted(&[inhabited(1, vlan(100), false, 0)])).unwrap();
+    let first = plan(
+        &there,
+        &wanted(&[inhabited(1, vlan(100), false, 0)]),
+        &Within::All,
+    )
+    .unwrap();
     apply(&mut there, &first);
-    let opened = plan(&there, &wanted(&[inhabited(1, vlan(100), true, 0)])).unwrap();
+    let opened = plan(
+        &there,
+        &wanted(&[inhabited(1, vlan(100), true, 0)]),
+        &Within::All,
+    )
+    .unwrap();
     insta::assert_snapshot!(opened, @"
     firewall: set rz_v100_out.target='ACCEPT'
     firewall: set rz_v100_nat=nat
@@ -108,13 +118,13 @@ fn a_rule_that_somebody_took_away_comes_back_to_its_place() {
         inhabited(1, vlan(1), true, 0),
         inhabited(2, vlan(2), true, 0),
     ]);
-    let first = plan(&there, &sections).unwrap();
+    let first = plan(&there, &sections, &Within::All).unwrap();
     apply(&mut there, &first);
     let gone = [Change::DeleteSection {
         section: "rz_v1_out".parse().unwrap(),
     }];
     there.firewall.apply(&gone, |_| true).unwrap();
-    let mended = plan(&there, &sections).unwrap();
+    let mended = plan(&there, &sections, &Within::All).unwrap();
     apply(&mut there, &mended);
     assert_eq!(
         rules(&there.firewall, "rz_v1"),
@@ -127,7 +137,7 @@ fn a_rule_that_somebody_took_away_comes_back_to_its_place() {
             .iter()
             .all(|change| network_of(change.section()) == Some("rz_v1"))
     );
-    assert_eq!(plan(&there, &sections), Ok(Plan::default()));
+    assert_eq!(plan(&there, &sections, &Within::All), Ok(Plan::default()));
 }
 
 #[test]
@@ -135,7 +145,12 @@ fn a_foreign_section_of_our_name_stops_the_plan() {
     let mut there = present();
     let taken = Section::named("interface".parse().unwrap(), "rz_v100".parse().unwrap());
     there.network.add(taken).unwrap();
-    let error = plan(&there, &wanted(&[inhabited(1, vlan(100), false, 0)])).unwrap_err();
+    let error = plan(
+        &there,
+        &wanted(&[inhabited(1, vlan(100), false, 0)]),
+        &Within::All,
+    )
+    .unwrap_err();
     assert_eq!(error.to_string(), "/etc/config/network");
     assert_eq!(
         error.source.to_string(),
@@ -147,7 +162,7 @@ fn a_foreign_section_of_our_name_stops_the_plan() {
 fn a_plan_does_not_tell_keys() {
     let network = inhabited(1, vlan(100), false, 1);
     let key = network.endpoint_key.to_base64().to_string();
-    let plan = plan(&present(), &wanted(&[network])).unwrap();
+    let plan = plan(&present(), &wanted(&[network]), &Within::All).unwrap();
     assert!(!format!("{plan} {plan:?}").contains(&key));
 }
 
@@ -190,9 +205,9 @@ proptest! {
         let others = foreign(&mut there);
         for networks in [before, after] {
             let sections = wanted(&networks);
-            let next = plan(&there, &sections).unwrap();
+            let next = plan(&there, &sections, &Within::All).unwrap();
             apply(&mut there, &next);
-            prop_assert_eq!(plan(&there, &sections), Ok(Plan::default()));
+            prop_assert_eq!(plan(&there, &sections, &Within::All), Ok(Plan::default()));
             prop_assert_eq!(&foreign(&mut there), &others);
             for network in super::networks(&sections.firewall) {
                 prop_assert_eq!(rules(&there.firewall, network), rules(&sections.firewall, network));
@@ -241,9 +256,9 @@ proptest! {
         let others = foreign(&mut there);
         for networks in [before, after] {
             let sections = wanted(&networks);
-            let next = plan(&there, &sections).unwrap();
+            let next = plan(&there, &sections, &Within::All).unwrap();
             there = with_uci(folder.path(), &mut there, &next);
-            prop_assert_eq!(plan(&there, &sections), Ok(Plan::default()));
+            prop_assert_eq!(plan(&there, &sections, &Within::All), Ok(Plan::default()));
             prop_assert_eq!(&foreign(&mut there), &others);
         }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Place, Problems, What};
 use crate::names::PREFIX;
 use crate::router::{Network, Router, Trunk};
-use crate::segment::Segment;
+use rhyzome_model::segment::Segment;
 
 /// `IFNAMSIZ` less the zero (linux/if.h).
 const LONGEST_DEVICE: usize = 15;
@@ -31,7 +31,7 @@ pub(super) fn router(router: &Router, problems: &mut Problems) {
 
 pub(super) fn segment(router: &Router, network: &Network, problems: &mut Problems) {
     let place = Place::network(network);
-    match (network.segment, &router.trunk, router.tunnel) {
+    match (network.spec.segment, &router.trunk, router.tunnel) {
         (Segment::Vlan(_), None, _) => problems.add(&place, What::NoTrunk),
         (Segment::Vxlan(_), _, None) => problems.add(&place, What::NoTunnel),
         (Segment::Vxlan(_), _, Some((own, _))) => ends(network, own, problems),

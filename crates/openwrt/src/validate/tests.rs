@@ -1,7 +1,7 @@
 use super::*;
 use crate::router::Trunk;
 use crate::samples::{inhabited, network, router, vlan, vtep};
-use crate::segment::Segment;
+use rhyzome_model::segment::Segment;
 
 /// All that is wrong, a line each.
 fn said(router: &Router, networks: &[Network]) -> String {

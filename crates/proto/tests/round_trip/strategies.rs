@@ -24,6 +24,7 @@ use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
+use rhyzome_model::segment::Segment;
 use rhyzome_model::user_data::UserData;
 use rhyzome_model::{
     ComponentId, Digest, InstanceId, JobId, LeaseId, MacAddr, Name, NetworkId, PeerId, PlacementId,
@@ -76,7 +77,7 @@ pub fn blob() -> impl Strategy<Value = BlobPin> {
 
 pub fn network() -> impl Strategy<Value = NetworkPlacement> {
     (
-        (uuid(), name(), name(), ipv4_net(), ipv6_net()),
+        ((uuid(), name(), name(), carrier()), ipv4_net(), ipv6_net()),
         (
             ".*",
             any::<u16>(),
@@ -87,10 +88,11 @@ pub fn network() -> impl Strategy<Value = NetworkPlacement> {
         ),
     )
         .prop_map(
-            |((network, project, name, ipv4, ipv6), rest)| NetworkPlacement {
+            |(((network, project, name, segment), ipv4, ipv6), rest)| NetworkPlacement {
                 network: NetworkId(network),
                 project,
                 name,
+                segment,
                 ipv4,
                 ipv6,
                 domain: rest.0,
@@ -104,14 +106,23 @@ pub fn network() -> impl Strategy<Value = NetworkPlacement> {
 }
 
 pub fn segment() -> impl Strategy<Value = SegmentPlacement> {
-    (uuid(), name(), name(), any::<u16>()).prop_map(|(network, project, name, mtu)| {
-        SegmentPlacement {
+    (uuid(), name(), name(), carrier(), any::<u16>()).prop_map(
+        |(network, project, name, segment, mtu)| SegmentPlacement {
             network: NetworkId(network),
             project,
             name,
+            segment,
             mtu,
-        }
-    })
+        },
+    )
+}
+
+fn carrier() -> impl Strategy<Value = Segment> {
+    prop_oneof![
+        (1..4095_u16).prop_map(|n| Segment::Vlan(n.try_into().expect("a VLAN"))),
+        (1..1_u32 << 24).prop_map(|n| Segment::Vxlan(n.try_into().expect("24 bits"))),
+        (1..1_u32 << 24).prop_map(|n| Segment::Port(n.try_into().expect("24 bits"))),
+    ]
 }
 
 pub fn vtep() -> impl Strategy<Value = VtepPlacement> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   model ◄ plan ◄ store ◄ app ◄ api                    the core
 //!   model ◄ proto, component, hostnet ◄ libvirt, linux  components
-//!   model, uci ◄ openwrt
+//!   model, uci, component ◄ openwrt
 //!   model ◄ wire ◄ client ◄ cli                         clients
 //! ```
 //!
@@ -45,6 +45,8 @@ const ARROWS: &[Row] = &[
     ("uci", &[]),
     // The real thing in C, for tests to compare with.
     ("uci-reference", &[]),
+    // A router to try things on: it knows nothing of ours.
+    ("test-router", &["uci-reference"]),
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
@@ -82,7 +84,10 @@ const ARROWS: &[Row] = &[
             "fault",
         ],
     ),
-    ("openwrt", &["model", "uci", "wireguard"]),
+    (
+        "openwrt",
+        &["model", "component", "uci", "wireguard", "fault"],
+    ),
     ("client", &["model", "wire"]),
     // `component` for the simulated hosts of `rhyzome up --simulate`, and nothing else.
     (
@@ -154,7 +159,7 @@ const IN_TESTS: &[Row] = &[
     ("libvirt", &["testkit"]),
     ("linux", &["testkit"]),
     ("uci-reference", &["uci"]),
-    ("openwrt", &["uci-reference"]),
+    ("openwrt", &["uci-reference", "test-router"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.

@@ -13,6 +13,7 @@ use rhyzome_model::component::ComponentKind;
 use rhyzome_model::job::Task;
 use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::placement::{Placement, PlacementSpec};
+use rhyzome_model::segment::Segment;
 use rhyzome_model::{ComponentId, NetworkId, PlacementId};
 use rhyzome_pki::acceptor::{Limits, TlsIncoming};
 use rhyzome_pki::server::{ServerCertificate, grpc_config};
@@ -167,6 +168,7 @@ pub fn network(number: u128) -> Placement {
         network: NetworkId(Uuid::from_u128(number)),
         project: "default".parse().expect("a name"),
         name: "net".parse().expect("a name"),
+        segment: Segment::Vxlan(5000.try_into().expect("24 bits")),
         ipv4: "10.1.0.0/24".parse().expect("a prefix"),
         ipv6: "fd00:1::/64".parse().expect("a prefix"),
         domain: "net.default.rhyzome.internal".to_owned(),
@@ -184,6 +186,7 @@ pub fn segment(number: u128) -> Placement {
         network: NetworkId(Uuid::from_u128(number)),
         project: "default".parse().expect("a name"),
         name: "net".parse().expect("a name"),
+        segment: Segment::Vxlan(5000.try_into().expect("24 bits")),
         mtu: 1420,
     };
     placement(number, 1, PlacementSpec::Segment(segment))
