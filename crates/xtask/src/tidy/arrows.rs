@@ -159,7 +159,7 @@ const IN_TESTS: &[Row] = &[
     ("libvirt", &["testkit"]),
     ("linux", &["testkit"]),
     ("uci-reference", &["uci"]),
-    ("openwrt", &["uci-reference", "test-router"]),
+    ("openwrt", &["uci-reference", "test-router", "testkit"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
