@@ -226,6 +226,7 @@ const PROGRAMS: &[&str] = &[
     "api",
     "libvirt",
     "linux",
+    "openwrt",
     "component",
 ];
 
