@@ -114,7 +114,10 @@ impl CoreUrl {
     }
 
     /// Where it may be reached, to be tried in this order.
-    async fn addresses(&self, names: &dyn Names) -> io::Result<Vec<SocketAddr>> {
+    ///
+    /// # Errors
+    /// Where its host's addresses are not found.
+    pub async fn addresses(&self, names: &dyn Names) -> io::Result<Vec<SocketAddr>> {
         let (host, (_, port)) = (self.host(), self.parts());
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);

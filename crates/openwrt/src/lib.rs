@@ -26,6 +26,7 @@
 //! way a packet to a peer goes is decided by its network's own routing table, as a peer of two networks has the
 //! same address in both.
 
+pub mod agent;
 mod apply;
 mod batch;
 mod desired;

@@ -171,7 +171,7 @@ const IN_TESTS: &[Row] = &[
     ("linux", &["testkit", "lab"]),
     ("hostnet", &["lab"]),
     ("uci-reference", &["uci"]),
-    ("openwrt", &["uci-reference", "test-router"]),
+    ("openwrt", &["uci-reference", "test-router", "testkit"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
@@ -238,6 +238,7 @@ const PROGRAMS: &[&str] = &[
     "api",
     "libvirt",
     "linux",
+    "openwrt",
     "component",
 ];
 
