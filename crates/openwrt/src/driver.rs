@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rhyzome_component::{Driver, DriverError, Progress};
-use rhyzome_model::component::HostFacts;
+use rhyzome_model::component::{HostFacts, Trunk as TrunkFacts};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{Found, Observed, Placement, PlacementKind, PlacementRef};
 use tokio::sync::Mutex;
@@ -161,6 +161,14 @@ impl Driver for OpenwrtDriver {
             mtu: Some(settings.mtu),
             host: crate::release::host_id(),
             tunnel_address: settings.router.tunnel.map(|(address, _)| address),
+            segmentations: settings.router.segmentations(),
+            trunk: settings.router.trunk.as_ref().map(|trunk| TrunkFacts {
+                device: trunk.device().to_owned(),
+                mtu: settings.mtu,
+            }),
+            machine: crate::release::machine(),
+            // All networks are of one routing domain.
+            overlapping_prefixes: false,
             details,
             ..HostFacts::default()
         })

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use uuid::Uuid;
+
 use crate::disk;
 use crate::system::System;
 
@@ -23,6 +25,12 @@ pub(crate) fn host_id() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino());
     format!("{}:{namespace}", boot.trim())
+}
+
+/// The VM that this is, as its firmware says (SMBIOS): the instance's id, where that is one of ours.
+pub(crate) fn machine() -> Option<Uuid> {
+    let text = std::fs::read_to_string("/sys/class/dmi/id/product_uuid").ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]

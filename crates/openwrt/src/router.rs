@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, VtepPlacement};
 use rhyzome_model::peer::PeerPlacement;
+use rhyzome_model::segment::Segmentation;
 use rhyzome_wireguard::key::PrivateKey;
 
 /// The router's own settings, as its operator gives them.
@@ -16,6 +17,18 @@ pub struct Router {
     pub tunnel: Option<(IpAddr, u16)>,
     /// The firewall zone that leads outside.
     pub uplink_zone: String,
+}
+
+impl Router {
+    /// How it can carry networks, the preferred way first.
+    pub fn segmentations(&self) -> Vec<Segmentation> {
+        let ways = [
+            (self.trunk.is_some(), Segmentation::Vlan),
+            (self.tunnel.is_some(), Segmentation::Vxlan),
+        ];
+        let can = ways.into_iter().filter(|(can, _)| *can);
+        can.map(|(_, way)| way).collect()
+    }
 }
 
 /// Where VLANs come in, tagged.
