@@ -52,14 +52,8 @@ impl Router {
     }
 
     fn boot(folder: TempDir, nics: Vec<Nic>) -> Self {
-        let cage = Cage::new(folder.path());
-        let mut router = Self { cage, nics, folder };
-        for (number, nic) in router.nics.iter().enumerate() {
-            nic.wire
-                .plug(&format!("eth{number}"), &nic.mac, router.cage.holder());
-        }
-        router.cage.boot();
-        router
+        let cage = boot(folder.path(), &nics);
+        Self { cage, nics, folder }
     }
 
     /// What its root has under a path, as seen from outside. It holds until the next start.
@@ -153,11 +147,45 @@ impl Router {
 
     fn again(&mut self) {
         self.cage.end();
-        self.cage = Cage::new(self.folder.path());
-        for (number, nic) in self.nics.iter().enumerate() {
-            nic.wire
-                .plug(&format!("eth{number}"), &nic.mac, self.cage.holder());
-        }
-        self.cage.boot();
+        self.cage = boot(self.folder.path(), &self.nics);
     }
+
+    /// What is at the other end of a card's cable: 0 is the LAN, 1 the uplink.
+    pub fn neighbour(&self, card: usize) -> &Neighbour {
+        &self.nics[card].wire
+    }
+
+    /// Plugs another card in. Returns its number, which is that of its name until the next start.
+    pub fn plug(&mut self, mac: &str) -> usize {
+        let number = self.nics.len();
+        let nic = Nic {
+            mac: mac.to_owned(),
+            wire: Neighbour::new(),
+        };
+        // A number that is still in use by a card that was there before.
+        let taken = |number: &usize| self.path(format!("/sys/class/net/eth{number}")).exists();
+        let mut free = (number..).filter(|number| !taken(number));
+        let name = format!("eth{}", free.next().unwrap_or(number));
+        nic.wire.plug(&name, mac, self.cage.holder());
+        self.nics.push(nic);
+        number
+    }
+
+    /// Pulls a card out. At the next start those behind it have other names.
+    pub fn unplug(&mut self, mac: &str) {
+        let at = self.nics.iter().position(|nic| nic.mac == mac);
+        let nic = self.nics.remove(at.expect("there is the card"));
+        nic.wire.unplug();
+    }
+}
+
+/// Cards have names by their order.
+fn boot(folder: &Path, nics: &[Nic]) -> Cage {
+    let mut cage = Cage::new(folder);
+    for (number, nic) in nics.iter().enumerate() {
+        nic.wire
+            .plug(&format!("eth{number}"), &nic.mac, cage.holder());
+    }
+    cage.boot();
+    cage
 }

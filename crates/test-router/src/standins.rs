@@ -9,6 +9,7 @@ mod init_script;
 mod log;
 mod netifd;
 mod procd;
+mod rpcd;
 mod shell;
 mod ubus;
 
@@ -16,6 +17,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use rhyzome_test_router::{FAULTS, Fault};
+
+/// Where programs are.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs what the first word, the name of the program, says.
 pub fn run(mut words: Vec<String>) -> ExitCode {
@@ -30,6 +34,7 @@ pub fn run(mut words: Vec<String>) -> ExitCode {
     match name {
         "init" | "procd" => procd::run(),
         "netifd" => netifd::run(),
+        "rpcd" => rpcd::run(),
         "logd" => log::run_daemon(),
         "logread" => log::read(),
         "logger" => log::write(&words),
@@ -38,6 +43,8 @@ pub fn run(mut words: Vec<String>) -> ExitCode {
         "ifup" => netifd::ifup(&words),
         "ifdown" => netifd::ifdown(&words),
         "ifstatus" => netifd::ifstatus(&words),
+        "dhcp-script" => netifd::write_lease(),
+        "procd-service" => procd::register(&words),
         "reload_config" => procd::reload_config(),
         _ => match words.split_first() {
             Some((first, folder)) if first == "cage" => cage::run(folder),

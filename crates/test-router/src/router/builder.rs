@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use super::{Neighbour, Nic, Router, image};
 use crate::Release;
@@ -58,15 +59,22 @@ impl Builder {
         self
     }
 
+    /// Writes its image to a file instead of starting it: an ext4 file system without partitions, for a virtual machine
+    /// with a kernel of somebody else's, whose `init` is `/sbin/init`. It says `procd: - init complete -` on the console
+    /// when all its init scripts have run. Interfaces whose protocol is `dhcp` ask for an address once.
+    pub fn write_image(&self, path: &Path, mebibytes: u64) {
+        let mut files = self.files.clone();
+        files.insert("/etc/openwrt_release".to_owned(), self.release.text());
+        image::make(path, mebibytes, &files, self.rpcd);
+    }
+
     /// Starts it, and waits until its init scripts have run. What netifd does for them may not be done yet.
     pub fn start(self) -> Router {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         for name in ["root", "faults"] {
             fs::create_dir(folder.path().join(name)).expect("the folder is new");
         }
-        let mut files = self.files;
-        files.insert("/etc/openwrt_release".to_owned(), self.release.text());
-        image::make(folder.path(), &files, self.rpcd);
+        self.write_image(&folder.path().join("image"), image::SIZE);
         let nics = (0..self.nics).map(|number| Nic {
             mac: format!("52:54:00:aa:00:{number:02x}"),
             wire: Neighbour::new(),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::BOUND;
+use super::{BOUND, Written};
 
 /// The program of this package. Cargo puts it beside the folder of the tests.
 pub fn program() -> PathBuf {
@@ -39,6 +39,8 @@ pub struct Cage {
     answers: BufReader<ChildStdout>,
     /// Where the image is, `/dev/loop3`.
     device: PathBuf,
+    /// What was written to it before, by whomever.
+    before: Written,
     /// The process of the router's `init`, 0 before there is one.
     init: i32,
     network: File,
@@ -64,11 +66,12 @@ impl Cage {
             File::open(path).expect("a process has namespaces")
         };
         let mut answers = BufReader::new(answers);
-        let device = expect(&mut answers, "ready");
+        let device = PathBuf::from(expect(&mut answers, "ready"));
         Self {
             network: namespace("net"),
             mounts: namespace("mnt"),
-            device: PathBuf::from(device),
+            before: Written::ever(&device),
+            device,
             init: 0,
             pipe,
             answers,
@@ -111,13 +114,20 @@ impl Cage {
         self.mounts.as_fd()
     }
 
+    pub fn before(&self) -> Written {
+        self.before
+    }
+
     pub fn device(&self) -> &Path {
         &self.device
     }
 
     /// Ends all that runs in it, and waits until its file system is not mounted any more.
     pub fn end(&mut self) {
-        drop(self.pipe.take());
+        let Some(pipe) = self.pipe.take() else {
+            return;
+        };
+        drop(pipe);
         let _ = self.process.wait();
         // What is open of a namespace keeps it.
         let null = File::open("/dev/null").expect("there is /dev/null");

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::syncfs;
@@ -19,7 +20,8 @@ nix::ioctl_read!(fs_shutdown, b'X', 125, u32);
 /// What was written to a flash since the router started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    pub requests: u64,
+    /// How often the journal was: each sync of something that has changed is one.
+    pub transactions: u64,
     pub bytes: u64,
 }
 
@@ -33,17 +35,10 @@ impl Router {
     /// What was written to the flash since the start, after writing out what was not.
     pub fn written(&self) -> Written {
         self.sync();
-        let name = self.cage.device().file_name().unwrap_or_default();
-        let path = std::path::Path::new("/sys/block").join(name).join("stat");
-        let text = fs::read_to_string(path).expect("a block device has figures");
-        let figures: Vec<u64> = text
-            .split_whitespace()
-            .map_while(|figure| figure.parse().ok())
-            .collect();
-        // Documentation/block/stat.rst: writes done, and 512-byte sectors written.
+        let (now, before) = (Written::ever(self.cage.device()), self.cage.before());
         Written {
-            requests: figures[4],
-            bytes: figures[6] * 512,
+            transactions: now.transactions - before.transactions,
+            bytes: now.bytes - before.bytes,
         }
     }
 
@@ -79,4 +74,34 @@ impl Router {
     fn flash(&self) -> File {
         File::open(self.path("/")).expect("the router runs")
     }
+}
+
+impl Written {
+    /// Of a device whose file system is mounted, since it is there.
+    pub(super) fn ever(device: &Path) -> Self {
+        Self {
+            transactions: transactions_of(device),
+            bytes: bytes_of(device),
+        }
+    }
+}
+
+/// `17 transactions (12 requested), …` (fs/jbd2/journal.c).
+fn transactions_of(device: &Path) -> u64 {
+    let name = device.file_name().unwrap_or_default().to_string_lossy();
+    let text = fs::read_to_string(format!("/proc/fs/jbd2/{name}-8/info"));
+    let text = text.expect("a mounted ext4 has a journal");
+    let first = text.split_whitespace().next();
+    let count = first.and_then(|count| count.parse().ok());
+    count.expect("it begins with a number")
+}
+
+/// Sectors of 512 bytes are the seventh figure (Documentation/block/stat.rst).
+fn bytes_of(device: &Path) -> u64 {
+    let name = device.file_name().unwrap_or_default();
+    let path = Path::new("/sys/block").join(name).join("stat");
+    let text = fs::read_to_string(path).expect("a block device has figures");
+    let sectors = text.split_whitespace().nth(6);
+    let sectors: Option<u64> = sectors.and_then(|sectors| sectors.parse().ok());
+    sectors.expect("figures are numbers") * 512
 }

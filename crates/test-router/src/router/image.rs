@@ -3,17 +3,16 @@
 mod tree;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-/// Enough for the userland and some MiB.
-const SIZE: &str = "64M";
+/// Enough for the userland and some more, in MiB.
+pub const SIZE: u64 = 64;
 
-/// Makes `image` in a folder: the userland with some files besides.
-pub fn make(folder: &Path, files: &BTreeMap<String, String>, rpcd: bool) {
-    let image = folder.join("image");
-    let root = folder.join("tree");
+/// Makes an image: the userland with some files besides.
+pub fn make(image: &Path, mebibytes: u64, files: &BTreeMap<String, String>, rpcd: bool) {
+    let root = image.with_extension("tree");
     tree::make(&root);
     if !rpcd {
         tree::without_rpcd(&root);
@@ -24,14 +23,15 @@ pub fn make(folder: &Path, files: &BTreeMap<String, String>, rpcd: bool) {
         fs::create_dir_all(parent).expect("the tree is ours");
         fs::write(path, text).expect("there is room for temporary files");
     }
-    run(Command::new("truncate").args(["-s", SIZE]).arg(&image));
+    let made = File::create(image).and_then(|file| file.set_len(mebibytes << 20));
+    made.expect("there is room for the image");
     // Nothing that the kernel would write later by itself.
     run(Command::new("mke2fs")
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .args(["-q", "-t", "ext4", "-m", "0", "-E"])
         .arg("lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0")
         .arg("-d")
-        .args([&root, &image]));
+        .args([&root, image]));
     fs::remove_dir_all(root).expect("the tree is ours");
 }
 

@@ -45,6 +45,12 @@ impl Neighbour {
         made
     }
 
+    /// Cuts the cable that was plugged last.
+    pub(super) fn unplug(&self) {
+        let last = self.plugged.load(Ordering::Relaxed).saturating_sub(1);
+        self.ip(&format!("link del end{last}"));
+    }
+
     /// Makes a cable to a card in the namespace of a process.
     pub(super) fn plug(&self, card: &str, mac: &str, holder: u32) {
         let end = format!("end{}", self.plugged.fetch_add(1, Ordering::Relaxed));

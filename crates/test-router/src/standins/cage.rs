@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-use nix::unistd::{Pid, chdir, pivot_root, sethostname};
+use nix::unistd::{Pid, chdir, pivot_root};
 
 use rhyzome_test_router::FAULTS;
 
@@ -31,17 +31,6 @@ const DEVICES: [(&str, u64, u64); 7] = [
     ("urandom", 1, 9),
     ("tty", 5, 0),
     ("kmsg", 1, 11),
-];
-
-/// What a router's `sysctl.conf` says; and addresses are there at once, and frames inside a bridge are not the
-/// business of IP's filters.
-const SETTINGS: [(&str, &str); 6] = [
-    ("net/ipv4/ip_forward", "1"),
-    ("net/ipv6/conf/all/forwarding", "1"),
-    ("net/ipv6/conf/default/forwarding", "1"),
-    ("net/ipv6/conf/default/accept_dad", "0"),
-    ("net/bridge/bridge-nf-call-iptables", "0"),
-    ("net/bridge/bridge-nf-call-ip6tables", "0"),
 ];
 
 pub fn run(words: &[String]) -> ExitCode {
@@ -66,7 +55,6 @@ pub fn run(words: &[String]) -> ExitCode {
     let mut command = Command::new("/sbin/init");
     command
         .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     // SAFETY: between fork and exec, one system call is made.
@@ -95,11 +83,6 @@ fn prepare(folder: &Path) -> PathBuf {
         | CloneFlags::CLONE_NEWIPC;
     unshare(flags).expect("tests run as root");
     bind(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE);
-    for (key, value) in SETTINGS {
-        // Where the kernel has none of it, there is nothing to set.
-        let _ = fs::write(format!("/proc/sys/{key}"), value);
-    }
-    sethostname("OpenWrt").expect("the namespace is ours");
     let root = folder.join("root");
     let status = Command::new("mount")
         .args(["-t", "ext4", "-o", OPTIONS])

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};
 
+use super::PATH;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -22,9 +23,7 @@ pub fn run(words: &[String]) -> ExitCode {
         setns(namespace, CloneFlags::empty()).expect("tests run as root");
     }
     let mut command = Command::new(program);
-    command
-        .args(words)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(words).env("PATH", PATH);
     // SAFETY: between fork and exec, one system call is made.
     unsafe {
         command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));

@@ -44,7 +44,12 @@ pub fn run(name: &str, words: &[String]) -> ExitCode {
         }
         ("network", "boot" | "start") => {
             start("network", "/sbin/netifd", &[]);
-            super::ubus::run(&["-t", "30", "wait_for", "network.interface"].map(str::to_owned))
+            let words = ["-t", "30", "wait_for", "network.interface"].map(str::to_owned);
+            let there = super::ubus::run(&words);
+            // What hotplug does for each interface that comes up, once for all of them.
+            fw4::run(&["-q", "reload"].map(str::to_owned));
+            dnsmasq::start();
+            there
         }
         ("network", "reload" | "restart" | "stop") => {
             let method = if action == "stop" { "down" } else { action };

@@ -10,6 +10,7 @@
 
 mod command;
 mod device;
+mod dhcp;
 mod interface;
 mod kernel;
 mod routing;
@@ -18,6 +19,7 @@ mod vxlan;
 mod wireguard;
 
 pub use command::{ifdown, ifstatus, ifup};
+pub use dhcp::write_lease;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -57,6 +59,8 @@ pub fn run() -> ExitCode {
     let names = Arc::clone(&published);
     let mut state = State::new(published);
     state.reload();
+    // Of these, the script that started this tells who wants to know.
+    state.came_up.clear();
     let orders = Mutex::new(orders);
     serve(
         "netifd",

@@ -2,6 +2,7 @@
 //! is told that a configuration has changed.
 
 mod boot;
+mod register;
 mod services;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use super::{config, shell};
 use services::Services;
 
 pub use boot::release;
+pub use register::register;
 
 /// How long after an event its scripts are run.
 const DELAY: Duration = Duration::from_millis(100);

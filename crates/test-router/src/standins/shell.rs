@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use super::PATH;
+
 /// Runs a program with words that a space parts.
 pub fn words(line: &str) -> Output {
     let mut words = line.split_whitespace();
@@ -28,6 +30,7 @@ pub fn start(line: &str) {
     let mut words = line.split_whitespace();
     let started = Command::new(words.next().unwrap_or_default())
         .args(words)
+        .env("PATH", PATH)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -99,3 +99,18 @@ fn a_renewal_applies_peers_in_the_later_release() {
     router.output(["ubus", "call", "network.interface.wg0", "renew"]);
     router.wait_for("the peer is there", |router| dump(router).contains(OTHER));
 }
+
+#[test]
+fn a_key_that_is_to_be_generated_commits_what_others_left_uncommitted() {
+    let router = router(Release::V24_10);
+    uci(&router, "set network.wg1=interface");
+    uci(&router, "set network.wg1.proto=wireguard");
+    uci(&router, "set network.wg1.private_key=generate");
+    uci(&router, "commit network");
+    uci(&router, "set network.lan.metric=7");
+    router.output(["ubus", "call", "network", "reload"]);
+    router.wait_for("there is a key", |router| {
+        let text = std::fs::read_to_string(router.path("/etc/config/network"));
+        text.is_ok_and(|text| !text.contains("generate") && text.contains("metric '7'"))
+    });
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -21,11 +21,14 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("busybox", "bin/busybox"),
 ];
 
+/// What init scripts of others begin with.
+const RC_COMMON: &str = include_str!("rc.common");
+
 /// Where the program with the stand-ins is.
 const STANDINS: &str = "usr/libexec/standins";
 
 /// The names that it has.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "sbin/init",
     "sbin/procd",
     "sbin/netifd",
@@ -39,6 +42,8 @@ const NAMES: [&str; 15] = [
     "sbin/reload_config",
     "bin/ubus",
     "usr/bin/logger",
+    "sbin/procd-service",
+    "usr/libexec/dhcp-script",
     "etc/init.d/boot",
     "etc/init.d/log",
 ];
@@ -55,15 +60,17 @@ const SCRIPTS: [(&str, u32); 7] = [
 ];
 
 /// Names that busybox has, of those that OpenWrt's has.
-const APPLETS: [&str; 44] = [
+const APPLETS: [&str; 54] = [
     "ash",
     "awk",
+    "basename",
     "cat",
     "chmod",
     "chown",
     "cp",
     "cut",
     "date",
+    "dd",
     "df",
     "dirname",
     "echo",
@@ -73,24 +80,31 @@ const APPLETS: [&str; 44] = [
     "grep",
     "head",
     "hostname",
+    "insmod",
     "kill",
     "ln",
     "ls",
+    "lsmod",
     "md5sum",
     "mkdir",
     "mktemp",
     "mount",
     "mv",
+    "nc",
     "ping",
+    "poweroff",
     "ps",
     "pwd",
     "readlink",
+    "reboot",
     "rm",
     "rmdir",
     "sed",
     "sh",
     "sha256sum",
     "sleep",
+    "sort",
+    "stat",
     "sync",
     "tail",
     "test",
@@ -100,6 +114,7 @@ const APPLETS: [&str; 44] = [
     "udhcpc",
     "umount",
     "uname",
+    "wc",
 ];
 
 const FOLDERS: [&str; 16] = [
@@ -167,6 +182,12 @@ pub fn make(root: &Path) {
         let start = root.join(format!("etc/rc.d/S{number}{script}"));
         link(&format!("../init.d/{script}"), &start);
     }
+    let rc_common = format!("#!/bin/sh\n{RC_COMMON}");
+    fs::write(root.join("etc/rc.common"), rc_common).expect("there is room for temporary files");
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(root.join("etc/rc.common"), executable).expect("the file is ours");
+    // By this name, the kernel asks for its modules.
+    link("/bin/busybox", &root.join("sbin/modprobe"));
     for applet in APPLETS {
         link("busybox", &root.join("bin").join(applet));
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::config::{Options, Section};
 use super::kernel::{exists, ip};
-use super::{vxlan, wireguard};
+use super::{dhcp, vxlan, wireguard};
 
 #[derive(Debug, Clone)]
 pub struct Interface {
@@ -71,8 +71,11 @@ impl Interface {
 
     pub fn up(&mut self) {
         let device = self.device().to_owned();
+        if self.proto() == "dhcp" && exists(&device) {
+            return self.up_by_dhcp(&device);
+        }
         let made = match self.proto() {
-            "wireguard" => wireguard::make(&self.section, &self.peers),
+            "wireguard" => wireguard::make(&mut self.section, &self.peers),
             "vxlan" | "vxlan6" => vxlan::make(&self.section, &self.peers),
             _ => exists(&device),
         };
@@ -103,6 +106,25 @@ impl Interface {
         }
         self.addresses = addresses;
         self.add_routes(&device);
+        self.phase = Phase::Up { device, since };
+    }
+
+    fn up_by_dhcp(&mut self, device: &str) {
+        let since = Instant::now();
+        let lease = dhcp::ask(device);
+        let address = lease
+            .as_ref()
+            .and_then(|lease| Address::parse(&lease.address, lease.netmask.as_deref()));
+        let Some(address) = address else {
+            self.phase = Phase::Pending { since };
+            return;
+        };
+        self.add(&address, device);
+        self.addresses = vec![address];
+        if let Some(gateway) = lease.and_then(|lease| lease.gateway) {
+            ip(&format!("route replace default via {gateway} dev {device}"));
+        }
+        let device = device.to_owned();
         self.phase = Phase::Up { device, since };
     }
 

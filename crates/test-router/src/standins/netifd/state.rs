@@ -30,7 +30,7 @@ pub struct State {
     interfaces: BTreeMap<String, Interface>,
     rules: BTreeSet<(&'static str, String)>,
     /// Interfaces that came up since hotplug was told.
-    came_up: Vec<String>,
+    pub came_up: Vec<String>,
     published: Published,
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::super::config::{Options, Section};
+use super::super::config::{Options, Section, Value};
 use super::super::log::say;
 use super::super::{has, shell};
 use super::kernel;
@@ -18,7 +18,11 @@ use rhyzome_test_router::Fault;
 const BOUND: Duration = Duration::from_secs(10);
 
 /// Makes the device with all its peers. Returns whether all of it was taken.
-pub fn make(section: &Section, peers: &[Section]) -> bool {
+pub fn make(section: &mut Section, peers: &[Section]) -> bool {
+    if section.one("private_key") == Some("generate") {
+        generate(section);
+    }
+    let section = &*section;
     let name = &section.name;
     kernel::delete(name);
     if has(Fault::WireguardFails) || !kernel::is_name(name) || !make_device(name) {
@@ -32,6 +36,22 @@ pub fn make(section: &Section, peers: &[Section]) -> bool {
         kernel::delete(name);
     }
     made
+}
+
+/// Writes a key in the place of the word, and with that whatever anybody has left uncommitted, as the real script does.
+fn generate(section: &mut Section) {
+    let output = shell::words("wg genkey");
+    let key = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    shell::words(&format!(
+        "uci set network.{}.private_key={key}",
+        section.name
+    ));
+    shell::words("uci commit network");
+    for (option, value) in &mut section.options {
+        if option == "private_key" {
+            *value = Value::One(key.clone());
+        }
+    }
 }
 
 /// Makes the peers of a device those that are said, without disturbing the others.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::sethostname;
 
 use super::Services;
 
@@ -28,7 +30,26 @@ const FOLDERS: [&str; 6] = [
 /// It is there when all scripts have run.
 const BOOTED: &str = "/tmp/booted";
 
+/// What a router's `sysctl.conf` says; and addresses are there at once, and frames inside a bridge are not the
+/// business of IP's filters.
+const SETTINGS: [(&str, &str); 6] = [
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv6/conf/all/forwarding", "1"),
+    ("net/ipv6/conf/default/forwarding", "1"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+    ("net/bridge/bridge-nf-call-iptables", "0"),
+    ("net/bridge/bridge-nf-call-ip6tables", "0"),
+];
+
 pub fn mount_all() {
+    // A kernel that starts this mounts the root read-only unless it is told otherwise.
+    let read_only = statvfs("/").is_ok_and(|root| root.flags().contains(FsFlags::ST_RDONLY));
+    if read_only {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOATIME;
+        if let Err(error) = mount(None::<&str>, "/", None::<&str>, flags, None::<&str>) {
+            eprintln!("init: the root stays read-only: {error}");
+        }
+    }
     for (path, kind) in MOUNTS {
         // Of what is mounted already, there is something in it.
         let there = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
@@ -44,6 +65,11 @@ pub fn mount_all() {
             eprintln!("init: cannot make {folder}: {error}");
         }
     }
+    for (key, value) in SETTINGS {
+        // Where the kernel has none of it, there is nothing to set.
+        let _ = fs::write(format!("/proc/sys/{key}"), value);
+    }
+    let _ = sethostname("OpenWrt");
     let _ = fs::write("/tmp/resolv.conf", "nameserver 127.0.0.1\n");
 }
 
@@ -74,6 +100,7 @@ pub fn run_scripts(services: &Services) {
     if let Err(error) = fs::write(BOOTED, "") {
         eprintln!("init: cannot write {BOOTED}: {error}");
     }
+    println!("procd: - init complete -");
 }
 
 fn sorted(folder: &str) -> Vec<PathBuf> {

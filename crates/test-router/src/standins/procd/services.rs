@@ -18,14 +18,13 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use super::super::PATH;
 use super::super::log::say;
 use super::super::ubus::Status;
 
-/// What `procd_set_param respawn` means without figures: a process that ran for less than this ended too early, it
-/// waits so long for the next, and after so many it waits for ever.
-const THRESHOLD: Duration = Duration::from_secs(3600);
-const WAIT: Duration = Duration::from_secs(5);
-const RETRIES: u32 = 5;
+/// `procd_set_param respawn`: a process that ran for less than the first ended too early; it waits the second for the
+/// next, in seconds; after so many as the third it waits for ever, unless that is 0. Without figures, these.
+const RESPAWN: [u64; 3] = [3600, 5, 5];
 
 /// How long a process may take to end when it is asked to.
 const TERM: Duration = Duration::from_secs(5);
@@ -55,7 +54,7 @@ struct Instance {
     files: Vec<Option<Vec<u8>>>,
     pid: Option<i32>,
     started: Instant,
-    early: u32,
+    early: u64,
     exit_code: Option<i32>,
 }
 
@@ -93,15 +92,15 @@ impl Services {
         };
         instance.pid = None;
         instance.exit_code = Some(code);
-        if instance.given.get("respawn").is_none() {
+        let Some([threshold, wait, retries]) = instance.respawn() else {
             return;
-        }
-        if instance.started.elapsed() < THRESHOLD {
+        };
+        if instance.started.elapsed().as_secs() < threshold {
             instance.early += 1;
         } else {
             instance.early = 0;
         }
-        if instance.early > RETRIES {
+        if retries > 0 && instance.early > retries {
             say(
                 "procd",
                 &format!(
@@ -113,7 +112,7 @@ impl Services {
         }
         let (services, started) = (Arc::clone(self), instance.started);
         std::thread::spawn(move || {
-            std::thread::sleep(WAIT);
+            std::thread::sleep(Duration::from_secs(wait));
             let mut state = services.lock();
             let service = state.services.get_mut(&name);
             let instance = service.and_then(|service| service.instances.get_mut(&key));
@@ -131,7 +130,7 @@ impl Services {
         let (sender, receiver) = channel();
         {
             let mut state = self.lock();
-            let child = command.spawn().ok()?;
+            let child = command.env("PATH", PATH).spawn().ok()?;
             state.waiting.insert(child.id().cast_signed(), sender);
         }
         receiver.recv().ok()
@@ -290,6 +289,7 @@ impl Instance {
         let environment = environment.filter_map(|(key, value)| Some((key, value.as_str()?)));
         let started = Command::new(program)
             .args(arguments)
+            .env("PATH", PATH)
             .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -299,6 +299,17 @@ impl Instance {
             Ok(child) => self.pid = Some(child.id().cast_signed()),
             Err(error) => say("procd", &format!("cannot start {program}: {error}")),
         }
+    }
+
+    /// Whether and how it is started again.
+    fn respawn(&self) -> Option<[u64; 3]> {
+        let given = self.given.get("respawn")?.as_array()?;
+        let mut figures = RESPAWN;
+        for (figure, said) in figures.iter_mut().zip(given) {
+            let number = said.as_str().and_then(|text| text.parse().ok());
+            *figure = number.or_else(|| said.as_u64()).unwrap_or(*figure);
+        }
+        Some(figures)
     }
 
     fn said(&self) -> Value {
@@ -313,10 +324,8 @@ impl Instance {
         if let Some(code) = self.exit_code.filter(|_| self.pid.is_none()) {
             said["exit_code"] = json!(code);
         }
-        if self.given.get("respawn").is_some() {
-            said["respawn"] = json!({
-                "threshold": THRESHOLD.as_secs(), "timeout": WAIT.as_secs(), "retry": RETRIES,
-            });
+        if let Some([threshold, timeout, retry]) = self.respawn() {
+            said["respawn"] = json!({"threshold": threshold, "timeout": timeout, "retry": retry});
         }
         said
     }
