@@ -268,16 +268,16 @@ impl Planned {
 
     /// Whether more changes than peers and leases.
     fn moves_links(&self) -> bool {
-        !self.plan.firewall.is_empty() || self.plan.network.iter().any(|change| !is_peer(change))
+        !self.plan.firewall.is_empty() || self.plan.network.iter().any(|change| !is_member(change))
     }
 
     /// The packages whose services are told. An interface goes before its rules do, and comes after them.
     fn reloads(&self) -> Vec<&'static str> {
         let mut packages: Vec<&'static str> =
             self.drafts.iter().map(|draft| draft.package).collect();
-        // No reload applies peers; they are set on their devices.
+        // No reload applies peers and ends; they are set on their devices.
         packages.retain(|package| {
-            *package != "network" || self.plan.network.iter().any(|change| !is_peer(change))
+            *package != "network" || self.plan.network.iter().any(|change| !is_member(change))
         });
         if self.plan.takes_away() {
             packages.sort_by_key(|package| *package == "firewall");
@@ -286,7 +286,8 @@ impl Planned {
     }
 }
 
-/// Whether a change is one of a peer's section.
-fn is_peer(change: &rhyzome_uci::Change) -> bool {
-    crate::names::part_of(change.section()).is_some_and(|part| part.starts_with("peer_"))
+/// Whether a change is one of a peer's section, or of another end's of a VXLAN.
+fn is_member(change: &rhyzome_uci::Change) -> bool {
+    let is_member = |part: &str| part.starts_with("peer_") || part.starts_with("end_");
+    crate::names::part_of(change.section()).is_some_and(is_member)
 }

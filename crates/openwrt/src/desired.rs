@@ -6,7 +6,7 @@ mod network;
 
 use rhyzome_uci::{Name, Package};
 
-pub(crate) use network::tunnel_mtu;
+pub(crate) use network::{PRIORITY, tunnel_mtu};
 
 use crate::draft::Draft;
 use crate::names::Names;

@@ -189,3 +189,6 @@ fn obstacle_of(obstacle: &Obstacle, network: &Network) -> Option<bool> {
         | Obstacle::NoServer => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What runs on the router, whatever its files say: asked of netifd, the kernel and fw4.
 
+mod end;
 mod interface;
 mod link;
 mod name;
@@ -11,7 +12,10 @@ use std::collections::BTreeMap;
 use crate::system::{CommandError, Failed, System};
 use crate::ubus::{self, UbusError};
 
+pub(crate) use end::{ALL, End, Ends};
 pub(crate) use interface::{BridgeVlans, Interface};
+#[cfg(test)]
+pub(crate) use link::Link;
 pub(crate) use link::{Links, Route, Rule};
 pub(crate) use name::ask;
 pub(crate) use rules::{Rules, Skipped};
@@ -38,6 +42,8 @@ pub(crate) struct Running {
     pub rules: Rules,
     /// Whether dnsmasq has a process.
     pub server: bool,
+    /// Of VXLANs.
+    pub ends: Ends,
     /// Of the trunk, where it is a bridge.
     pub bridge: BridgeVlans,
 }
@@ -49,6 +55,7 @@ pub(crate) async fn look(system: &System, bridge: Option<&str>) -> Result<Runnin
         links: link::look(system).await?,
         tunnels: tunnel::look(system).await?,
         rules: rules::in_kernel(system).await?,
+        ends: end::look(system).await?,
         server: ubus::is_running(system, "dnsmasq").await?,
         bridge: match bridge {
             Some(bridge) => interface::bridge_vlans(system, bridge).await?,

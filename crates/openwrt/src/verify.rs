@@ -2,10 +2,10 @@
 
 mod what;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use rhyzome_model::network::router_mac;
+use rhyzome_model::network::{VtepPlacement, router_mac};
 use rhyzome_model::segment::{Segment, VlanId};
 use rhyzome_wireguard::peers::{Peer, PeerSet};
 
@@ -13,7 +13,7 @@ use crate::desired::tunnel_mtu;
 use crate::mark::FIREWALL_NAME;
 use crate::names::Names;
 use crate::router::{Network, Router, Trunk};
-use crate::running::{Route, Rule, Rules, Running, Skipped, Tunnel};
+use crate::running::{ALL, End, Route, Rule, Rules, Running, Skipped, Tunnel};
 
 pub(crate) use what::{About, Difference, Remedy, What};
 
@@ -94,6 +94,9 @@ fn segment(network: &Network, names: Names, router: &Router, running: &Running, 
     if let (Segment::Vlan(vlan), Some(trunk)) = (network.spec.segment, &router.trunk) {
         on_trunk(vlan, names, trunk, running, found);
     }
+    if matches!(network.spec.segment, Segment::Vxlan(_)) {
+        tunnel_ends(network, names, running, found);
+    }
 }
 
 fn link(name: &str, mtu: u16, addresses: &[IpNet], running: &Running, found: &mut Found) {
@@ -141,6 +144,49 @@ fn on_trunk(vlan: VlanId, names: Names, trunk: &Trunk, running: &Running, found:
                 vlan,
             });
         }
+    }
+}
+
+/// Where a network's VXLAN should send, and about which placement that is.
+pub(crate) fn ends(network: &Network) -> BTreeMap<End, About> {
+    let of = |vtep: &VtepPlacement| {
+        let (address, about) = (vtep.address, About::Vtep(vtep.host.0));
+        let macs = vtep.macs.iter().map(ToString::to_string);
+        let macs: Vec<String> = std::iter::once(ALL.to_owned()).chain(macs).collect();
+        macs.into_iter().map(move |mac| ((mac, address), about))
+    };
+    network.vteps.iter().flat_map(of).collect()
+}
+
+fn tunnel_ends(network: &Network, names: Names, running: &Running, found: &mut Found) {
+    let wanted = ends(network);
+    let device = names.vxlan();
+    let Some(have) = &running.ends else {
+        if !wanted.is_empty() {
+            found.network(What::NoBridge);
+        }
+        return;
+    };
+    let nothing = BTreeSet::new();
+    let have = have.get(&device).unwrap_or(&nothing);
+    for ((mac, address), about) in &wanted {
+        if !have.contains(&(mac.clone(), *address)) {
+            let (device, mac, address) = (device.clone(), mac.clone(), *address);
+            let what = What::NoEnd {
+                device,
+                mac,
+                address,
+            };
+            found.add(*about, what);
+        }
+    }
+    for (mac, address) in have.iter().filter(|end| !wanted.contains_key(end)) {
+        let (device, mac, address) = (device.clone(), mac.clone(), *address);
+        found.network(What::StrangeEnd {
+            device,
+            mac,
+            address,
+        });
     }
 }
 
@@ -321,3 +367,6 @@ pub(crate) fn harmed(
     }
     found.0
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Apply, Current, Planned, Request};
+use crate::desired::PRIORITY;
 use crate::disk::Digest;
 use crate::error::{Error, lines};
 use crate::live::{self, Wanted};
 use crate::names::Names;
 use crate::router::Network;
-use crate::running::{self, Interface, Running};
+use crate::running::{self, End, Interface, Running};
 use crate::ubus;
 use crate::verify::{self, Difference, Meant, Remedy, What};
 
@@ -164,7 +165,7 @@ impl Apply {
     ) -> Result<(), Error> {
         let remedies: BTreeSet<Remedy> = found.iter().map(|one| one.what.remedy()).collect();
         for remedy in remedies {
-            let waits = !matches!(remedy, Remedy::Tunnel(_));
+            let waits = !matches!(remedy, Remedy::Tunnel(_) | Remedy::Ends(_));
             let last = done.remedies.get(&remedy).copied();
             let last = last.max(done.reloaded.filter(|_| waits));
             if last.is_some_and(|last| last.elapsed() < GRACE) {
@@ -206,8 +207,36 @@ impl Apply {
                     .await
                     .map_err(Error::Live)?;
             }
+            Remedy::Ends(device) => {
+                let is_own =
+                    |network: &&&Network| Names::new(network.spec.segment).vxlan() == *device;
+                let network = networks.iter().find(|network| is_own(network));
+                let (Some(network), Some(have)) = (network, &running.ends) else {
+                    return Ok(false);
+                };
+                if !running.links.links.contains_key(device) {
+                    return Ok(false);
+                }
+                let have = have.get(device).cloned().unwrap_or_default();
+                let wanted: BTreeSet<End> = verify::ends(network).into_keys().collect();
+                self.send(device, "del", have.difference(&wanted)).await?;
+                self.send(device, "append", wanted.difference(&have))
+                    .await?;
+            }
             Remedy::Firewall => self.reload(&["firewall"]).await?,
             Remedy::Network => self.reload(&["network"]).await?,
+            Remedy::Route { to, device, table } => {
+                let (to, table) = (to.to_string(), table.to_string());
+                let words = ["route", "replace", &to, "dev", device, "table", &table];
+                self.ip(to.contains(':'), &words).await?;
+            }
+            Remedy::Rule { from, table } => {
+                let (from, table) = (from.to_string(), table.to_string());
+                let priority = PRIORITY.to_string();
+                let words = ["rule", "add", "from", &from, "lookup", &table];
+                let words = [&words[..], &["priority", &priority]].concat();
+                self.ip(from.contains(':'), &words).await?;
+            }
             Remedy::Interface(name) => {
                 if !running.interfaces.contains_key(name) {
                     self.reload(&["network"]).await?;
@@ -224,6 +253,32 @@ impl Apply {
             }
         }
         Ok(true)
+    }
+}
+
+impl Apply {
+    /// Whether it did is seen by looking.
+    async fn send(
+        &self,
+        device: &str,
+        how: &str,
+        ends: impl Iterator<Item = &End>,
+    ) -> Result<(), Error> {
+        for (mac, address) in ends {
+            let address = address.to_string();
+            let words = ["fdb", how, mac, "dev", device, "dst", &address];
+            let done = self.settings.system.run("bridge", &words).await;
+            done.map(drop).map_err(|e| Error::Look(e.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The same, of routing.
+    async fn ip(&self, is_ipv6: bool, words: &[&str]) -> Result<(), Error> {
+        let family = if is_ipv6 { "-6" } else { "-4" };
+        let words = [&[family], words].concat();
+        let done = self.settings.system.run("ip", &words).await;
+        done.map(drop).map_err(|e| Error::Look(e.into()))
     }
 }
 

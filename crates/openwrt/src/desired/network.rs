@@ -17,7 +17,7 @@ const OVERHEAD: u16 = 80;
 const TUNNEL_MTU: (u16, u16) = (1280, 1420);
 
 /// Before the rule of the main table (32766).
-const PRIORITY: u32 = 10_000;
+pub(crate) const PRIORITY: u32 = 10_000;
 
 pub(super) fn add(package: &mut Package, part: &Part<'_>, router: &Router) {
     let device = match part.network.spec.segment {

@@ -126,7 +126,7 @@ fn read_routes(text: &str) -> Vec<Route> {
         .collect()
 }
 
-/// `10000:	from 10.1.1.0/24 lookup 100000100`
+/// `10000: from 10.1.1.0/24 lookup 100000100`
 fn read_rules(text: &str) -> Vec<Rule> {
     text.lines()
         .filter_map(|line| {

@@ -27,7 +27,7 @@ pub(crate) async fn ask(
         // Nobody waits for it any more.
         let _ = answered.send(asked);
     });
-    answer.await.unwrap_or_else(|_| Ok(None))
+    answer.await.unwrap_or(Ok(None))
 }
 
 fn enter(network: Option<&std::path::Path>) -> io::Result<()> {

@@ -26,6 +26,9 @@ pub(crate) struct Skipped(pub String);
 /// What begins fw4's comments.
 const COMMENT: &str = "comment \"!fw4: ";
 
+/// What begins lines of chains that are no rules.
+const NO_RULE: [&str; 4] = ["type ", "}", "#", "include "];
+
 pub(super) async fn in_kernel(system: &System) -> Result<Rules, LookError> {
     let listed = system.run("nft", &["list", "table", "inet", "fw4"]).await?;
     // Where there is no table, there are no rules.
@@ -54,9 +57,16 @@ fn read(text: &str) -> Rules {
             chain = name.trim_end_matches('{').trim();
             continue;
         }
-        let Some((rule, comment)) = line.split_once(COMMENT) else {
+        let is_rule = !NO_RULE.iter().any(|start| line.starts_with(start))
+            && !line.is_empty()
+            && !chain.is_empty();
+        if !is_rule {
+            if line == "}" {
+                chain = "";
+            }
             continue;
-        };
+        }
+        let (rule, comment) = line.split_once(COMMENT).unwrap_or((line, ""));
         let known = Known {
             chain: chain.to_owned(),
             comment: comment.trim_end_matches('"').to_owned(),
@@ -153,6 +163,15 @@ mod tests {
         );
         let jump = missing(|text| text.replace("jump input_rz_v1", "accept"));
         assert_eq!(jump.len(), 1);
+    }
+
+    #[test]
+    fn a_rule_of_somebody_elses_is_seen_without_a_comment_too() {
+        let theirs = in_kernel(|text| {
+            text.replace("chain input_rz_v1 {", "chain input_rz_v1 {\n\t\taccept")
+        });
+        let found = theirs.missing_in(&read(PRINTED), |text| text.contains("rz_v1"));
+        assert_eq!(found, ["\"\" in the chain input_rz_v1, to accept"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What differs between what is meant and what runs, and what it is about.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use rhyzome_wireguard::key::PublicKey;
 use uuid::Uuid;
@@ -70,6 +72,22 @@ pub(crate) enum What {
     },
     #[error("what comes from {from} does not look in the table {table}")]
     NoRule { from: IpNet, table: u32 },
+    #[error(
+        "the program bridge is missing, without which nothing is sent through a VXLAN: install ip-bridge"
+    )]
+    NoBridge,
+    #[error("the VXLAN {device} does not send what is for {mac} to {address}")]
+    NoEnd {
+        device: String,
+        mac: String,
+        address: IpAddr,
+    },
+    #[error("the VXLAN {device} sends what is for {mac} to {address}, where nobody is")]
+    StrangeEnd {
+        device: String,
+        mac: String,
+        address: IpAddr,
+    },
     #[error("fw4 leaves something out: {0}")]
     Skipped(String),
     #[error("fw4 makes no zone {0}")]
@@ -105,10 +123,20 @@ pub(crate) enum Remedy {
     None,
     /// Setting the device's key, port and peers: by its name.
     Tunnel(String),
+    /// Setting where a VXLAN sends: by the device's name.
+    Ends(String),
     /// Having fw4 make all of its rules anew.
     Firewall,
     /// Having netifd compare what runs with its files.
     Network,
+    /// Making a route, which netifd has made before and would not again.
+    Route {
+        to: IpNet,
+        device: String,
+        table: u32,
+    },
+    /// The same with a rule of routing.
+    Rule { from: IpNet, table: u32 },
     /// Taking an interface down and up.
     Interface(String),
     /// Starting dnsmasq anew.
@@ -118,16 +146,18 @@ pub(crate) enum Remedy {
 impl What {
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Section { .. } | Self::Refused(_) | Self::Skipped(_) => Remedy::None,
+            Self::Section { .. } | Self::Refused(_) | Self::Skipped(_) | Self::NoBridge => {
+                Remedy::None
+            }
+            Self::NoEnd { device, .. } | Self::StrangeEnd { device, .. } => {
+                Remedy::Ends(device.clone())
+            }
             Self::TunnelKey(name) | Self::TunnelPort { name, .. } => Remedy::Tunnel(name.clone()),
             Self::NoPeer { device, .. }
             | Self::PeerAddresses { device, .. }
             | Self::Stranger { device, .. } => Remedy::Tunnel(device.clone()),
             Self::NoZone(_) | Self::RuleMissing(_) | Self::RuleForeign(_) => Remedy::Firewall,
-            Self::NoInterface(_)
-            | Self::NoRule { .. }
-            | Self::NoBridgeVlan { .. }
-            | Self::Still(_) => Remedy::Network,
+            Self::NoInterface(_) | Self::NoBridgeVlan { .. } | Self::Still(_) => Remedy::Network,
             Self::InterfaceDown { name, .. }
             | Self::NoLink(name)
             | Self::LinkDown(name)
@@ -135,7 +165,15 @@ impl What {
             | Self::Mac { name, .. }
             | Self::NoVlan { name, .. }
             | Self::NoAddress { name, .. } => Remedy::Interface(name.clone()),
-            Self::NoRoute { device, .. } => Remedy::Interface(device.clone()),
+            Self::NoRoute { to, device, table } => Remedy::Route {
+                to: *to,
+                device: device.clone(),
+                table: *table,
+            },
+            Self::NoRule { from, table } => Remedy::Rule {
+                from: *from,
+                table: *table,
+            },
             Self::NoServer | Self::Silent(_) | Self::Unnamed { .. } => Remedy::Server,
         }
     }

@@ -32,6 +32,8 @@ const TERM: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct Services {
     state: Mutex<State>,
+    /// Held while a service is changed: the real one does one thing after the other.
+    changing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -156,6 +158,7 @@ impl Services {
 
     /// Makes a service have these instances and no others. One that is the same as before goes on.
     pub fn set(&self, arguments: &Value) -> Result<(), Status> {
+        let _changing = self.changing.lock().expect("nobody panics with it");
         let name = arguments["name"].as_str().ok_or(Status::InvalidArgument)?;
         let wanted = arguments["instances"]
             .as_object()
@@ -198,6 +201,7 @@ impl Services {
     }
 
     pub fn delete(&self, name: &str) -> Result<(), Status> {
+        let _changing = self.changing.lock().expect("nobody panics with it");
         let service = self.lock().services.remove(name);
         let service = service.ok_or(Status::NotFound)?;
         for instance in service.instances.into_values() {

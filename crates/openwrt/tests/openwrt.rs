@@ -1,0 +1,21 @@
+//! The driver on routers that behave as OpenWrt was measured to. Needs root, and the program of `rhyzome-test-router`
+//! beside the tests' (`cargo build --workspace --bins`).
+
+#![expect(clippy::unwrap_used, reason = "what the tests share are tests, too")]
+
+#[path = "openwrt/commits.rs"]
+mod commits;
+#[path = "openwrt/contract.rs"]
+mod contract;
+#[path = "openwrt/drift.rs"]
+mod drift;
+#[path = "openwrt/faults.rs"]
+mod faults;
+#[path = "openwrt/foreign.rs"]
+mod foreign;
+#[path = "openwrt/kills.rs"]
+mod kills;
+#[path = "openwrt/peers.rs"]
+mod peers;
+#[path = "openwrt/site.rs"]
+mod site;
