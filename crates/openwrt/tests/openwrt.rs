@@ -17,5 +17,7 @@ mod foreign;
 mod kills;
 #[path = "openwrt/peers.rs"]
 mod peers;
+#[path = "openwrt/program.rs"]
+mod program;
 #[path = "openwrt/site.rs"]
 mod site;

@@ -30,6 +30,7 @@ async fn the_driver_keeps_its_contract() {
         name: one_spec.name.clone(),
         segment: one_spec.segment,
         mtu: one_spec.mtu,
+        router: None,
     });
     let start = || -> Arc<dyn Driver> { Arc::new(site.driver()) };
     // The last one is a peer of the second network.
