@@ -33,7 +33,7 @@ use crate::store::{self, Content};
 pub(crate) use draft::{Current, Draft};
 
 /// How often a change is begun anew because somebody else came between.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 10;
 
 /// What changes a router needs.
 pub(crate) struct Apply {
