@@ -18,6 +18,8 @@ mod kills;
 mod linux;
 #[path = "end_to_end/metadata.rs"]
 mod metadata;
+#[path = "end_to_end/openwrt.rs"]
+mod openwrt;
 #[path = "end_to_end/power.rs"]
 mod power;
 #[path = "end_to_end/reach.rs"]
@@ -82,6 +84,11 @@ fn a_component_gets_another_program_and_goes_back_by_itself() {
     World::run(async |world| {
         upgrade::a_component_gets_another_program_and_goes_back_by_itself(world).await;
     });
+}
+
+#[test]
+fn a_prepared_image_becomes_a_router() {
+    World::run(async |world| openwrt::a_prepared_image_becomes_a_router(world).await);
 }
 
 #[test]

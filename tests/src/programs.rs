@@ -44,6 +44,14 @@ pub fn stand_in(folder: &Path, does: &str) -> PathBuf {
     another(&binary("rhyzome-stand-in"), folder, does)
 }
 
+/// The component for OpenWrt, as it is for routers.
+///
+/// # Panics
+/// Where it was not built.
+pub fn openwrt() -> PathBuf {
+    built("openwrt/rhyzome-openwrt", "packaging/openwrt/build")
+}
+
 /// The unikernel `hello`.
 ///
 /// # Panics

@@ -172,6 +172,7 @@ const IN_TESTS: &[Row] = &[
     ("hostnet", &["lab"]),
     ("uci-reference", &["uci"]),
     ("openwrt", &["uci-reference", "test-router", "testkit"]),
+    ("end-to-end", &["test-router"]),
 ];
 
 /// Foreign crates that stay in one of ours; `tests` names those whose tests may use it too.
