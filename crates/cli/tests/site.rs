@@ -26,8 +26,8 @@ static PORTS: AtomicU16 = AtomicU16::new(0);
 /// whoever asks for any, apart from those where a site looks for free ones, and different in each process.
 fn own_port() -> u16 {
     const FIRST: u16 = 10_000;
-    const EACH: u16 = 64;
-    let process = u16::try_from(std::process::id() % 320).unwrap();
+    const EACH: u16 = 128;
+    let process = u16::try_from(std::process::id() % 160).unwrap();
     let count = PORTS.fetch_add(1, Ordering::Relaxed);
     assert!(count < EACH, "more sites than there are ports for");
     FIRST + process * EACH + count

@@ -19,7 +19,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long a connection to the core may take, before a change and after it.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the driver is set up with. Where tunnels end is waited for, unless it is configured or there are none.
+/// What the driver is set up with. The address from which the core is reached is waited for where it is needed: where
+/// tunnels end, and where members reach the router, unless these are configured.
 pub(super) async fn settings(
     configuration: Configuration,
     root: &Path,
@@ -28,11 +29,12 @@ pub(super) async fn settings(
     names: &dyn Names,
 ) -> Settings {
     let carries = |one| configuration.segmentation.is_none_or(|only| only == one);
-    let end = match configuration.tunnel_address {
-        Some(address) => Some(address),
-        None if carries(Segmentation::Vxlan) => Some(towards(link.core(), names).await),
-        None => None,
+    let tunnels = carries(Segmentation::Vxlan) && configuration.tunnel_address.is_none();
+    let own = match tunnels || configuration.public_address.is_none() {
+        true => Some(towards(link.core(), names).await),
+        false => None,
     };
+    let end = configuration.tunnel_address.or(own.filter(|_| tunnels));
     let trunk = configuration.trunk.filter(|_| carries(Segmentation::Vlan));
     Settings {
         system: System::new(root, Vec::new()),
@@ -42,7 +44,9 @@ pub(super) async fn settings(
             tunnel: end.map(|address| (address, configuration.tunnel_port)),
             uplink_zone: configuration.uplink_zone,
         },
-        public_address: configuration.public_address,
+        public_address: configuration
+            .public_address
+            .or(own.map(|address| address.to_string())),
         endpoint_ports: configuration.endpoint_ports,
         mtu: configuration.mtu,
         confirm: Some(Arc::new(Reached(link))),
@@ -72,7 +76,8 @@ async fn towards(core: &CoreUrl, names: &dyn Names) -> IpAddr {
         if !said {
             tracing::warn!(
                 %error,
-                "there is no way to the core yet, and so no end for tunnels; option tunnel_address would say it"
+                "there is no way to the core yet, and so no address for tunnels and members; options tunnel_address and \
+                 public_address would say them"
             );
             said = true;
         }
