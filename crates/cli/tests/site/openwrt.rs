@@ -227,8 +227,19 @@ fn what_is_refused_says_what_to_do_and_leaves_nothing() {
         .refused(1, "libraries of another system");
     elsewhere[6] = "nowhere";
     core.run(&elsewhere).refused(1, "nowhere cannot be read");
-    core.run(&[&to_file[..5], &["--output", "gw.img"]].concat())
-        .refused(2, "give the component's program for routers with --agent");
+    // Beside a program that is alone there is none for routers.
+    let alone = tempfile::tempdir().unwrap();
+    let command = core.command(&[&to_file[..5], &["--output", "gw.img"]].concat());
+    let program = alone.path().join("rhyzome");
+    fs::copy(command.get_program(), &program).unwrap();
+    let given = command.get_envs();
+    let output = Command::new(&program)
+        .args(command.get_args())
+        .env_clear()
+        .envs(given.filter_map(|(key, value)| Some((key, value?))))
+        .current_dir(core.folder.path())
+        .output();
+    Told::of(&output.unwrap()).refused(2, "give the component's program for routers with --agent");
     assert_eq!(files(core.folder.path()), before);
 }
 
