@@ -147,7 +147,9 @@ async fn networks_and_peers_are_made_on_a_router_by_a_program_that_stays_small()
             .unwrap()
             .stdout,
     );
-    for pid in pids.unwrap().split_whitespace() {
+    let pids = pids.unwrap();
+    assert!(!pids.trim().is_empty(), "it has ended");
+    for pid in pids.split_whitespace() {
         let pid = pid.parse().unwrap();
         let (now, most) = (kilobytes(pid, "VmRSS"), kilobytes(pid, "VmHWM"));
         println!("{pid}: {now} KiB resident, {most} at most");
