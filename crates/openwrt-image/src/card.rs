@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rhyzome_model::mac::MacAddr;
+use rhyzome_model::segment::Segmentation;
 use sha2::{Digest as _, Sha256};
 
 /// What a network card is for.
@@ -36,6 +37,14 @@ impl Card {
 }
 
 impl Role {
+    /// The cards that a router has from the beginning.
+    pub fn of(segmentation: Segmentation) -> &'static [Self] {
+        match segmentation {
+            Segmentation::Vlan => &[Self::Uplink, Self::Trunk],
+            Segmentation::Vxlan | Segmentation::Port => &[Self::Uplink],
+        }
+    }
+
     /// The device's name, and its section's.
     pub fn as_str(self) -> &'static str {
         match self {

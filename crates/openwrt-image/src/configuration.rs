@@ -2,65 +2,15 @@
 
 mod network;
 
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use ipnet::IpNet;
+use rhyzome_model::segment::Segmentation;
 use rhyzome_uci::{Package, Section, Value};
 
-use crate::card::{Card, Role};
+use crate::card::Card;
 
 pub(crate) use network::network;
-
-/// What carries networks between the hypervisors and the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Segmentation {
-    /// Tagged, on the trunk.
-    Vlan,
-    /// In tunnels over the uplink.
-    Vxlan,
-    /// A network card for each network.
-    Port,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no segmentation; vlan, vxlan and port are")]
-pub struct InvalidSegmentation(String);
-
-impl Segmentation {
-    const ALL: [Self; 3] = [Self::Vlan, Self::Vxlan, Self::Port];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vlan => "vlan",
-            Self::Vxlan => "vxlan",
-            Self::Port => "port",
-        }
-    }
-
-    /// The cards that a router has from the beginning.
-    pub fn roles(self) -> &'static [Role] {
-        match self {
-            Self::Vlan => &[Role::Uplink, Role::Trunk],
-            Self::Vxlan | Self::Port => &[Role::Uplink],
-        }
-    }
-}
-
-impl fmt::Display for Segmentation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Segmentation {
-    type Err = InvalidSegmentation;
-    fn from_str(text: &str) -> Result<Self, InvalidSegmentation> {
-        let found = Self::ALL.into_iter().find(|one| one.as_str() == text);
-        found.ok_or_else(|| InvalidSegmentation(text.to_owned()))
-    }
-}
 
 /// How the uplink gets its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]

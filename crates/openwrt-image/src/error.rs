@@ -134,7 +134,7 @@ impl Error {
                     .to_owned()
             }
             Self::Agent { .. } => {
-                "give another with --agent: the program `rhyzome-openwrt` of a release, which is static".to_owned()
+                "give another with --agent: the program `rhyzome-openwrt` of a release, or what `packaging/openwrt/build` makes, which is static".to_owned()
             }
             Self::Package { source, .. } => return package_advice(source),
             Self::Missing { version, apk, .. } => missing_advice(version, *apk),

@@ -34,7 +34,7 @@ mod unpack;
 mod watch;
 
 pub use card::{Card, Role};
-pub use configuration::{InvalidSegmentation, Segmentation, Settings, Uplink};
+pub use configuration::{Settings, Uplink};
 pub use disk::Table;
 pub use draft::Draft;
 pub use error::Error;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::configuration::Segmentation;
 use crate::found::{Found, Installed, module};
 use crate::package::Package;
+use rhyzome_model::segment::Segmentation;
 
 /// A package that is missing, and what misses it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::agent;
-use crate::configuration::{Segmentation, Settings, network};
+use rhyzome_model::segment::Segmentation;
+
+use crate::configuration::{Settings, network};
 use crate::disk::Table;
 use crate::draft::Draft;
 use crate::files::Entry;

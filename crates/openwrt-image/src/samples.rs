@@ -11,7 +11,9 @@ use flate2::write::GzEncoder;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::card::{Card, Role};
-use crate::configuration::{Segmentation, Settings, Uplink};
+use rhyzome_model::segment::Segmentation;
+
+use crate::configuration::{Settings, Uplink};
 use crate::{Listen, Table, Watch};
 
 /// Where the root is in all images here, and how large it is, in bytes.
@@ -58,7 +60,7 @@ pub(crate) fn settings(segmentation: Segmentation) -> Settings {
         token: "rzj_secret_authority".to_owned(),
         name: "gw".to_owned(),
         segmentation,
-        cards: segmentation.roles().iter().copied().map(card).collect(),
+        cards: Role::of(segmentation).iter().copied().map(card).collect(),
         uplink: Uplink::Automatic,
     }
 }

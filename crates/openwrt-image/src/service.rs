@@ -76,8 +76,8 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::configuration::Segmentation;
     use crate::samples::{program, settings};
+    use rhyzome_model::segment::Segmentation;
 
     #[test]
     fn the_archive_unpacks_to_a_service_that_starts_at_boot() {

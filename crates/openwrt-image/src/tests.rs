@@ -2,6 +2,7 @@
 
 mod cards;
 
+use rhyzome_model::segment::Segmentation;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

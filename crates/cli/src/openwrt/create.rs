@@ -7,8 +7,9 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 use rhyzome_model::instance::{Attachment, InstanceSpec, MetadataAccess, Power, RestartPolicy};
 use rhyzome_model::resource::Component;
+use rhyzome_model::segment::Segmentation;
 use rhyzome_model::{Name, Size};
-use rhyzome_openwrt_image::{Role, Segmentation};
+use rhyzome_openwrt_image::Role;
 use tokio::time::{Instant, sleep};
 
 use super::site;
@@ -84,7 +85,7 @@ impl Create {
             cpus: self.cpus,
             memory: self.memory,
             networks: Vec::new(),
-            bridges: self.segmentation.roles().iter().map(card).collect(),
+            bridges: Role::of(self.segmentation).iter().map(card).collect(),
             command_line: None,
             disk: None,
             firmware: None,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use rhyzome_model::Name;
-use rhyzome_openwrt_image::{Card, Role, Segmentation, Settings, Uplink, archive, check_program};
+use rhyzome_model::segment::Segmentation;
+use rhyzome_openwrt_image::{Card, Role, Settings, Uplink, archive, check_program};
 
 use super::{agent, token};
 use crate::args::duration;

@@ -10,10 +10,10 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use ipnet::IpNet;
 use rhyzome_model::mac::MacAddr;
+use rhyzome_model::segment::Segmentation;
 use rhyzome_model::{Name, Size, Timestamp};
 use rhyzome_openwrt_image::{
-    Card, Done, Draft, Error, Opened, Ready, Role, Segmentation, Settings, Tools, Uplink, Wanted,
-    Watch,
+    Card, Done, Draft, Error, Opened, Ready, Role, Settings, Tools, Uplink, Wanted, Watch,
 };
 use rhyzome_wire::request::JoinToken;
 use serde::Serialize;
@@ -167,7 +167,7 @@ impl Prepare {
 
     /// What can be known before minutes are spent on it.
     async fn refuse_early(&self, session: &Session<'_>) -> Result<(), Failure> {
-        if self.trunk_mac.is_some() && !self.segmentation.roles().contains(&Role::Trunk) {
+        if self.trunk_mac.is_some() && !Role::of(self.segmentation).contains(&Role::Trunk) {
             let text = format!(
                 "--trunk-mac: there is no trunk with --segmentation {}",
                 self.segmentation
@@ -243,7 +243,7 @@ impl Prepare {
             token: token.token.clone(),
             name: self.name.to_string(),
             segmentation: self.segmentation,
-            cards: self.segmentation.roles().iter().map(card).collect(),
+            cards: Role::of(self.segmentation).iter().map(card).collect(),
             uplink,
         }
     }
@@ -287,6 +287,12 @@ impl Prepare {
             text.push_str(&format!("\n  its {role} is the network card {mac}"));
         }
         cx.output.outcome(prepared, &text)?;
+        if self.segmentation == Segmentation::Port {
+            cx.output.note(
+                "No hypervisor of this version plugs network cards into a router: the networks on it will be refused. \
+                 --segmentation vlan and vxlan work.",
+            );
+        }
         let left = time::ago(prepared.joins_until, time::now());
         cx.output.note(&format!(
             "It joins as {} when it starts, which has to be soon: its token expires {left}. Whoever can read the image \

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use rhyzome_uci::{Name, Package, Section, Value};
 
-use super::{Segmentation, Uplink, add, section, set};
+use rhyzome_model::segment::Segmentation;
+
+use super::{Uplink, add, section, set};
 use crate::card::Role;
 
 /// The interface of the uplink. OpenWrt's own firewall has a zone for it by this name, and one for the second.

@@ -108,19 +108,21 @@ fn read_addresses(text: &str) -> Vec<(String, IpNet)> {
         .collect()
 }
 
+/// The word behind another one.
+fn after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    let mut words = line.split_whitespace();
+    words.find(|found| *found == word)?;
+    words.next()
+}
+
 /// `10.200.0.0/16 dev rz_v100_wg table 100000100 scope link`
 fn read_routes(text: &str) -> Vec<Route> {
     text.lines()
         .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let after = |word: &str| {
-                let at = words.iter().position(|found| *found == word)?;
-                words.get(at + 1).copied()
-            };
             Some(Route {
-                to: prefix(words.first()?)?,
-                device: after("dev")?.to_owned(),
-                table: after("table")?.parse().ok()?,
+                to: prefix(line.split_whitespace().next()?)?,
+                device: after(line, "dev")?.to_owned(),
+                table: after(line, "table")?.parse().ok()?,
             })
         })
         .collect()
@@ -130,14 +132,9 @@ fn read_routes(text: &str) -> Vec<Route> {
 fn read_rules(text: &str) -> Vec<Rule> {
     text.lines()
         .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let after = |word: &str| {
-                let at = words.iter().position(|found| *found == word)?;
-                words.get(at + 1).copied()
-            };
             Some(Rule {
-                from: prefix(after("from")?)?,
-                table: after("lookup")?.parse().ok()?,
+                from: prefix(after(line, "from")?)?,
+                table: after(line, "lookup")?.parse().ok()?,
             })
         })
         .collect()
