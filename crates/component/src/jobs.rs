@@ -61,6 +61,7 @@ const PANIC_PAUSE: Duration = Duration::from_secs(5);
 pub struct Jobs {
     commands: mpsc::UnboundedSender<Command>,
     performer: Performer,
+    at_once: usize,
     up: watch::Receiver<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -97,9 +98,15 @@ impl Jobs {
         Self {
             commands,
             performer,
+            at_once: config.at_once,
             up,
             task: Mutex::new(Some(task)),
         }
+    }
+
+    /// How many placements are worked on at once.
+    pub fn at_once(&self) -> usize {
+        self.at_once
     }
 
     /// Takes a job; what becomes of it is reported.

@@ -46,8 +46,11 @@ const STATE: &str = "/etc/rhyzome";
 const LOOK: Duration = Duration::from_secs(2);
 /// The longest pause between two tries to join.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Of threads that write files and start programs, in bytes.
+/// Of threads that write the ledger, in bytes; and how many there may be.
 const STACK: usize = 256 << 10;
+const THREADS: usize = 4;
+/// How many placements are worked on at once: what waits for the router's turn is made together.
+const AT_ONCE: usize = 64;
 
 /// A router's component, and where its files are.
 #[derive(Clone, Debug)]
@@ -94,6 +97,7 @@ fn run(agent: &Agent) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(STACK)
+        .max_blocking_threads(THREADS)
         .build()
         .context("the runtime could not be started")?;
     let ended = runtime.block_on(async {
@@ -169,7 +173,10 @@ impl Agent {
             state_dir: self.state_dir(),
             core: configuration.core.clone(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            jobs: JobsConfig::default(),
+            jobs: JobsConfig {
+                at_once: AT_ONCE,
+                ..JobsConfig::default()
+            },
         };
         match Component::open_from(setup, self.surroundings.clone()) {
             Ok(component) => Ok((configuration, component)),

@@ -30,7 +30,8 @@ use crate::settings::Settings;
 use crate::step::{Interrupt, Step};
 use crate::store::{self, Content};
 
-pub(crate) use draft::{Current, Draft};
+pub(crate) use draft::{Current, Draft, ReadCache};
+pub(crate) use settle::Look;
 
 /// How often a change is begun anew because somebody else came between.
 const ATTEMPTS: usize = 10;
@@ -40,6 +41,7 @@ pub(crate) struct Apply {
     pub settings: Settings,
     pub interrupt: Option<Interrupt>,
     pub meant: settle::MeantCache,
+    pub files: ReadCache,
 }
 
 /// From what is recorded to what is asked, of some networks.
@@ -66,6 +68,7 @@ impl Apply {
             settings,
             interrupt,
             meant: settle::MeantCache::default(),
+            files: ReadCache::default(),
         }
     }
 
@@ -95,7 +98,7 @@ impl Apply {
 
     async fn attempt(&self, request: &Request<'_>, progress: &Progress) -> Result<(), Error> {
         self.reach(Step::Look, progress)?;
-        let current = Current::read(&self.settings.system)?;
+        let current = self.current()?;
         let before = self.look().await?;
         self.reach(Step::Plan, progress)?;
         let planned = self.plan(request, &current)?;
@@ -166,8 +169,10 @@ impl Apply {
         let plan = goal
             .plan(router, &current.present, &request.networks, &within)
             .map_err(Error::Plan)?;
+        let drafts = current.drafts(&plan, &within)?;
+        drafts.iter().for_each(|draft| self.files.expect(draft));
         Ok(Planned {
-            drafts: current.drafts(&plan, &within)?,
+            drafts,
             records: record::differences(request.before, request.after),
             goal,
             names,
@@ -203,7 +208,8 @@ impl Apply {
         self.revoke(request, before).await?;
         for draft in &planned.drafts {
             self.reach(Step::of_package(draft.package), progress)?;
-            let content = Content::Text(&draft.text);
+            let text = draft.text();
+            let content = Content::Text(&text);
             store::replace(&self.settings.system, draft.package, &draft.was, content)
                 .await
                 .map_err(Error::Store)?;
@@ -224,7 +230,7 @@ impl Apply {
 
     /// A commit that began before ours may have come after it.
     fn still_there(&self, planned: &Planned) -> Result<(), Error> {
-        let current = Current::read(&self.settings.system)?;
+        let current = self.current()?;
         match current.has(planned) {
             true => Ok(()),
             false => Err(Error::Overwritten),

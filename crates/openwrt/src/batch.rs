@@ -108,9 +108,10 @@ pub(crate) async fn serve(
     progress: &Progress,
 ) {
     let mut all = Vec::new();
+    let mut noted_all = records.clone();
     for waiting in queue.take() {
         // What cannot even be noted is no reason for the others.
-        let noted = waiting.wish.note(&mut records.clone());
+        let noted = waiting.wish.note(&mut noted_all);
         match noted {
             Ok(()) => all.push(waiting),
             Err(error) => {
@@ -121,6 +122,7 @@ pub(crate) async fn serve(
         }
     }
     let wishes: Vec<&Wish> = all.iter().map(|waiting| &waiting.wish).collect();
+    drop(noted_all);
     let together = make(apply, records, &wishes, progress).await;
     match together {
         Err(error) if error.is_of_one() && all.len() > 1 => {

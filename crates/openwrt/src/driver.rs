@@ -1,6 +1,7 @@
 //! The driver: what the job loop calls.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rhyzome_component::{Driver, DriverError, Progress};
@@ -27,6 +28,9 @@ const KINDS: [PlacementKind; 4] = [
     PlacementKind::Lease,
     PlacementKind::Peer,
 ];
+
+/// How long a change waits for others that are asked at the same moment: each takes a second or more.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Networks, leases and peers on an OpenWrt router.
 pub struct OpenwrtDriver {
@@ -88,6 +92,7 @@ impl OpenwrtDriver {
             let mut turn = self.turn(progress).await.map_err(failed)?;
             let mut answer = answered.try_recv();
             if answer == Err(TryRecvError::Empty) {
+                tokio::time::sleep(GATHER).await;
                 turn.serve(&self.apply, &self.queue, progress).await;
                 answer = answered.try_recv();
             }

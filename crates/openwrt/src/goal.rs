@@ -1,6 +1,7 @@
 //! What a router is to have after a change, and why some of it is not possible. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhyzome_model::NetworkId;
 use rhyzome_model::segment::Segment;
@@ -39,17 +40,22 @@ pub(crate) struct Goal {
 
 /// The networks as recorded, those that change last: where two cannot be together, the one that was there stays.
 pub(crate) fn networks(records: &Records, changing: &BTreeSet<NetworkId>) -> Vec<Network> {
-    let mut all: Vec<Network> = records.networks.values().map(network).collect();
+    let mut all: Vec<Network> = records
+        .networks
+        .values()
+        .map(|kept| network(kept))
+        .collect();
     all.sort_by_key(|network| changing.contains(&network.spec.network));
     all
 }
 
 fn network(kept: &Kept) -> Network {
-    fn specs<'a, K: 'a, T: Clone + 'a>(records: &'a BTreeMap<K, Record<T>>) -> Vec<T> {
-        records.values().map(|record| record.spec.clone()).collect()
+    fn specs<K, T>(records: &BTreeMap<K, Record<T>>) -> Vec<Arc<T>> {
+        let specs = records.values().map(|record| &record.spec);
+        specs.map(Arc::clone).collect()
     }
     Network {
-        spec: kept.network.spec.clone(),
+        spec: (*kept.network.spec).clone(),
         endpoint_key: kept.key.clone(),
         leases: specs(&kept.leases),
         peers: specs(&kept.peers),

@@ -41,11 +41,15 @@ impl Present {
     /// # Errors
     /// A file is missing or cannot be read, or would not be readable after any commit; the firewall has no zones.
     pub fn read(files: Files<'_>) -> Result<Self, Vec<Obstacle>> {
-        let parts = [
+        Self::of([
             read("network", files.network),
             read("dhcp", files.dhcp),
             read("firewall", files.firewall),
-        ];
+        ])
+    }
+
+    /// The same, where they have been read, in that order.
+    pub(crate) fn of(parts: [Result<Package, Obstacle>; 3]) -> Result<Self, Vec<Obstacle>> {
         let [Ok(network), Ok(dhcp), Ok(firewall)] = parts else {
             return Err(parts.into_iter().filter_map(Result::err).collect());
         };
@@ -201,7 +205,7 @@ impl Present {
                 "device" => {
                     says("name", &dotted)
                         || says("ifname", trunk) && says("vid", &number)
-                        || section.items_of("ports").contains(&dotted)
+                        || section.items_of("ports").any(|port| port == dotted)
                 }
                 _ => says("device", &dotted) || says("ifname", &dotted),
             }
@@ -217,7 +221,7 @@ impl Present {
     }
 }
 
-fn read(name: &'static str, text: Option<&str>) -> Result<Package, Obstacle> {
+pub(crate) fn read(name: &'static str, text: Option<&str>) -> Result<Package, Obstacle> {
     let Some(text) = text else {
         return Err(Obstacle::Missing(name));
     };
@@ -241,7 +245,7 @@ fn accepts(policy: Option<&str>) -> bool {
 /// one text with spaces.
 fn takes_ours(zone: &Section) -> impl Iterator<Item = String> {
     let words = |option: &str| {
-        let items = zone.items_of(option).iter();
+        let items = zone.items_of(option);
         items
             .flat_map(|item| item.split_whitespace().map(str::to_owned))
             .collect::<Vec<_>>()

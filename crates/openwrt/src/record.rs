@@ -10,8 +10,10 @@
 //! They are a part of each change: what a change that is put back did to them is put back as well.
 
 mod files;
+mod shared;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, VtepPlacement};
@@ -24,12 +26,14 @@ use uuid::Uuid;
 
 pub(crate) use files::{FileChange, differences, put_back, write};
 
-/// A placement as it was last asked for.
+/// A placement as it was last asked for. Copies share the spec.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct Record<T> {
     pub placement: PlacementId,
     pub generation: u64,
-    pub spec: T,
+    #[serde(with = "shared")]
+    pub spec: Arc<T>,
 }
 
 /// A network and what belongs to it, by the ids of their resources.
@@ -42,10 +46,10 @@ pub(crate) struct Kept {
     pub vteps: BTreeMap<Uuid, Record<VtepPlacement>>,
 }
 
-/// All that is recorded.
+/// All that is recorded. Copies share the networks that they do not differ in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Records {
-    pub networks: BTreeMap<NetworkId, Kept>,
+    pub networks: BTreeMap<NetworkId, Arc<Kept>>,
 }
 
 /// Why something cannot be recorded.
@@ -62,7 +66,7 @@ impl Records {
     pub fn put(&mut self, placement: &Placement) -> Result<(), RecordError> {
         let (id, generation) = (placement.id, placement.generation);
         fn record<T: Clone>(placement: PlacementId, generation: u64, spec: &T) -> Record<T> {
-            let spec = spec.clone();
+            let spec = Arc::new(spec.clone());
             Record {
                 placement,
                 generation,
@@ -73,9 +77,10 @@ impl Records {
             PlacementSpec::Network(spec) => {
                 let record = record(id, generation, spec);
                 match self.networks.get_mut(&spec.network) {
-                    Some(kept) => kept.network = record,
+                    Some(kept) => Arc::make_mut(kept).network = record,
                     None => {
-                        self.networks.insert(spec.network, Kept::new(record));
+                        let kept = Arc::new(Kept::new(record));
+                        self.networks.insert(spec.network, kept);
                     }
                 }
             }
@@ -100,6 +105,7 @@ impl Records {
     fn of(&mut self, network: NetworkId) -> Result<&mut Kept, RecordError> {
         self.networks
             .get_mut(&network)
+            .map(Arc::make_mut)
             .ok_or(RecordError::NoNetwork(network))
     }
 
@@ -112,7 +118,7 @@ impl Records {
             self.networks.remove(&network);
             return;
         }
-        let Some(kept) = self.networks.get_mut(&network) else {
+        let Some(kept) = self.networks.get_mut(&network).map(Arc::make_mut) else {
             return;
         };
         match target.kind {
@@ -147,7 +153,7 @@ fn is<T: PartialEq>(record: Option<&Record<T>>, placement: &Placement, spec: &T)
     record.is_some_and(|record| {
         record.placement == placement.id
             && record.generation == placement.generation
-            && record.spec == *spec
+            && *record.spec == *spec
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a router is to have: its own settings, and its networks.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, VtepPlacement};
@@ -54,10 +55,10 @@ pub struct Network {
     pub spec: NetworkPlacement,
     /// Made on the router, which it never leaves.
     pub endpoint_key: PrivateKey,
-    pub leases: Vec<LeasePlacement>,
-    pub peers: Vec<PeerPlacement>,
+    pub leases: Vec<Arc<LeasePlacement>>,
+    pub peers: Vec<Arc<PeerPlacement>>,
     /// The other ends of the segment, where it is a VXLAN.
-    pub vteps: Vec<VtepPlacement>,
+    pub vteps: Vec<Arc<VtepPlacement>>,
 }
 
 impl Network {

@@ -120,7 +120,7 @@ pub fn vtep(network: &Network, number: u8) -> VtepPlacement {
 /// With leases and peers of the numbers from 2 on.
 pub fn inhabited(number: u8, segment: Segment, egress: bool, members: u8) -> Network {
     let mut made = network(number, segment, egress);
-    made.leases = (2..2 + members).map(|n| lease(&made, n)).collect();
-    made.peers = (2..2 + members).map(|n| peer(&made, n)).collect();
+    made.leases = (2..2 + members).map(|n| lease(&made, n).into()).collect();
+    made.peers = (2..2 + members).map(|n| peer(&made, n).into()).collect();
     made
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhyzome_model::NetworkId;
 use uuid::Uuid;
 
-use crate::apply::{Apply, Current};
+use crate::apply::{Apply, Look};
 use crate::error::Error;
 use crate::goal::{self, Goal};
 use crate::names::part_of;
@@ -33,8 +33,8 @@ impl Survey {
 }
 
 pub(crate) async fn survey(apply: &Apply, records: &Records) -> Result<Survey, Error> {
-    let current = Current::read(&apply.settings.system)?;
-    let running = apply.look().await?;
+    let current = apply.current()?;
+    let look = Look::new(apply.look().await?);
     let router = &apply.settings.router;
     let goal = Goal::new(
         router,
@@ -55,7 +55,7 @@ pub(crate) async fn survey(apply: &Apply, records: &Records) -> Result<Survey, E
         let names = goal::within(&[records], &current.present, &these);
         let plan = goal.plan(router, &current.present, &these, &Within::These(names));
         let mut found = plan.map(|plan| in_files(&plan)).unwrap_or_default();
-        found.extend(apply.differences(network, &running).await?);
+        found.extend(apply.differences(network, &look).await?);
         if !found.is_empty() {
             survey.differences.insert(id, found);
         }

@@ -3,6 +3,7 @@
 mod what;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rhyzome_model::network::{VtepPlacement, router_mac};
@@ -149,7 +150,7 @@ fn on_trunk(vlan: VlanId, names: Names, trunk: &Trunk, running: &Running, found:
 
 /// Where a network's VXLAN should send, and about which placement that is.
 pub(crate) fn ends(network: &Network) -> BTreeMap<End, About> {
-    let of = |vtep: &VtepPlacement| {
+    let of = |vtep: &Arc<VtepPlacement>| {
         let (address, about) = (vtep.address, About::Vtep(vtep.host.0));
         let macs = vtep.macs.iter().map(ToString::to_string);
         let macs: Vec<String> = std::iter::once(ALL.to_owned()).chain(macs).collect();

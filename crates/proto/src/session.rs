@@ -55,6 +55,8 @@ pub struct Hello {
     pub program: Option<Box<Program>>,
     /// How far the latest upgrade is that the component knows of.
     pub upgrade: Option<Box<UpgradeReport>>,
+    /// How many jobs it works on at once. An older component does not say.
+    pub jobs_at_once: Option<u32>,
 }
 
 /// How far a job is.

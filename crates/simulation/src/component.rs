@@ -154,6 +154,7 @@ impl Component {
             epoch: Uuid::nil(),
             program: None,
             upgrade: None,
+            jobs_at_once: None,
         }))
     }
 

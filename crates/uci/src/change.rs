@@ -103,22 +103,28 @@ pub fn difference(
 }
 
 fn within(name: &Name, have: Option<&Section>, want: &Section) -> Vec<Change> {
-    let before = have.map_or(&[][..], Section::options);
-    let gone = before
-        .iter()
+    if have == Some(want) {
+        return Vec::new();
+    }
+    let gone = have
+        .into_iter()
+        .flat_map(Section::options)
         .filter(|(option, _)| want.get(option.as_str()).is_none())
         .map(|(option, _)| Change::DeleteOption {
             section: name.clone(),
-            option: option.clone(),
+            option,
         });
+    let is_new = |option: &Name, value: &Value| {
+        let before = have.and_then(|have| have.get(option.as_str()));
+        before.as_ref() != Some(value)
+    };
     let set = want
         .options()
-        .iter()
-        .filter(|(option, value)| have.and_then(|have| have.get(option.as_str())) != Some(value))
+        .filter(|(option, value)| is_new(option, value))
         .map(|(option, value)| Change::SetOption {
             section: name.clone(),
-            option: option.clone(),
-            value: value.clone(),
+            option,
+            value,
         });
     gone.chain(set).collect()
 }
@@ -135,10 +141,10 @@ impl Package {
         changes: &[Change],
         ours: impl Fn(&Section) -> bool,
     ) -> Result<(), ChangeError> {
-        let foreign: BTreeSet<Name> = self
+        let foreign: BTreeSet<&Name> = self
             .named()
             .filter(|(_, section)| !ours(section))
-            .map(|(name, _)| name.clone())
+            .map(|(name, _)| name)
             .collect();
         let mut changed = self.clone();
         for change in changes {

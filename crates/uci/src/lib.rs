@@ -16,6 +16,7 @@
 mod batch;
 mod change;
 mod name;
+mod options;
 mod package;
 mod read;
 mod show;

@@ -41,7 +41,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $kind:literal, $allowed:literal, $is_allowed:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Box<str>);
 
         impl $name {
             pub fn as_str(&self) -> &str {
@@ -53,7 +53,7 @@ macro_rules! names {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
                 check($kind, $allowed, text, $is_allowed)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
         }
 
@@ -87,6 +87,13 @@ fn is_lost(c: char) -> bool {
     matches!(c, '\'' | '"' | '#' | ';' | '\\')
 }
 
+impl Name {
+    /// One that was a name before.
+    pub(crate) fn known(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl SectionType {
     /// As libuci reads one: also what it could not write.
     pub(crate) fn read(text: &str) -> Result<Self, InvalidName> {
@@ -94,7 +101,7 @@ impl SectionType {
         check("a type of sections", allowed, text, |c| {
             c.is_ascii_graphic()
         })?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

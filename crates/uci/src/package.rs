@@ -1,7 +1,9 @@
 //! Packages and their sections.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::options::Options;
 use crate::{Name, PackageName, SectionType, Value};
 
 /// What one file of `/etc/config` says.
@@ -14,11 +16,16 @@ pub struct Package {
 }
 
 /// A section: a type, a name or none, and options, of which no two have the same name.
+///
+/// Copies share what they say until one of them is changed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Section {
+pub struct Section(Arc<Parts>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Parts {
     kind: SectionType,
     name: Option<Name>,
-    options: Vec<(Name, Value)>,
+    options: Options,
 }
 
 /// There is a section of the name already.
@@ -54,7 +61,7 @@ impl Package {
     pub fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Section> {
         self.sections
             .iter()
-            .filter(move |section| section.kind.as_str() == kind)
+            .filter(move |section| section.kind().as_str() == kind)
     }
 
     pub fn section(&self, name: &Name) -> Option<&Section> {
@@ -66,7 +73,7 @@ impl Package {
     /// # Errors
     /// There is one of its name.
     pub fn add(&mut self, section: Section) -> Result<(), Taken> {
-        if let Some(name) = &section.name
+        if let Some(name) = section.name()
             && self.position(name).is_some()
         {
             return Err(Taken(name.clone()));
@@ -79,72 +86,70 @@ impl Package {
     pub(crate) fn position(&self, name: &Name) -> Option<usize> {
         let is_id = name.as_str().starts_with("cfg");
         (1..).zip(&self.sections).position(|(number, section)| {
-            section.name.as_ref() == Some(name)
-                || (is_id && section.name.is_none() && id(number, &section.kind) == name.as_str())
+            section.name() == Some(name)
+                || (is_id
+                    && section.name().is_none()
+                    && id(number, section.kind()) == name.as_str())
         })
     }
 }
 
 impl Section {
     pub fn named(kind: SectionType, name: Name) -> Self {
-        Self {
-            kind,
-            name: Some(name),
-            options: Vec::new(),
-        }
+        Self::new(kind, Some(name))
     }
 
     /// One without a name, which nobody can speak of for long: its id changes with the sections before it.
     pub fn anonymous(kind: SectionType) -> Self {
-        Self {
+        Self::new(kind, None)
+    }
+
+    fn new(kind: SectionType, name: Option<Name>) -> Self {
+        let options = Options::default();
+        Self(Arc::new(Parts {
             kind,
-            name: None,
-            options: Vec::new(),
-        }
+            name,
+            options,
+        }))
     }
 
     pub fn kind(&self) -> &SectionType {
-        &self.kind
+        &self.0.kind
     }
 
     pub fn name(&self) -> Option<&Name> {
-        self.name.as_ref()
+        self.0.name.as_ref()
     }
 
     /// All options, in their order.
-    pub fn options(&self) -> &[(Name, Value)] {
-        &self.options
+    pub fn options(&self) -> impl Iterator<Item = (Name, Value)> {
+        let all = self.0.options.iter();
+        all.filter_map(|item| Some((Name::known(item.name), item.value()?)))
     }
 
-    pub fn get(&self, option: &str) -> Option<&Value> {
-        self.options
-            .iter()
-            .find(|(name, _)| name.as_str() == option)
-            .map(|(_, value)| value)
+    pub fn get(&self, option: &str) -> Option<Value> {
+        self.0.options.get(option)?.value()
     }
 
     /// The text of an option that is no list.
     pub fn text_of(&self, option: &str) -> Option<&str> {
-        self.get(option)?.as_one()
+        self.0.options.get(option)?.as_one()
     }
 
     /// The items of a list, or the one text of an option; nothing where there is none.
-    pub fn items_of(&self, option: &str) -> &[String] {
-        self.get(option).map_or(&[], Value::items)
+    pub fn items_of(&self, option: &str) -> impl Iterator<Item = &str> {
+        let found = self.0.options.get(option).into_iter();
+        found.flat_map(|item| item.items())
     }
 
     /// Gives an option a value, in the place that it has.
     pub fn set(&mut self, option: Name, value: Value) {
-        match self.options.iter_mut().find(|(name, _)| *name == option) {
-            Some((_, before)) => *before = value,
-            None => self.options.push((option, value)),
-        }
+        Arc::make_mut(&mut self.0).options.set(&option, &value);
     }
 
     /// Takes an option away. Returns what it was.
     pub fn remove(&mut self, option: &Name) -> Option<Value> {
-        let at = self.options.iter().position(|(name, _)| name == option)?;
-        Some(self.options.remove(at).1)
+        Arc::make_mut(&mut self.0).options.remove(option)
     }
 }
 
@@ -164,23 +169,23 @@ pub(crate) fn is_secret(option: &Name) -> bool {
 
 impl fmt::Debug for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Options<'a>(&'a [(Name, Value)]);
-        impl fmt::Debug for Options<'_> {
+        struct Shown<'a>(&'a Section);
+        impl fmt::Debug for Shown<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mut map = f.debug_map();
-                for (name, value) in self.0 {
-                    match is_secret(name) {
-                        true => map.entry(name, &format_args!("…")),
-                        false => map.entry(name, &value.items()),
+                for (name, value) in self.0.options() {
+                    match is_secret(&name) {
+                        true => map.entry(&name, &format_args!("…")),
+                        false => map.entry(&name, &value.items()),
                     };
                 }
                 map.finish()
             }
         }
         f.debug_struct("Section")
-            .field("kind", &self.kind)
-            .field("name", &self.name)
-            .field("options", &Options(&self.options))
+            .field("kind", self.kind())
+            .field("name", &self.name())
+            .field("options", &Shown(self))
             .finish()
     }
 }
@@ -213,10 +218,9 @@ mod tests {
         for (name, value) in [("a", "1"), ("b", "2"), ("a", "3")] {
             section.set(name.parse().unwrap(), Value::one(value).unwrap());
         }
-        let names: Vec<&str> = section
+        let names: Vec<String> = section
             .options()
-            .iter()
-            .map(|(name, _)| name.as_str())
+            .map(|(name, _)| name.to_string())
             .collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(section.text_of("a"), Some("3"));

@@ -66,7 +66,9 @@ impl Package {
     /// # Errors
     /// What libuci does not read; and zero bytes, with which it loses lines.
     pub fn read(name: PackageName, text: &str) -> Result<Self, ReadError> {
-        Self::read_placed(name, text).map(|(package, _)| package)
+        let mut reader = Reader::of_file(name, text)?;
+        reader.run()?;
+        Ok(reader.packages.remove(0))
     }
 
     /// The same, and where in the text things stand.
@@ -74,15 +76,10 @@ impl Package {
     /// # Errors
     /// As [`Package::read`].
     pub fn read_placed(name: PackageName, text: &str) -> Result<(Self, Places), ReadError> {
-        let mut reader = Reader {
-            lines: Lines::new(text)?,
-            packages: vec![Self::new(name)],
-            section: None,
-            places: Places::default(),
-            single: true,
-        };
+        let mut reader = Reader::of_file(name, text)?;
+        reader.places = Some(Places::default());
         reader.run()?;
-        Ok((reader.packages.remove(0), reader.places))
+        Ok((reader.packages.remove(0), reader.places.unwrap_or_default()))
     }
 
     /// Reads what `uci export` writes, of one package or of several.
@@ -94,7 +91,7 @@ impl Package {
             lines: Lines::new(text)?,
             packages: Vec::new(),
             section: None,
-            places: Places::default(),
+            places: None,
             single: false,
         };
         reader.run()?;
@@ -107,12 +104,23 @@ struct Reader<'a> {
     packages: Vec<Package>,
     /// Which section of the last package the options are of.
     section: Option<usize>,
-    places: Places,
+    /// None where nobody asks for them.
+    places: Option<Places>,
     /// Whether it is one file, in which `package` says nothing.
     single: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn of_file(name: PackageName, text: &'a str) -> Result<Self, ReadError> {
+        Ok(Self {
+            lines: Lines::new(text)?,
+            packages: vec![Package::new(name)],
+            section: None,
+            places: None,
+            single: true,
+        })
+    }
+
     fn run(&mut self) -> Result<(), ReadError> {
         while self.lines.advance() {
             while let Some(command) = self.lines.command() {
@@ -192,7 +200,9 @@ impl Reader<'_> {
             });
             let at = package.sections.len() - 1;
             self.section = Some(at);
-            self.places.sections.push(self.lines.number());
+            if let Some(places) = &mut self.places {
+                places.sections.push(self.lines.number());
+            }
             return Ok(());
         };
         self.section = Some(at);
@@ -218,7 +228,9 @@ impl Reader<'_> {
         let name = self.name(name.parse())?;
         let value = self.lines.argument()?;
         self.end(command)?;
-        self.places.note(at, &name, self.lines.number());
+        if let Some(places) = &mut self.places {
+            places.note(at, &name, self.lines.number());
+        }
         let none = self.wrong(What::NoPackage);
         let package = self.packages.last_mut().ok_or(none)?;
         Ok((&mut package.sections[at], name, value))

@@ -17,8 +17,9 @@ use super::gateway::{
 };
 use super::peer::{chain, sentence};
 
-/// How many jobs a component has at once.
+/// How many jobs a component has at once that does not say how many it wants; and the most that one gets.
 const OUTSTANDING: usize = 16;
+const MOST_OUTSTANDING: usize = 128;
 /// More than this in one inventory, or more bytes, is a mistake.
 const MOST_FOUND: usize = 200_000;
 const MOST_BYTES: usize = 128 << 20;
@@ -72,8 +73,9 @@ pub struct Talk {
     gateway: Arc<dyn ComponentGateway>,
     component: ComponentId,
     session: Session,
-    /// Jobs that were given out and whose outcome has not come.
+    /// Jobs that were given out and whose outcome has not come, and how many there may be.
     outstanding: HashSet<JobId>,
+    at_once: usize,
     /// The inventory, as far as it has come, and about how many bytes that takes.
     found: Vec<Found>,
     bytes: usize,
@@ -95,6 +97,7 @@ impl Talk {
         hello: Hello,
     ) -> Result<Self, End> {
         let upgradable = hello.program.is_some();
+        let at_once = hello.jobs_at_once.map_or(OUTSTANDING, at_once);
         let session = gateway.connected(component, from, hello).await?;
         tracing::info!(%component, name = %session.name, "a component connected");
         Ok(Self {
@@ -102,6 +105,7 @@ impl Talk {
             component,
             session,
             outstanding: HashSet::new(),
+            at_once,
             found: Vec::new(),
             bytes: 0,
             in_part: false,
@@ -138,7 +142,7 @@ impl Talk {
     /// # Errors
     /// Why the session is over.
     pub async fn claim(&mut self) -> Result<Vec<FromCore>, End> {
-        let free = OUTSTANDING.saturating_sub(self.outstanding.len());
+        let free = self.at_once.saturating_sub(self.outstanding.len());
         if free == 0 {
             return Ok(Vec::new());
         }
@@ -296,6 +300,12 @@ impl Talk {
             );
         }
     }
+}
+
+/// How many of the jobs that a component wants at once it gets.
+fn at_once(wanted: u32) -> usize {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    wanted.clamp(1, MOST_OUTSTANDING)
 }
 
 /// About how many bytes are kept of one thing of an inventory.

@@ -57,6 +57,7 @@ pub fn hello(protocol: Version) -> FromComponent {
         epoch: Uuid::new_v4(),
         program: None,
         upgrade: None,
+        jobs_at_once: None,
     }))
 }
 

@@ -140,6 +140,7 @@ async fn talk(context: &Context, epoch: Uuid, taken: &mut bool) -> Result<End, S
         epoch,
         program: upgrader.map(|upgrader| Box::new(upgrader.program())),
         upgrade: upgrader.and_then(|upgrader| upgrader.latest().map(Box::new)),
+        jobs_at_once: u32::try_from(context.jobs.at_once()).ok(),
     };
     // Unbounded, so that neither side waits for the other to read: what may be in it is bounded by
     // what the core asked for.

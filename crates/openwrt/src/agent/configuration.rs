@@ -166,7 +166,7 @@ impl Nic {
         Some(Self {
             device: device.unwrap_or_default(),
             mac: options.parsed("mac"),
-            ports: options.items("ports").to_vec(),
+            ports: options.items("ports"),
         })
     }
 }

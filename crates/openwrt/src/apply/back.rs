@@ -6,7 +6,7 @@ use rhyzome_component::Progress;
 use rhyzome_model::NetworkId;
 use rhyzome_uci::Package;
 
-use super::{Apply, Current, Request};
+use super::{Apply, Request};
 use crate::disk::{self, Digest};
 use crate::error::Error;
 use crate::journal::{self, Journal, Stage, Stages};
@@ -137,7 +137,7 @@ impl Apply {
             after: &records,
             networks,
         };
-        let current = Current::read(&self.settings.system)?;
+        let current = self.current()?;
         let planned = match self.plan(&request, &current) {
             Ok(mut planned) => {
                 planned.names.extend(journal.networks.iter().cloned());

@@ -26,7 +26,7 @@ impl Apply {
             let Some(tunnel) = running.tunnels.get(&device) else {
                 continue;
             };
-            let stays = after.map(keys).unwrap_or_default();
+            let stays = after.map(|kept| keys(kept)).unwrap_or_default();
             let gone: Vec<PublicKey> = keys(kept)
                 .into_iter()
                 .filter(|key| !stays.contains(key) && tunnel.peers.contains_key(key))

@@ -4,12 +4,14 @@
 //! does not do by itself is done one by one: setting a tunnel at once, what disturbs more only after a while.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Apply, Current, Planned, Request};
+use tokio::sync::OnceCell;
+
+use super::draft::Digests;
+use super::{Apply, Planned, Request};
 use crate::desired::PRIORITY;
-use crate::disk::Digest;
 use crate::error::{Error, lines};
 use crate::live::{self, Wanted};
 use crate::names::Names;
@@ -25,9 +27,25 @@ const GRACE: Duration = Duration::from_secs(4);
 
 /// The rules that fw4 made last, and of what: it takes a second on a small router.
 #[derive(Default)]
-pub(crate) struct MeantCache(Mutex<Option<(Key, Meant)>>);
+pub(crate) struct MeantCache(Mutex<Option<(Key, Arc<Meant>)>>);
 
-type Key = ([Option<Digest>; 3], BTreeMap<String, Interface>);
+type Key = (Digests, BTreeMap<String, Interface>);
+
+/// What was seen at one moment.
+pub(crate) struct Look {
+    running: Running,
+    /// What fw4 makes of the files while that runs.
+    meant: OnceCell<Arc<Meant>>,
+}
+
+impl Look {
+    pub fn new(running: Running) -> Self {
+        Self {
+            running,
+            meant: OnceCell::new(),
+        }
+    }
+}
 
 /// What was done about something, and when.
 #[derive(Default)]
@@ -67,21 +85,22 @@ impl Apply {
             .filter(|network| request.networks.contains(&network.spec.network))
             .collect();
         loop {
-            let running = self.look().await?;
+            let look = Look::new(self.look().await?);
+            let running = &look.running;
             let mut found = Vec::new();
             for network in &networks {
-                found.extend(self.differences(network, &running).await?);
+                found.extend(self.differences(network, &look).await?);
             }
             let gone = gone(&planned.names, &networks);
             for name in &gone {
-                found.extend(verify::gone(name, &running));
+                found.extend(verify::gone(name, running));
             }
             if found.is_empty() && !gone.is_empty() {
-                let meant = self.meant(&running).await?;
-                found.extend(verify::strangers(&running, &meant));
+                let meant = self.meant(&look).await?;
+                found.extend(verify::strangers(running, meant));
             }
             let ours = |text: &str| planned.names.iter().any(|name| verify::names(name, text));
-            found.extend(verify::harmed(before, &running, ours));
+            found.extend(verify::harmed(before, running, ours));
             if found.is_empty() {
                 return Ok(());
             }
@@ -89,7 +108,7 @@ impl Apply {
             if began.elapsed() > self.settings.times.settle || found.iter().any(is_hopeless) {
                 return Err(Error::NotAsMeant(lines(&found)));
             }
-            self.mend(&found, &networks, &running, &mut done).await?;
+            self.mend(&found, &networks, running, &mut done).await?;
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -98,14 +117,14 @@ impl Apply {
     pub(crate) async fn differences(
         &self,
         network: &Network,
-        running: &Running,
+        look: &Look,
     ) -> Result<Vec<Difference>, Error> {
-        let router = &self.settings.router;
+        let (router, running) = (&self.settings.router, &look.running);
         let mut found = verify::links(network, router, running);
         // What fw4 makes follows from what is up.
         if found.is_empty() {
-            let meant = self.meant(running).await?;
-            found.extend(verify::rules(network, running, &meant));
+            let meant = self.meant(look).await?;
+            found.extend(verify::rules(network, running, meant));
         }
         if found.is_empty() {
             found.extend(self.unanswered(network).await?);
@@ -113,22 +132,26 @@ impl Apply {
         Ok(found)
     }
 
-    async fn meant(&self, running: &Running) -> Result<Meant, Error> {
-        let key = (
-            Current::read(&self.settings.system)?.key(),
-            running.interfaces.clone(),
-        );
+    async fn meant<'a>(&self, look: &'a Look) -> Result<&'a Meant, Error> {
+        let meant = look
+            .meant
+            .get_or_try_init(|| self.meant_while(&look.running));
+        meant.await.map(Arc::as_ref)
+    }
+
+    async fn meant_while(&self, running: &Running) -> Result<Arc<Meant>, Error> {
+        let key = (self.digests()?, running.interfaces.clone());
         if let Some((of, meant)) = &*self.meant.0.lock().unwrap_or_else(PoisonError::into_inner)
             && *of == key
         {
-            return Ok(meant.clone());
+            return Ok(Arc::clone(meant));
         }
         let (rules, skipped) = running::meant_rules(&self.settings.system)
             .await
             .map_err(Error::Look)?;
-        let meant = Meant { rules, skipped };
+        let meant = Arc::new(Meant { rules, skipped });
         let mut cache = self.meant.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *cache = Some((key, meant.clone()));
+        *cache = Some((key, Arc::clone(&meant)));
         Ok(meant)
     }
 

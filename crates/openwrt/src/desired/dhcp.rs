@@ -4,6 +4,7 @@
 //! with a lease get an address.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use rhyzome_model::address::usable_ipv4;
 use rhyzome_model::lease::LeasePlacement;
@@ -20,7 +21,7 @@ const METADATA: &str = "169.254.169.254/32";
 
 pub(super) fn add(package: &mut Package, part: &Part<'_>) {
     add_server(package, part);
-    let mut leases: Vec<&LeasePlacement> = part.network.leases.iter().collect();
+    let mut leases: Vec<&LeasePlacement> = part.network.leases.iter().map(Arc::as_ref).collect();
     leases.sort_by_key(|lease| lease.lease);
     for lease in leases {
         add_lease(package, part, lease);

@@ -1,6 +1,7 @@
 //! The package `network`: devices, interfaces, WireGuard and its peers, VXLAN and its ends, routing.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rhyzome_model::network::{NetworkPlacement, router_mac};
@@ -135,7 +136,7 @@ fn add_tunnel(package: &mut Package, part: &Part<'_>) {
         .one("nohostroute", 1)
         .one("delegate", 0)
         .add_to(package);
-    let mut peers: Vec<&PeerPlacement> = part.network.peers.iter().collect();
+    let mut peers: Vec<&PeerPlacement> = part.network.peers.iter().map(Arc::as_ref).collect();
     peers.sort_by_key(|peer| peer.peer);
     for peer in peers {
         let addresses = [

@@ -31,7 +31,7 @@ fn a_vlan_with_a_lease_a_peer_and_a_way_out() {
 #[test]
 fn a_closed_vxlan_with_one_other_end() {
     let mut net = network(2, Segment::Vxlan(5000.try_into().unwrap()), false);
-    net.vteps = vec![vtep(&net, 7)];
+    net.vteps = vec![vtep(&net, 7).into()];
     insta::assert_snapshot!(texts(&[net]));
 }
 
@@ -100,7 +100,7 @@ fn passes(sections: &Sections, zone: &str) -> Vec<(String, bool, String)> {
     of_zone
         .map(|rule| {
             let text = |option| rule.text_of(option).unwrap_or_default().to_owned();
-            let limited = !rule.items_of("src_ip").is_empty();
+            let limited = rule.items_of("src_ip").next().is_some();
             (text("dest"), limited, text("target"))
         })
         .collect()

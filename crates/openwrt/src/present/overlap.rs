@@ -101,7 +101,6 @@ fn host(section: &Section, checked: &Checked<'_>) -> Vec<Obstacle> {
     let address: Option<IpAddr> = section.text_of("ip").and_then(|ip| ip.parse().ok());
     let macs: Vec<String> = section
         .items_of("mac")
-        .iter()
         .flat_map(|item| item.split_whitespace().map(str::to_ascii_lowercase))
         .collect();
     let mut found = Vec::new();

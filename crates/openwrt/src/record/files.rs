@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rhyzome_model::NetworkId;
 use rhyzome_wireguard::key::PrivateKey;
@@ -35,7 +36,7 @@ pub(crate) fn differences(before: &Records, after: &Records) -> Vec<FileChange> 
         if old == new {
             continue;
         }
-        let (mut old, new) = (texts(old), texts(new));
+        let (mut old, new) = (texts(old, new), texts(new, old));
         for (path, text) in new {
             let before = old.remove(&path);
             if before.as_ref() != Some(&text) {
@@ -55,7 +56,8 @@ pub(crate) fn differences(before: &Records, after: &Records) -> Vec<FileChange> 
     changes
 }
 
-fn texts(kept: Option<&Kept>) -> BTreeMap<PathBuf, String> {
+/// The files of what is not the same in the other state.
+fn texts(kept: Option<&Arc<Kept>>, other: Option<&Arc<Kept>>) -> BTreeMap<PathBuf, String> {
     let Some(kept) = kept else {
         return BTreeMap::new();
     };
@@ -64,18 +66,24 @@ fn texts(kept: Option<&Kept>) -> BTreeMap<PathBuf, String> {
         (folder.join("network.json"), text(&kept.network)),
         (folder.join("key"), kept.key.to_base64().to_string()),
     ]);
-    fn shelf<T: Serialize>(
-        folder: PathBuf,
-        records: &BTreeMap<Uuid, Record<T>>,
-    ) -> impl Iterator<Item = (PathBuf, String)> {
-        records
-            .iter()
-            .map(move |(id, record)| (folder.join(format!("{id}.json")), text(record)))
-    }
-    texts.extend(shelf(folder.join("leases"), &kept.leases));
-    texts.extend(shelf(folder.join("peers"), &kept.peers));
-    texts.extend(shelf(folder.join("vteps"), &kept.vteps));
+    let shelf = |name| (folder.join(name), other);
+    texts.extend(differing(shelf("leases"), kept, |kept| &kept.leases));
+    texts.extend(differing(shelf("peers"), kept, |kept| &kept.peers));
+    texts.extend(differing(shelf("vteps"), kept, |kept| &kept.vteps));
     texts
+}
+
+/// Those of one kind.
+fn differing<'a, T: Serialize + PartialEq + 'a>(
+    (folder, other): (PathBuf, Option<&'a Arc<Kept>>),
+    kept: &'a Kept,
+    of: fn(&Kept) -> &BTreeMap<Uuid, Record<T>>,
+) -> impl Iterator<Item = (PathBuf, String)> + 'a {
+    let is_other = move |(id, record): &(&Uuid, &Record<T>)| {
+        other.is_none_or(|other| of(other).get(id) != Some(*record))
+    };
+    let differing = of(kept).iter().filter(is_other);
+    differing.map(move |(id, record)| (folder.join(format!("{id}.json")), text(record)))
 }
 
 fn text<T: Serialize>(record: &Record<T>) -> String {
@@ -136,7 +144,9 @@ impl Records {
         let mut records = Self::default();
         for folder in disk::entries(&state_dir.join(NETWORKS))? {
             if let Some(kept) = read_network(&folder)? {
-                records.networks.insert(kept.network.spec.network, kept);
+                records
+                    .networks
+                    .insert(kept.network.spec.network, Arc::new(kept));
             }
         }
         Ok(records)

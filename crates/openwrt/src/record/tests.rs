@@ -16,13 +16,13 @@ fn of(number: u8) -> Vec<Placement> {
         network
             .leases
             .into_iter()
-            .map(|lease| placed(PlacementSpec::Lease(lease))),
+            .map(|lease| placed(PlacementSpec::Lease((*lease).clone()))),
     );
     all.extend(
         network
             .peers
             .into_iter()
-            .map(|peer| placed(PlacementSpec::Peer(peer))),
+            .map(|peer| placed(PlacementSpec::Peer((*peer).clone()))),
     );
     all
 }

@@ -10,14 +10,11 @@ use crate::system::System;
 
 /// How often each rule is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rules(BTreeMap<Known, usize>);
+pub(crate) struct Rules(BTreeMap<Known, u32>);
 
+/// Its chain, comment and verdict, a line each: a router has thousands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Known {
-    chain: String,
-    comment: String,
-    verdict: String,
-}
+struct Known(Box<str>);
 
 /// What fw4 says it left out of its rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +64,7 @@ fn read(text: &str) -> Rules {
             continue;
         }
         let (rule, comment) = line.split_once(COMMENT).unwrap_or((line, ""));
-        let known = Known {
-            chain: chain.to_owned(),
-            comment: comment.trim_end_matches('"').to_owned(),
-            verdict: verdict(rule),
-        };
+        let known = Known::new(chain, comment.trim_end_matches('"'), &verdict(rule));
         *rules.0.entry(known).or_default() += 1;
     }
     rules
@@ -91,15 +84,13 @@ impl Rules {
     /// What of these, where it is about something, is not in the others, or not as often.
     pub fn missing_in(&self, others: &Self, about: impl Fn(&str) -> bool) -> Vec<String> {
         let is_missing =
-            |known: &Known, count: usize| others.0.get(known).is_none_or(|others| *others < count);
+            |known: &Known, count: u32| others.0.get(known).is_none_or(|others| *others < count);
         self.0
             .iter()
             .filter(|(known, count)| known.is_about(&about) && is_missing(known, **count))
             .map(|(known, _)| {
-                format!(
-                    "{:?} in the chain {}, to {}",
-                    known.comment, known.chain, known.verdict
-                )
+                let [chain, comment, verdict] = known.parts();
+                format!("{comment:?} in the chain {chain}, to {verdict}")
             })
             .collect()
     }
@@ -111,9 +102,19 @@ impl Rules {
 }
 
 impl Known {
+    /// The parts are of one line of a listing.
+    fn new(chain: &str, comment: &str, verdict: &str) -> Self {
+        Self([chain, comment, verdict].join("\n").into())
+    }
+
+    fn parts(&self) -> [&str; 3] {
+        let mut parts = self.0.split('\n');
+        [(); 3].map(|()| parts.next().unwrap_or_default())
+    }
+
     /// A rule is about what its chain, its comment or its verdict names.
     fn is_about(&self, about: &impl Fn(&str) -> bool) -> bool {
-        about(&self.chain) || about(&self.comment) || about(&self.verdict)
+        self.parts().into_iter().any(about)
     }
 }
 

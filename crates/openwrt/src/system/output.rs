@@ -29,8 +29,8 @@ impl Output {
         Self {
             command: format!("{program} {}", first.join(" ")),
             code: output.status.code(),
-            said: String::from_utf8_lossy(&output.stdout).into_owned(),
-            complained: String::from_utf8_lossy(&output.stderr).into_owned(),
+            said: text(output.stdout),
+            complained: text(output.stderr),
         }
     }
 
@@ -50,4 +50,9 @@ impl Output {
             command: self.command,
         })
     }
+}
+
+/// It may be long: it is copied only where some of it is no text.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }

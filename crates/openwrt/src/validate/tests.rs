@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::router::Trunk;
 use crate::samples::{inhabited, network, router, vlan, vtep};
@@ -24,7 +26,7 @@ fn check(change: impl FnOnce(&mut Network), expect: &str) {
 #[test]
 fn ordinary_networks_are_fine() {
     let mut tunnelled = inhabited(2, Segment::Vxlan(5.try_into().unwrap()), false, 3);
-    tunnelled.vteps = vec![vtep(&tunnelled, 7), vtep(&tunnelled, 8)];
+    tunnelled.vteps = [7, 8].map(|host| vtep(&tunnelled, host).into()).into();
     let networks = [inhabited(1, vlan(1), true, 100), tunnelled];
     assert_eq!(said(&router(), &networks), "");
     assert_eq!(said(&router(), &[]), "");
@@ -33,27 +35,27 @@ fn ordinary_networks_are_fine() {
 #[test]
 fn a_lease_is_in_its_network_once_and_is_not_the_routers() {
     check(
-        |net| net.leases[1].ipv4 = net.leases[0].ipv4,
+        |net| Arc::make_mut(&mut net.leases[1]).ipv4 = net.leases[0].ipv4,
         "the lease web-3 of the network default/net-1: the address 10.1.1.2 is the lease web-2 of the network \
          default/net-1's already",
     );
     check(
-        |net| net.leases[1].mac = net.leases[0].mac,
+        |net| Arc::make_mut(&mut net.leases[1]).mac = net.leases[0].mac,
         "the lease web-3 of the network default/net-1: the Ethernet address 52:54:00:00:01:02 is the lease web-2 of the \
          network default/net-1's already",
     );
     check(
-        |net| net.leases[1].hostname = net.leases[0].hostname.clone(),
+        |net| Arc::make_mut(&mut net.leases[1]).hostname = net.leases[0].hostname.clone(),
         "the lease web-2 of the network default/net-1: the name web-2 is the lease web-2 of the network default/net-1's \
          already",
     );
     check(
-        |net| net.leases[0].ipv4 = net.spec.router_ipv4(),
+        |net| Arc::make_mut(&mut net.leases[0]).ipv4 = net.spec.router_ipv4(),
         "the lease web-2 of the network default/net-1: 10.1.1.1 is the router's address, or the first or last of the \
          prefix",
     );
     check(
-        |net| net.leases[0].ipv6 = "fd00:9::1".parse().unwrap(),
+        |net| Arc::make_mut(&mut net.leases[0]).ipv6 = "fd00:9::1".parse().unwrap(),
         "the lease web-2 of the network default/net-1: fd00:9::1 is not in fd00:1:2:1::/64",
     );
 }
@@ -62,33 +64,35 @@ fn a_lease_is_in_its_network_once_and_is_not_the_routers() {
 fn a_peer_has_a_good_key_and_an_address_of_its_own() {
     let peer = "the peer 00000000-0000-0000-0000-000000000002 of the network default/net-1";
     check(
-        |net| net.peers[0].public_key = "not a key".to_owned(),
+        |net| Arc::make_mut(&mut net.peers[0]).public_key = "not a key".to_owned(),
         &format!(
             "{peer}: \"not a key\" is no WireGuard public key: a key is 44 characters of base64 ending in '=', this is \
              9 characters long"
         ),
     );
     check(
-        |net| net.peers[0].public_key = net.endpoint_key.public_key().to_string(),
+        |net| {
+            Arc::make_mut(&mut net.peers[0]).public_key = net.endpoint_key.public_key().to_string()
+        },
         &format!("{peer}: its key is the endpoint's own"),
     );
     check(
-        |net| net.peers[0].ipv4 = "10.1.1.9".parse().unwrap(),
+        |net| Arc::make_mut(&mut net.peers[0]).ipv4 = "10.1.1.9".parse().unwrap(),
         &format!("{peer}: 10.1.1.9 is not in 10.200.0.0/16"),
     );
     check(
-        |net| net.peers[0].ipv4 = net.spec.peers_ipv4.network(),
+        |net| Arc::make_mut(&mut net.peers[0]).ipv4 = net.spec.peers_ipv4.network(),
         &format!("{peer}: 10.200.0.0 is the router's address, or the first or last of the prefix"),
     );
     check(
-        |net| net.peers[1].public_key = net.peers[0].public_key.clone(),
+        |net| Arc::make_mut(&mut net.peers[1]).public_key = net.peers[0].public_key.clone(),
         &format!(
             "the peer 00000000-0000-0000-0000-000000000003 of the network default/net-1: the key \
              BwICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI= is {peer}'s already"
         ),
     );
     check(
-        |net| net.peers[1].ipv6 = net.peers[0].ipv6,
+        |net| Arc::make_mut(&mut net.peers[1]).ipv6 = net.peers[0].ipv6,
         &format!(
             "the peer 00000000-0000-0000-0000-000000000003 of the network default/net-1: the address fd00:1:3::2 is \
              {peer}'s already"
@@ -203,9 +207,10 @@ fn a_routers_own_settings_are_looked_at() {
 #[test]
 fn the_other_ends_of_a_tunnel_are_elsewhere_and_of_its_family() {
     let mut net = network(2, Segment::Vxlan(5.try_into().unwrap()), false);
-    net.vteps = vec![vtep(&net, 1), vtep(&net, 7), vtep(&net, 7)];
-    net.vteps[1].address = "fd00::1".parse().unwrap();
-    net.vteps[1].network = rhyzome_model::NetworkId(uuid::Uuid::nil());
+    net.vteps = [1, 7, 7].map(|host| vtep(&net, host).into()).into();
+    let wrong = Arc::make_mut(&mut net.vteps[1]);
+    wrong.address = "fd00::1".parse().unwrap();
+    wrong.network = rhyzome_model::NetworkId(uuid::Uuid::nil());
     insta::assert_snapshot!(said(&router(), &[net]), @"
     the end at 00000000-0000-0000-0000-000000000001 of the network default/net-2: 192.0.2.1 is no address where a tunnel can end
     the end at 00000000-0000-0000-0000-000000000007 of the network default/net-2: it is of the network 00000000-0000-0000-0000-000000000000

@@ -68,8 +68,10 @@ impl Root {
 
 /// The most that the program may have in memory, in KiB, with all that a router may have.
 const MEMORY: u64 = 12 << 10;
-const NETWORKS: usize = 3;
-const PEERS: usize = 30;
+const NETWORKS: usize = 50;
+const PEERS: usize = 1000;
+/// How many of them are asked for at once.
+const AT_ONCE: usize = 100;
 
 /// Carries connections from inside a router's namespace to a core in this one.
 async fn relay(router: &Router, core: String) -> (AbortOnDropHandle<()>, u16) {
@@ -115,28 +117,35 @@ async fn networks_and_peers_are_made_on_a_router_by_a_program_that_stays_small()
     wait_connected(&core, true).await;
     let admin = core.admin();
     let begin = Instant::now();
-    for number in 0..NETWORKS {
-        let network = json!({"name": format!("net{number}"), "spec": {"router": "gw"}});
-        let call = admin
-            .post("/v1/projects/default/networks?wait=120s")
-            .json(&network);
-        let made = call.await.good();
-        assert_eq!(made["status"]["phase"], "ready", "{made}");
-    }
-    println!("{NETWORKS} networks after {:?}", begin.elapsed());
-    let peers = (0..PEERS).map(|number| {
-        let admin = admin.clone();
+    let make = |kind: &str, wanted: serde_json::Value| {
+        let call = admin.post(&format!("/v1/projects/default/{kind}?wait=120s"));
+        let call = call.json(&wanted);
         async move {
-            let key = PrivateKey::generate(&mut rand::rng()).public_key().to_string();
-            let network = format!("net{}", number % NETWORKS);
-            let peer = json!({"name": format!("peer{number}"), "spec": {"public_key": key, "networks": [network]}});
-            let call = admin.post("/v1/projects/default/peers?wait=120s").json(&peer);
             let made = call.await.good();
             assert_eq!(made["status"]["phase"], "ready", "{made}");
         }
+    };
+    let networks = (0..NETWORKS).map(|number| {
+        let name = format!("net{number}");
+        make("networks", json!({"name": name, "spec": {"router": "gw"}}))
+    });
+    futures::stream::iter(networks)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
+    println!("{NETWORKS} networks after {:?}", begin.elapsed());
+    let peers = (0..PEERS).map(|number| {
+        let key = PrivateKey::generate(&mut rand::rng())
+            .public_key()
+            .to_string();
+        let spec = json!({"public_key": key, "networks": [format!("net{}", number % NETWORKS)]});
+        make(
+            "peers",
+            json!({"name": format!("peer{number}"), "spec": spec}),
+        )
     });
     futures::stream::iter(peers)
-        .buffer_unordered(32)
+        .buffer_unordered(AT_ONCE)
         .collect::<()>()
         .await;
     println!("{PEERS} peers after {:?}", begin.elapsed());

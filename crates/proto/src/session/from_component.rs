@@ -108,6 +108,7 @@ impl From<Hello> for pb::Hello {
             epoch: hello.epoch.to_string(),
             program: hello.program.map(|program| (*program).into()),
             upgrade: hello.upgrade.map(|report| (*report).into()),
+            jobs_at_once: hello.jobs_at_once,
         }
     }
 }
@@ -129,6 +130,7 @@ impl TryFrom<pb::Hello> for Hello {
             epoch: text("epoch", &hello.epoch)?,
             program: maybe_inner("program", hello.program)?.map(Box::new),
             upgrade: maybe_inner("upgrade", hello.upgrade)?.map(Box::new),
+            jobs_at_once: hello.jobs_at_once,
         })
     }
 }

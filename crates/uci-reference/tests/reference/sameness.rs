@@ -59,7 +59,6 @@ fn said(package: &ours::Package) -> Said {
     let sections = package.sections().iter().map(|section| {
         let mut options: Vec<_> = section
             .options()
-            .iter()
             .map(|(name, value)| (name.to_string(), value.is_list(), value.items().to_vec()))
             .collect();
         options.sort();

@@ -19,7 +19,8 @@ fn said(text: &str) -> String {
 /// One option's value.
 fn check(text: &str, expect: &[&str]) {
     let package = read(&format!("config t\n{text}")).unwrap();
-    assert_eq!(package.sections()[0].items_of("a"), expect, "{text:?}");
+    let items: Vec<&str> = package.sections()[0].items_of("a").collect();
+    assert_eq!(items, expect, "{text:?}");
 }
 
 #[test]

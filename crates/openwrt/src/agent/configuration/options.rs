@@ -75,10 +75,13 @@ impl<'a> Options<'a> {
     }
 
     /// The items of a list.
-    pub fn items(&mut self, option: &'static str) -> &'a [String] {
+    pub fn items(&mut self, option: &'static str) -> Vec<String> {
         self.ask(option);
-        self.current
-            .map_or(&[], |(_, section)| section.items_of(option))
+        let sections = self.current.into_iter();
+        sections
+            .flat_map(|(_, section)| section.items_of(option))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Notes that something is wrong with an option of the section, or with its not being there.

@@ -66,9 +66,20 @@ pub fn hello() -> impl Strategy<Value = Hello> {
         uuid(),
         option::of(program().prop_map(Box::new)),
         option::of(upgrade_report().prop_map(Box::new)),
+        any::<Option<u32>>(),
     )
         .prop_map(
-            |(protocol, software_version, kinds, capabilities, facts, epoch, program, upgrade)| {
+            |(
+                protocol,
+                software_version,
+                kinds,
+                capabilities,
+                facts,
+                epoch,
+                program,
+                upgrade,
+                jobs_at_once,
+            )| {
                 Hello {
                     protocol,
                     software_version,
@@ -78,6 +89,7 @@ pub fn hello() -> impl Strategy<Value = Hello> {
                     epoch,
                     program,
                     upgrade,
+                    jobs_at_once,
                 }
             },
         )
