@@ -10,9 +10,9 @@ use rhyzome_model::segment::Segmentation;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::Operator;
 use crate::operator::name;
 use crate::world::{CORE, CORE_PORT, World};
-use crate::Operator;
 
 pub struct Simulated {
     pub name: Name,
