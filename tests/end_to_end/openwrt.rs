@@ -1,6 +1,9 @@
 //! A router appliance, from an image to a network: prepared by the command line, it boots, joins by itself, and has what
 //! is made through the API, in a Debian kernel of its own.
 
+#[path = "openwrt/dhcp.rs"]
+mod dhcp;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -74,6 +77,9 @@ pub async fn a_prepared_image_becomes_a_router(world: &mut World) {
         panic!("two were made")
     };
     only_its_own_vlan_reaches_a_network(world, &appliance, red, blue).await;
+    let both = [red, blue];
+    dhcp::an_instance_gets_its_address_from_the_router(world, &operator, &scope, &appliance, both)
+        .await;
     peers_come_and_go_without_loss(world, &operator, &project, red).await;
     let console = appliance.tell();
     let seen = console.lines().rfind(|line| line.starts_with("witness: "));
@@ -95,7 +101,6 @@ async fn only_its_own_vlan_reaches_a_network(
     red: &Network,
     blue: &Network,
 ) {
-    let vlan = |network: &Network| u16::try_from(network.status.segment.number).expect("a VLAN");
     let address = red.status.ipv4.hosts().nth(200).expect("it is a /24");
     let router = red.status.router_ipv4;
     let hosts =
@@ -120,6 +125,10 @@ async fn only_its_own_vlan_reaches_a_network(
     }
     assert!(pings(inside, router));
     world.say("its VLAN reaches a network, and nothing else on the trunk does");
+}
+
+fn vlan(network: &Network) -> u16 {
+    u16::try_from(network.status.segment.number).expect("a VLAN")
 }
 
 fn pings(place: &Place, address: std::net::Ipv4Addr) -> bool {

@@ -26,6 +26,7 @@ pub mod page;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod simulated;
 pub mod stranger;
 pub mod talk;
 pub mod trunk;

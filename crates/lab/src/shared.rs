@@ -10,7 +10,7 @@ use crate::{Luggage, Machine};
 const INSIDE: &str = "RHYZOME_LAB";
 
 /// How long one test may take inside.
-const BOUND: Duration = Duration::from_secs(180);
+const BOUND: Duration = Duration::from_secs(300);
 
 /// The guest of a test program: a static of it. It boots when the first test asks for it, and is killed when the
 /// program ends.

@@ -137,9 +137,12 @@ fn on_trunk(vlan: VlanId, names: Names, trunk: &Trunk, running: &Running, found:
         });
     }
     if let Trunk::Bridge { device, ports } = trunk {
-        let want: BTreeSet<String> = ports.iter().map(|port| format!("{port}:t")).collect();
+        // netifd may leave out how a port is in it.
+        let carries = |have: &BTreeSet<String>, port: &String| {
+            have.contains(port) || have.contains(&format!("{port}:t"))
+        };
         let have = running.bridge.get(&vlan);
-        if !have.is_some_and(|have| want.is_subset(have)) {
+        if !have.is_some_and(|have| ports.iter().all(|port| carries(have, port))) {
             found.network(What::NoBridgeVlan {
                 bridge: device.clone(),
                 vlan,

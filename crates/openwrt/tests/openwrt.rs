@@ -13,6 +13,8 @@ mod drift;
 mod faults;
 #[path = "openwrt/foreign.rs"]
 mod foreign;
+#[path = "openwrt/guest.rs"]
+mod guest;
 #[path = "openwrt/kills.rs"]
 mod kills;
 #[path = "openwrt/peers.rs"]

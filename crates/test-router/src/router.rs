@@ -51,6 +51,12 @@ impl Router {
         Self::builder().start()
     }
 
+    /// The programs that a machine has to have for a router to start on it, at the same paths as here, with the
+    /// libraries that they need.
+    pub fn needs() -> Vec<PathBuf> {
+        image::needs()
+    }
+
     fn boot(folder: TempDir, nics: Vec<Nic>) -> Self {
         let cage = boot(folder.path(), &nics);
         Self { cage, nics, folder }

@@ -16,7 +16,8 @@ pub(crate) struct Interface {
     pub errors: Vec<String>,
 }
 
-/// The VLANs of a bridge, and the ports of each, as in `eth0:t`.
+/// The VLANs of a bridge, and the ports of each, as in `eth0:t`. netifd's own text for that (`bridge_dump_port` in
+/// bridge.c) gives its flags where a name is expected, so that there is `eth0` alone.
 pub(crate) type BridgeVlans = BTreeMap<u16, BTreeSet<String>>;
 
 pub(super) async fn dump(system: &System) -> Result<BTreeMap<String, Interface>, UbusError> {
@@ -78,9 +79,9 @@ mod tests {
     #[test]
     fn vlans_of_a_bridge_are_read_as_netifd_says_them() {
         let answer = json!({ "bridge-members": ["eth2"], "bridge-vlans": [
-            { "id": 100, "local": true, "ports": ["eth2:t"] },
+            { "id": 100, "local": true, "ports": ["eth2"] },
         ] });
-        let ports = BTreeSet::from(["eth2:t".to_owned()]);
+        let ports = BTreeSet::from(["eth2".to_owned()]);
         assert_eq!(vlans(&answer), BTreeMap::from([(100, ports)]));
     }
 }

@@ -177,9 +177,15 @@ fn a_trunk_that_is_a_bridge_carries_the_vlan_to_its_ports() {
         links(&network, &router, &running),
         [Difference { about, what }]
     );
-    let ports = ["eth1", "eth2:t"].map(str::to_owned);
-    running.bridge.insert(100, ports.into());
-    assert_eq!(links(&network, &router, &running), []);
+    // With how it is in it, or as netifd says it.
+    for port in ["eth2:t", "eth2"] {
+        let ports = ["eth1", port].map(str::to_owned);
+        running.bridge.insert(100, ports.into());
+        assert_eq!(links(&network, &router, &running), []);
+    }
+    let untagged = BTreeSet::from(["eth2:*".to_owned()]);
+    running.bridge.insert(100, untagged);
+    assert_eq!(links(&network, &router, &running).len(), 1);
 }
 
 #[test]

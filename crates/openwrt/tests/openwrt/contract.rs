@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rhyzome_component::Driver;
 use rhyzome_component::contract::{self, Subject};
-use rhyzome_model::network::SegmentPlacement;
+use rhyzome_model::network::{NetworkPlacement, SegmentPlacement};
 use rhyzome_model::placement::{Placement, PlacementSpec};
 
 use crate::site::{Site, device, lease, network, peer, placed, vtep};
@@ -24,19 +24,31 @@ async fn the_driver_keeps_its_contract() {
         peer(&one_spec, 3),
         peer(&two_spec, 2),
     ];
+    try_on(&site, &two_spec, placements, async |subject| {
+        contract::all(subject).await;
+    })
+    .await;
+}
+
+/// Tries something of the contract on a router. The last of the placements is a peer of the network.
+pub async fn try_on(
+    site: &Site,
+    network: &NetworkPlacement,
+    placements: Vec<Placement>,
+    what: impl AsyncFnOnce(&mut Subject<'_>),
+) {
     let segment = PlacementSpec::Segment(SegmentPlacement {
-        network: one_spec.network,
-        project: one_spec.project.clone(),
-        name: one_spec.name.clone(),
-        segment: one_spec.segment,
-        mtu: one_spec.mtu,
+        network: network.network,
+        project: network.project.clone(),
+        name: network.name.clone(),
+        segment: network.segment,
+        mtu: network.mtu,
         router: None,
     });
     let start = || -> Arc<dyn Driver> { Arc::new(site.driver()) };
-    // The last one is a peer of the second network.
     let take_peer_away = |placement: &Placement| {
         let key = crate::site::key_of(placement);
-        let device = format!("{}_wg", device(&two_spec));
+        let device = format!("{}_wg", device(network));
         let words = ["wg", "set", &device, "peer", key, "remove"];
         site.machine.output(words);
     };
@@ -47,5 +59,5 @@ async fn the_driver_keeps_its_contract() {
         restart: &start,
         break_one: &take_peer_away,
     };
-    contract::all(&mut subject).await;
+    what(&mut subject).await;
 }

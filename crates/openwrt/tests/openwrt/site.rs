@@ -13,7 +13,9 @@ use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 use rhyzome_model::segment::Segment;
 use rhyzome_model::{ComponentId, LeaseId, MacAddr, NetworkId, PeerId, PlacementId};
-use rhyzome_openwrt::{Confirm, Interrupt, OpenwrtDriver, Router, Settings, Step, System, Times};
+use rhyzome_openwrt::{
+    Confirm, Interrupt, OpenwrtDriver, Router, Settings, Step, System, Times, Trunk,
+};
 use rhyzome_test_router::Router as Machine;
 use rhyzome_wireguard::key::PrivateKey;
 use uuid::Uuid;
@@ -25,6 +27,8 @@ pub struct Site {
     pub machine: Machine,
     /// As the component's next start would make it, each time that it is needed.
     pub confirm: Option<Arc<dyn Confirm>>,
+    /// Where VLANs come in; not every kernel has them.
+    pub trunk: Option<Trunk>,
     pub times: Times,
 }
 
@@ -47,6 +51,7 @@ impl Site {
         Self {
             machine,
             confirm: None,
+            trunk: None,
             times: Times {
                 settle: Duration::from_secs(20),
                 confirm: Duration::from_secs(1),
@@ -66,7 +71,7 @@ impl Site {
             system: System::new(root, launcher).with_network(network),
             state_dir: self.machine.path(STATE),
             router: Router {
-                trunk: None,
+                trunk: self.trunk.clone(),
                 tunnel: Some(([192, 0, 2, 1].into(), 4789)),
                 uplink_zone: "wan".to_owned(),
             },
@@ -161,12 +166,20 @@ pub fn placed(spec: PlacementSpec) -> Placement {
     }
 }
 
+/// A network by tunnels.
 pub fn network(number: u8) -> (Placement, NetworkPlacement) {
+    network_on(
+        number,
+        Segment::Vxlan(u32::from(number).try_into().unwrap()),
+    )
+}
+
+pub fn network_on(number: u8, segment: Segment) -> (Placement, NetworkPlacement) {
     let spec = NetworkPlacement {
         network: NetworkId(Uuid::new_v4()),
         project: "default".parse().unwrap(),
         name: format!("lan{number}").parse().unwrap(),
-        segment: Segment::Vxlan(u32::from(number).try_into().unwrap()),
+        segment,
         ipv4: format!("10.1.{number}.0/24").parse().unwrap(),
         ipv6: format!("fd00:1:2:{number:x}::/64").parse().unwrap(),
         domain: format!("lan{number}.default.rhyzome.internal"),
@@ -183,7 +196,8 @@ pub fn network(number: u8) -> (Placement, NetworkPlacement) {
 pub fn device(network: &NetworkPlacement) -> String {
     match network.segment {
         Segment::Vxlan(vni) => format!("rz_x{}", vni.get()),
-        _ => unreachable!("all of them are tunnels here"),
+        Segment::Vlan(vlan) => format!("rz_v{}", vlan.get()),
+        Segment::Port(_) => unreachable!("none has a card of its own here"),
     }
 }
 
@@ -202,13 +216,15 @@ pub fn lease(network: &NetworkPlacement, number: u8, name: &str) -> Placement {
 }
 
 pub fn peer(network: &NetworkPlacement, number: u16) -> Placement {
+    peer_with(&PrivateKey::generate(&mut rand::rng()), network, number)
+}
+
+pub fn peer_with(key: &PrivateKey, network: &NetworkPlacement, number: u16) -> Placement {
     let [high, low] = number.to_be_bytes();
     placed(PlacementSpec::Peer(PeerPlacement {
         peer: PeerId(Uuid::new_v4()),
         network: network.network,
-        public_key: PrivateKey::generate(&mut rand::rng())
-            .public_key()
-            .to_string(),
+        public_key: key.public_key().to_string(),
         ipv4: [10, 200, high, low].into(),
         ipv6: format!("fd00:1:3::{number:x}").parse().unwrap(),
     }))

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
+pub use tree::needs;
+
 /// Enough for the userland and some more, in MiB.
 pub const SIZE: u64 = 64;
 

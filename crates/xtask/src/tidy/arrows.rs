@@ -171,7 +171,10 @@ const IN_TESTS: &[Row] = &[
     ("linux", &["testkit", "lab"]),
     ("hostnet", &["lab"]),
     ("uci-reference", &["uci"]),
-    ("openwrt", &["uci-reference", "test-router", "testkit"]),
+    (
+        "openwrt",
+        &["uci-reference", "test-router", "testkit", "lab"],
+    ),
     ("end-to-end", &["test-router"]),
 ];
 

@@ -21,6 +21,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("busybox", "bin/busybox"),
 ];
 
+/// What starts a router, besides.
+const STARTERS: [&str; 4] = ["mke2fs", "mount", "bash", "ldd"];
+
 /// What init scripts of others begin with.
 const RC_COMMON: &str = include_str!("rc.common");
 
@@ -149,6 +152,12 @@ const FILES: [(&str, &str); 5] = [
     ),
     ("etc/shells", "/bin/ash\n"),
 ];
+
+/// All programs of this machine that a router is made of and started by.
+pub fn needs() -> Vec<PathBuf> {
+    let made_of = programs().iter().map(|(from, _)| from.clone());
+    made_of.chain(STARTERS.map(find)).collect()
+}
 
 /// Puts it together.
 pub fn make(root: &Path) {

@@ -125,6 +125,10 @@ impl Device {
             Kind::Present => {}
             Kind::Bridge { ports, vlans } => ensure_bridge(name, ports, vlans),
             Kind::Vlan { base, number } => {
+                if exists(base) {
+                    // It is claimed with what is on it.
+                    ip(&format!("link set {base} up"));
+                }
                 if !exists(name) && exists(base) {
                     ip(&format!(
                         "link add link {base} name {name} type vlan id {number}"

@@ -75,6 +75,36 @@ pub fn device_status(name: &str) -> Reply {
     if Path::new(&format!("/sys/class/net/{name}/bridge")).exists() {
         status["type"] = json!("bridge");
         status["bridge-members"] = Value::from(ports(name));
+        if text("bridge/vlan_filtering") == "1" {
+            status["bridge-vlans"] = Value::from(vlans(name));
+        }
     }
     Ok(status)
+}
+
+/// The VLANs of a bridge. How a port is in one is not said, as netifd's text for it has its name alone (bridge.c).
+fn vlans(bridge: &str) -> Vec<Value> {
+    let output = shell::words("bridge -j vlan show");
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let of = |device: &str| -> Vec<u64> {
+        let devices = all.as_array().into_iter().flatten();
+        let own = devices.filter(|one| one["ifname"] == json!(device));
+        let vlans = own.flat_map(|one| one["vlans"].as_array().into_iter().flatten());
+        vlans.filter_map(|vlan| vlan["vlan"].as_u64()).collect()
+    };
+    let local = of(bridge);
+    let ports: Vec<(String, Vec<u64>)> = ports(bridge)
+        .into_iter()
+        .map(|port| (port.clone(), of(&port)))
+        .collect();
+    let mut ids: Vec<u64> = ports.iter().flat_map(|(_, vlans)| vlans.clone()).collect();
+    ids.extend(&local);
+    ids.sort_unstable();
+    ids.dedup();
+    let told = ids.into_iter().map(|id| {
+        let inside = ports.iter().filter(|(_, vlans)| vlans.contains(&id));
+        let names: Vec<&String> = inside.map(|(port, _)| port).collect();
+        json!({ "id": id, "local": local.contains(&id), "ports": names })
+    });
+    told.collect()
 }
