@@ -28,7 +28,7 @@ pub mod upgrade;
 
 pub use clock::Clock;
 pub use component::{Component, Setup, StartError};
-pub use driver::{Blobs, Console, Driver, DriverError, Progress};
+pub use driver::{Blobs, Console, Differs, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};
 pub use surroundings::Surroundings;
 pub use upgrade::Upgrader;

@@ -41,7 +41,7 @@ async fn what_a_killed_component_did_is_put_back_and_done_again() {
         assert!(!rules.contains("jump input_rz_x2"), "{step:?}: {rules}");
         made(&driver, &placement).await;
         made(&driver, &lease(&spec, 17, "web")).await;
-        assert!(driver.look(&placement).await.unwrap().is_some(), "{step:?}");
+        assert!(driver.look(&placement).await.unwrap().is_ok(), "{step:?}");
 
         let error = remove(&site.dying(step), &placement).await;
         assert!(error.is_err(), "{step:?}");
