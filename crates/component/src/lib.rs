@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod link;
 #[cfg(feature = "program")]
 pub mod program;
+pub mod question;
 pub mod reports;
 pub mod room;
 #[cfg(test)]
