@@ -67,7 +67,7 @@ async fn a_revoked_peer_is_gone_from_the_kernel_also_where_that_cannot_be_writte
             );
             fills.machine.fill_flash();
         }
-        false
+        None
     });
     let driver = site.driver().interrupted_by(fill);
     let error = remove(&driver, &one).await.unwrap_err();
