@@ -206,3 +206,100 @@ impl fmt::Display for Case {
         write!(f, "{stage}: {program}: {step} ({time}): {fault}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    /// Where all steps of a list are gone through: the file with the list, its name, and a file with the words in it
+    /// that go through it.
+    const LISTS: [(&str, &str, &str, &[&str]); 9] = [
+        ("app", "Step", HERE, &["rhyzome_app::step::Step::ALL"]),
+        ("app", "UploadStep", HERE, &["step::UploadStep::ALL"]),
+        ("api", "Step", HERE, &["grpc::step::Step::ALL"]),
+        (
+            "linux",
+            "Step",
+            HERE,
+            &["of_a_driver::<rhyzome_linux::Step>"],
+        ),
+        ("libvirt", "Step", HERE, &["of_a_driver::<Driver>(libvirt)"]),
+        ("component", "JobStep", HERE, &["JobStep::ALL"]),
+        ("component", "IdentityStep", HERE, &["IdentityStep::ALL"]),
+        // On a host that is upgraded, which no stage here is.
+        (
+            "component",
+            "UpgradeStep",
+            "tests/end_to_end/upgrade.rs",
+            &["UpgradeStep::ALL.iter()", "UpgradeStep::GiveUp]"],
+        ),
+        // On a router of its own; that these two are all of them is a test beside them.
+        (
+            "openwrt",
+            "Step",
+            "crates/openwrt/tests/openwrt/kills.rs",
+            &["for step in Step::CHANGE", "for step in Step::BACK"],
+        ),
+    ];
+    const HERE: &str = "tests/faults/matrix.rs";
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
+    /// The crates and names of all lists that are declared below a folder.
+    fn declared(folder: &Path, krate: &str, found: &mut BTreeSet<(String, String)>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                declared(&path, krate, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                let code = text
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"));
+                let code: Vec<&str> = code.collect();
+                let code = code.join("\n");
+                for list in code.split("rhyzome_fault::steps! {").skip(1) {
+                    let name = list
+                        .split_whitespace()
+                        .skip_while(|word| *word != "enum")
+                        .nth(1);
+                    let name = name.expect("a list has a name").to_owned();
+                    found.insert((krate.to_owned(), name));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_list_of_steps_is_gone_through_here_or_where_it_is_said() {
+        let mut found = BTreeSet::new();
+        for entry in std::fs::read_dir(root().join("crates")).expect("crates") {
+            let entry = entry.expect("an entry");
+            let krate = entry.file_name().into_string().expect("a name");
+            let sources = entry.path().join("src");
+            if sources.is_dir() {
+                declared(&sources, &krate, &mut found);
+            }
+        }
+        let known = LISTS.map(|(krate, name, ..)| (krate.to_owned(), name.to_owned()));
+        assert_eq!(
+            found,
+            BTreeSet::from(known),
+            "a list is gone through nowhere"
+        );
+        for (krate, name, file, words) in LISTS {
+            let text = std::fs::read_to_string(root().join(file)).expect("it is there");
+            // Not what stands in this table.
+            let text = text.split("mod tests {").next().expect("a beginning");
+            for words in words {
+                assert!(
+                    text.contains(words),
+                    "{krate}: {name}: {file} has no {words}"
+                );
+            }
+        }
+    }
+}

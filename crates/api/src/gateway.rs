@@ -10,13 +10,13 @@ use rhyzome_app::session::{self, Allowed, Taken};
 use rhyzome_app::{self as app, Kind, join};
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::Job;
-use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::placement::Found;
 use rhyzome_model::upgrade::{UpgradeOrder, UpgradeReport};
-use rhyzome_model::{ComponentId, Digest, PlacementId};
+use rhyzome_model::{ComponentId, Digest};
 use rhyzome_pki::JoinToken;
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
-use rhyzome_proto::session::{Hello, JobOutcome, JobProgress};
+use rhyzome_proto::session::{Changed, Hello, JobOutcome, JobProgress};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
@@ -212,14 +212,20 @@ impl ComponentGateway for Gateway {
         })
     }
 
-    async fn observed(
-        &self,
-        component: ComponentId,
-        placement: PlacementId,
-        generation: u64,
-        observed: Observed,
-    ) -> Result<(), GatewayError> {
+    async fn changed(&self, component: ComponentId, changed: Changed) -> Result<(), GatewayError> {
+        let Changed {
+            placement,
+            generation,
+            observed,
+            mended,
+        } = changed;
         session::observed(&self.core, component, placement, generation, &observed)
+            .await
+            .map_err(failed)?;
+        if mended.is_empty() {
+            return Ok(());
+        }
+        session::mended(&self.core, component, (placement, generation), &mended)
             .await
             .map_err(failed)
     }

@@ -210,6 +210,23 @@ pub async fn observed(
     work.commit().await
 }
 
+/// A component has brought back what somebody changed on its host: people are told what it was.
+pub async fn mended(
+    core: &Core,
+    id: ComponentId,
+    (placement, generation): (PlacementId, u64),
+    what: &str,
+) -> Result<()> {
+    let mut work = core.begin().await?;
+    let found = placement::by_id(&mut work, placement).await?;
+    let is_current = |row: &placement::Row| row.component == id && row.generation == generation;
+    if let Some(row) = found.filter(is_current) {
+        let what = told::text(what, told::DIFFERENCE);
+        outcome::tell(&mut work, &row, "mended", &what).await?;
+    }
+    work.commit().await
+}
+
 /// What was observed, with what is believed only the first time: a hypervisor that lost its records,
 /// or says something else, does not change whom a member finds at an instance's SSH port.
 fn known_before(before: Option<&Observed>, now: &Observed) -> Observed {

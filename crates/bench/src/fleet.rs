@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rhyzome_client::Client;
-use rhyzome_component::driver::{Console, Driver, DriverError, Progress};
+use rhyzome_component::driver::{Console, Differs, Driver, DriverError, Progress};
 use rhyzome_component::fake::{FakeDriver, Options};
 use rhyzome_component::jobs::JobsConfig;
 use rhyzome_component::{Component, Setup, join};
@@ -190,7 +190,7 @@ impl Driver for Noting {
         self.fake.inventory(accepted).await
     }
 
-    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+    async fn look(&self, placement: &Placement) -> Result<Result<Observed, Differs>, DriverError> {
         self.fake.look(placement).await
     }
 

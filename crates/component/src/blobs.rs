@@ -1,4 +1,4 @@
-//! The bytes of images, from the core.
+//! The bytes of images and of programs, from the core.
 //!
 //! Bytes go to `<file>.partial` first, which a broken stream or a killed component leaves behind: the
 //! next try goes on where it ends. Only what has the right size and digest gets the file's name. Where the disk
@@ -34,11 +34,13 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct CoreBlobs {
     link: Arc<Link>,
+    /// What it is that is fetched, for people: an "image", say.
+    what: &'static str,
 }
 
 impl CoreBlobs {
-    pub fn new(link: Arc<Link>) -> Self {
-        Self { link }
+    pub fn new(link: Arc<Link>, what: &'static str) -> Self {
+        Self { link, what }
     }
 }
 
@@ -81,7 +83,7 @@ impl Blobs for CoreBlobs {
             );
             tokio::time::sleep(pause.next()).await;
         }
-        partial.finish(blob, &to).await
+        partial.finish(blob, self.what, &to).await
     }
 }
 
@@ -106,8 +108,10 @@ impl CoreBlobs {
         partial: &mut Partial,
         progress: &Progress,
     ) -> Result<(), Broken> {
+        let what = self.what;
+        let refused = |status| refused(what, status);
         let link = self.link.connect().await;
-        let channel = link.map_err(|error| transient("the image's bytes", error))?;
+        let channel = link.map_err(|error| transient(what, error))?;
         let request = pb::FetchBlobRequest {
             digest: blob.digest.to_string(),
             offset: partial.length,
@@ -120,20 +124,23 @@ impl CoreBlobs {
         loop {
             let chunk = tokio::time::timeout(SILENCE, chunks.message())
                 .await
-                .map_err(|_| DriverError::transient("the core stopped sending the image's bytes"))?
+                .map_err(|_| {
+                    let text = format!("the core stopped sending the {what}'s bytes");
+                    DriverError::transient(text)
+                })?
                 .map_err(refused)?;
             let Some(chunk) = chunk else { break };
-            check_size(blob, chunk.size)?;
+            check_size(blob, what, chunk.size)?;
             partial.append(&chunk.data).await.map_err(Broken::Disk)?;
             if partial.length > blob.size.as_bytes() {
                 partial.discard().await.map_err(Broken::Disk)?;
-                let text = format!("the core sent more than the image's {}", blob.size);
+                let text = format!("the core sent more than the {what}'s {}", blob.size);
                 return Err(DriverError::transient(text).into());
             }
             progress.amount(partial.length, blob.size.as_bytes());
         }
         if partial.length < blob.size.as_bytes() {
-            let text = "the core ended the image's bytes too early";
+            let text = format!("the core ended the {what}'s bytes too early");
             return Err(DriverError::transient(text).into());
         }
         Ok(())
@@ -141,29 +148,30 @@ impl CoreBlobs {
 }
 
 /// What the core has under the digest is what the job speaks of. Cores before this one say no size.
-fn check_size(blob: BlobPin, said: u64) -> Result<(), DriverError> {
+fn check_size(blob: BlobPin, what: &str, said: u64) -> Result<(), DriverError> {
     let wanted = blob.size.as_bytes();
     if said == 0 || said == wanted {
         return Ok(());
     }
     Err(DriverError::permanent(format!(
-        "the core has {said} bytes as the image sha256:{}, which shall have {wanted}",
+        "the core has {said} bytes as the {what} sha256:{}, which shall have {wanted}",
         blob.digest
     )))
 }
 
-fn refused(status: Status) -> DriverError {
+fn refused(what: &str, status: Status) -> DriverError {
     match status.code() {
-        Code::NotFound => DriverError::permanent(
-            "the core does not have the image's bytes, or not for this component",
-        ),
+        Code::NotFound => DriverError::permanent(format!(
+            "the core does not have the {what}'s bytes, or not for this component"
+        )),
         Code::DataLoss => DriverError::transient(status.message()),
-        _ => transient("the image's bytes", status),
+        _ => transient(what, status),
     }
 }
 
 fn transient(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> DriverError {
-    DriverError::transient(format!("{what} could not be fetched from the core")).with_source(source)
+    let text = format!("the {what}'s bytes could not be fetched from the core");
+    DriverError::transient(text).with_source(source)
 }
 
 /// A file that is on its way.
@@ -248,18 +256,18 @@ impl Partial {
     async fn remove(self) {
         if let Err(error) = tokio::fs::remove_file(&self.path).await {
             let path = self.path.display();
-            tracing::warn!(%path, %error, "a part of an image is left");
+            tracing::warn!(%path, %error, "a part of what was fetched is left");
         }
     }
 
     /// Gives it its name, if it is what was asked for.
-    async fn finish(mut self, blob: BlobPin, to: &Path) -> Result<(), DriverError> {
+    async fn finish(mut self, blob: BlobPin, what: &str, to: &Path) -> Result<(), DriverError> {
         let digest = Digest::from_bytes(self.hash.clone().finalize().into());
         if digest != blob.digest || self.length != blob.size.as_bytes() {
             let came = self.length;
             self.discard().await?;
             return Err(DriverError::transient(format!(
-                "the image sha256:{} ({} bytes) came from the core as {came} bytes with the digest \
+                "the {what} sha256:{} ({} bytes) came from the core as {came} bytes with the digest \
                  sha256:{digest}: they were thrown away",
                 blob.digest,
                 blob.size.as_bytes(),
@@ -289,4 +297,25 @@ fn with_ending(to: &Path) -> PathBuf {
 fn on_disk(path: &Path, source: std::io::Error) -> DriverError {
     let what = format!("{} could not be written", path.display());
     unwritten(&what, path.parent().unwrap_or(path), source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_fetched_is_called_what_it_is() {
+        for status in [Status::not_found(""), Status::unavailable("")] {
+            let said = refused("program", status).message;
+            assert!(said.contains("the program's bytes"), "{said}");
+        }
+        let pin = BlobPin {
+            digest: Digest::of(b"x"),
+            size: rhyzome_model::Size::bytes(1),
+        };
+        let said = check_size(pin, "program", 2)
+            .expect_err("it is larger")
+            .message;
+        assert!(said.contains("2 bytes as the program sha256:"), "{said}");
+    }
 }

@@ -121,7 +121,11 @@ impl Component {
 
     /// Where a driver gets the bytes of images from.
     pub fn blobs(&self) -> Arc<dyn Blobs> {
-        Arc::new(CoreBlobs::new(Arc::clone(&self.link)))
+        self.fetching("image")
+    }
+
+    fn fetching(&self, what: &'static str) -> Arc<dyn Blobs> {
+        Arc::new(CoreBlobs::new(Arc::clone(&self.link), what))
     }
 
     /// What the component has accepted, to be read by a driver's services.
@@ -156,7 +160,7 @@ impl Component {
         ));
         let upgrading = upgrading(
             self.upgrader.clone(),
-            self.blobs(),
+            self.fetching("program"),
             Arc::clone(&reports),
             stop.clone(),
         );

@@ -66,7 +66,7 @@ pub async fn ensuring_again_changes_nothing(subject: &Subject<'_>) {
             "inventory and ensure do not agree"
         );
         let seen = subject.driver.look(placement).await.expect("looked at");
-        assert_eq!(seen, Some(observed), "look and ensure do not agree");
+        assert_eq!(seen, Ok(observed), "look and ensure do not agree");
     }
     clear(subject).await;
 }
@@ -188,10 +188,10 @@ pub async fn what_breaks_is_told_found_and_repaired(subject: &Subject<'_>) {
         );
     }
     let seen = subject.driver.look(placement).await.expect("looked at");
-    assert_eq!(seen, None, "it is broken and said to be as it should be");
+    assert!(seen.is_err(), "it is broken and said to be as it should be");
     ensure(subject, placement).await.expect("repaired");
     let seen = subject.driver.look(placement).await.expect("looked at");
-    assert!(seen.is_some(), "it was repaired and is not as it should be");
+    assert!(seen.is_ok(), "it was repaired and is not as it should be");
     clear(subject).await;
 }
 

@@ -55,22 +55,25 @@ pub trait Driver: Send + Sync + 'static {
     }
 
     /// All on the host that carries this component's mark, looked at now. The accepted placements (the
-    /// ledger) are given, so that what differs from its spec is found with `observed: None`.
+    /// ledger) are given, so that what differs from its spec is found with `observed: None`, and with what
+    /// it is that somebody changed, where that is known. People in the project read it: no secrets.
     async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError>;
 
-    /// What one accepted placement is now; none where it is not as its spec says. Asked for each
+    /// What one accepted placement is now, or that it is not as its spec says. Asked for each
     /// change, so a driver whose inventory is slow answers this in a shorter way.
     ///
     /// # Errors
     /// As [`Driver::inventory`].
-    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+    async fn look(&self, placement: &Placement) -> Result<Result<Observed, Differs>, DriverError> {
         let found = self.inventory(std::slice::from_ref(placement)).await?;
         let own = found
             .into_iter()
-            .find(|found| found.placement.id == placement.id);
-        Ok(own
-            .filter(|found| found.generation == 0 || found.generation == placement.generation)
-            .and_then(|found| found.observed))
+            .find(|found| found.placement.id == placement.id)
+            .filter(|found| found.generation == 0 || found.generation == placement.generation);
+        Ok(match own {
+            Some(found) => found.observed.ok_or(Differs(found.differs)),
+            None => Err(Differs::default()),
+        })
     }
 
     /// Waits for the next change that nobody asked for (an instance ended, a process died) and names
@@ -83,6 +86,10 @@ pub trait Driver: Send + Sync + 'static {
         std::future::pending().await
     }
 }
+
+/// What of a placement is not as its spec says, for people; empty where that is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differs(pub String);
 
 /// A console that somebody is attached to, until both ends are dropped or the instance is removed.
 ///

@@ -341,6 +341,7 @@ impl Driver for FakeDriver {
                 placement: placement.reference(),
                 generation: placement.generation,
                 observed: as_it_should.then(|| made.observed.clone()),
+                differs: String::new(),
             }
         });
         Ok(found.collect())

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod link;
 #[cfg(feature = "program")]
 pub mod program;
+pub mod question;
 pub mod reports;
 pub mod room;
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub mod upgrade;
 
 pub use clock::Clock;
 pub use component::{Component, Setup, StartError};
-pub use driver::{Blobs, Console, Driver, DriverError, Progress};
+pub use driver::{Blobs, Console, Differs, Driver, DriverError, Progress};
 pub use link::{CoreUrl, Link};
 pub use surroundings::Surroundings;
 pub use upgrade::Upgrader;

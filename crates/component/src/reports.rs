@@ -6,6 +6,9 @@
 //! action, which happens once, is remembered by the ledger instead. Progress and changes are worth
 //! telling once: a new session begins with an inventory, which says more.
 //!
+//! What somebody changed on the host and the component mended is told too, by what a look found, also on the next session:
+//! no inventory shows it any more.
+//!
 //! What the core hears last has to be what is so. So a change that comes while its placement's outcome is
 //! still held changes that outcome too, an outcome takes the place of a change that was not told, and
 //! while an inventory is being taken, nothing else is said: it would arrive before what is older than it.
@@ -17,11 +20,13 @@ use rhyzome_model::job::Outcome;
 use rhyzome_model::placement::Observed;
 use rhyzome_model::upgrade::UpgradeReport;
 use rhyzome_model::{JobId, PlacementId};
-use rhyzome_proto::session::{FromComponent, JobOutcome, JobProgress};
+use rhyzome_proto::session::{Changed, FromComponent, JobOutcome, JobProgress};
 use tokio::sync::Notify;
 
 /// More unrecorded outcomes than this: the first jobs are forgotten, and done again if they come.
 const MOST_OUTCOMES: usize = 4096;
+/// The most of what differed of a placement that is told, in bytes.
+pub const LONGEST_DIFFERENCE: usize = 1000;
 
 #[derive(Debug, Default)]
 pub struct Reports {
@@ -39,7 +44,10 @@ struct Pending {
     /// The jobs whose outcome this session has not been told.
     unsent: BTreeSet<JobId>,
     progress: BTreeMap<JobId, JobProgress>,
-    changes: BTreeMap<PlacementId, (u64, Observed)>,
+    /// One a placement.
+    changes: Vec<Changed>,
+    /// What was found to differ of placements that have not been mended since, once each.
+    differs: Vec<(PlacementId, String)>,
     /// How far an upgrade is, if that was not told.
     upgrade: Option<UpgradeReport>,
     next_number: u64,
@@ -64,9 +72,15 @@ impl Reports {
         pending.next_number += 1;
         pending.progress.remove(&job);
         match outcome.outcome {
-            // It says what is so now.
-            Outcome::Ensured { .. } | Outcome::Removed => {
-                pending.changes.remove(&placement);
+            // It says what is so now, and not what was mended.
+            Outcome::Ensured { .. } => pending
+                .changes
+                .retain(|change| change.placement != placement || !change.mended.is_empty()),
+            Outcome::Removed => {
+                pending
+                    .changes
+                    .retain(|change| change.placement != placement);
+                pending.differs.retain(|(id, _)| *id != placement);
             }
             Outcome::Acted { .. } | Outcome::Failed { .. } => {}
         }
@@ -137,6 +151,38 @@ impl Reports {
     }
 
     pub fn changed(&self, placement: PlacementId, generation: u64, observed: Observed) {
+        self.change(placement, generation, observed, String::new());
+    }
+
+    /// A look found that a placement is not as it should be, and what of it.
+    pub fn differs(&self, placement: PlacementId, mut what: String) {
+        shorten(&mut what, LONGEST_DIFFERENCE);
+        // Where a later look does not know, the earlier one did.
+        if !what.is_empty() {
+            let mut pending = self.lock();
+            pending.differs.retain(|(id, _)| *id != placement);
+            pending.differs.push((placement, what));
+        }
+    }
+
+    /// A placement is as it should be; if something of it was not, that is told.
+    pub fn good(&self, placement: PlacementId, generation: u64, observed: &Observed) {
+        let mut pending = self.lock();
+        let found = pending.differs.iter().position(|(id, _)| *id == placement);
+        let differed = found.map(|at| pending.differs.swap_remove(at).1);
+        drop(pending);
+        if let Some(differed) = differed {
+            self.change(placement, generation, observed.clone(), differed);
+        }
+    }
+
+    fn change(
+        &self,
+        placement: PlacementId,
+        generation: u64,
+        observed: Observed,
+        mut mended: String,
+    ) {
         let mut pending = self.lock();
         let held = pending.outcomes.values_mut();
         for held in held.filter(|held| held.placement == placement) {
@@ -144,7 +190,17 @@ impl Reports {
                 before.clone_from(&observed);
             }
         }
-        pending.changes.insert(placement, (generation, observed));
+        let mut changes = pending.changes.iter();
+        if let Some(at) = changes.position(|change| change.placement == placement) {
+            let before = pending.changes.swap_remove(at).mended;
+            mended = if mended.is_empty() { before } else { mended };
+        }
+        pending.changes.push(Changed {
+            placement,
+            generation,
+            observed,
+            mended,
+        });
         drop(pending);
         self.wake.notify_one();
     }
@@ -170,11 +226,11 @@ impl Reports {
         self.look.notified().await;
     }
 
-    /// Begins a session: every outcome is to be said again, and changes are in its inventory.
+    /// Begins a session: every outcome is to be said again, and changes are in its inventory, as far as nothing was mended.
     pub fn begin_session(&self) {
         let mut pending = self.lock();
         pending.unsent = pending.outcomes.keys().copied().collect();
-        pending.changes.clear();
+        pending.changes.retain(|change| !change.mended.is_empty());
         pending.upgrade = None;
         drop(pending);
         self.wake.notify_one();
@@ -191,14 +247,8 @@ impl Reports {
         if pending.looking > 0 {
             return Vec::new();
         }
-        let changes = std::mem::take(&mut pending.changes).into_iter().map(
-            |(placement, (generation, observed))| FromComponent::Changed {
-                placement,
-                generation,
-                observed,
-            },
-        );
-        let mut messages: Vec<_> = changes.collect();
+        let changes = std::mem::take(&mut pending.changes).into_iter();
+        let mut messages: Vec<_> = changes.map(FromComponent::Changed).collect();
         let unsent = std::mem::take(&mut pending.unsent);
         let outcomes = unsent.iter().filter_map(|job| pending.outcomes.get(job));
         messages.extend(outcomes.map(|held| FromComponent::Outcome(held.outcome.clone())));
@@ -219,6 +269,14 @@ impl Reports {
     fn lock(&self) -> MutexGuard<'_, Pending> {
         // Nothing panics between two changes that belong together.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts a text off behind so many bytes, and shows that it did.
+pub(crate) fn shorten(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
     }
 }
 
@@ -312,11 +370,12 @@ mod tests {
         reports.changed(placement, 4, observed(crashed));
         // The core has lost the outcome, and gives the job out again.
         assert!(reports.answer_again(job, 2));
-        let changed = FromComponent::Changed {
+        let changed = FromComponent::Changed(Changed {
             placement,
             generation: 4,
             observed: observed(crashed),
-        };
+            mended: String::new(),
+        });
         let told = FromComponent::Outcome(outcome(job, 2, ensured(crashed)));
         assert_eq!(reports.take(), [changed, told]);
         reports.changed(placement, 4, observed(crashed));
@@ -326,6 +385,38 @@ mod tests {
         );
         let told = FromComponent::Outcome(outcome(JobId(Uuid::from_u128(3)), 1, ensured(runs)));
         assert_eq!(reports.take(), [told]);
+    }
+
+    #[test]
+    fn what_was_mended_is_told_with_the_next_session_and_behind_an_outcome_and_is_bounded() {
+        let reports = Reports::default();
+        let (job, placement) = (JobId(Uuid::from_u128(1)), PlacementId(Uuid::from_u128(2)));
+        reports.differs(placement, "é".repeat(LONGEST_DIFFERENCE));
+        reports.good(placement, 4, &Observed::Peer);
+        let ensured = Outcome::Ensured {
+            observed: Observed::Peer,
+        };
+        reports.outcome(placement, outcome(job, 1, ensured));
+        reports.begin_session();
+        let told = reports.take();
+        let [FromComponent::Changed(change), FromComponent::Outcome(_)] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((change.placement, change.generation), (placement, 4));
+        let most = LONGEST_DIFFERENCE + '…'.len_utf8();
+        assert!(change.mended.starts_with("éé") && change.mended.len() <= most);
+
+        // Once; and not of what is gone.
+        reports.good(placement, 4, &Observed::Peer);
+        reports.differs(placement, String::new());
+        reports.good(placement, 4, &Observed::Peer);
+        reports.differs(placement, "that".to_owned());
+        reports.outcome(placement, outcome(job, 1, Outcome::Removed));
+        reports.good(placement, 4, &Observed::Peer);
+        assert_eq!(
+            reports.take(),
+            [FromComponent::Outcome(outcome(job, 1, Outcome::Removed))]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rhyzome_component::driver::{Blobs, Driver};
-use rhyzome_component::{Console, DriverError, Progress};
+use rhyzome_component::{Console, Differs, DriverError, Progress};
 use rhyzome_hostnet::{Holder, Port, Ports, Role, Services, TunnelError, Tunnels, Underlay, nft};
 use rhyzome_model::component::HostFacts;
 use rhyzome_model::console::ConsoleFrom;
@@ -159,32 +159,37 @@ impl LibvirtDriver {
             }
             _ => None,
         });
-        let as_accepted = match spec {
-            Some((placement, spec)) => {
-                placement.generation == record.generation
-                    && **spec == record.wanted
-                    && self.is_as_recorded(slot, record, ports).await?
+        let difference = match spec {
+            Some((placement, spec))
+                if placement.generation == record.generation && **spec == record.wanted =>
+            {
+                self.difference(slot, record, ports).await?
             }
-            None => false,
+            _ => Some(Differs::default()),
         };
         let observed = record.observed(self.instances.accelerator.accelerator, slot.ssh());
+        let (observed, Differs(differs)) = match difference {
+            None => (Some(Observed::Instance(observed)), Differs::default()),
+            Some(differs) => (None, differs),
+        };
         Ok(Found {
             placement: record.reference(),
             generation: record.generation,
-            observed: as_accepted.then_some(Observed::Instance(observed)),
+            observed,
+            differs,
         })
     }
 
-    /// Whether reality is what the record says, and that is what was asked for.
-    async fn is_as_recorded(
+    /// What of reality is not as the record says, or not what was asked for.
+    async fn difference(
         &self,
         slot: &Slot,
         record: &Record,
         ports: &[Port],
-    ) -> Result<bool, DriverError> {
+    ) -> Result<Option<Differs>, DriverError> {
         if !slot.is_idle() {
             // A workflow is at it, and reports by itself.
-            return Ok(true);
+            return Ok(None);
         }
         let runs = self
             .instances
@@ -201,11 +206,13 @@ impl LibvirtDriver {
             Phase::Stopped => !runs && record.wanted.power == Power::Stopped,
             Phase::Starting | Phase::Stopping | Phase::Rebooting => false,
         };
-        let rules = !runs
-            || ports_of(&record.wanted)
-                .iter()
-                .all(|port| ports.contains(port));
-        Ok(phase && rules)
+        if !phase {
+            return Ok(Some(Differs::default()));
+        }
+        let wanted = ports_of(&record.wanted);
+        let rules = !runs || wanted.iter().all(|port| ports.contains(port));
+        let why = "the rules of its ports in the host's firewall are not as they were set";
+        Ok((!rules).then(|| Differs(why.to_owned())))
     }
 
     /// Accounts for a guest that ended a moment ago, so that a report does not show it running.
@@ -379,33 +386,34 @@ impl Driver for LibvirtDriver {
                     },
                     generation: seen.mark.generation,
                     observed: None,
+                    differs: String::new(),
                 });
             }
         }
         Ok(found)
     }
 
-    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+    async fn look(&self, placement: &Placement) -> Result<Result<Observed, Differs>, DriverError> {
         match &placement.spec {
             PlacementSpec::Segment(spec) => self.segments.look(placement, spec).await,
             PlacementSpec::Vtep(spec) => {
                 let about = (placement.id, placement.generation);
                 let difference = self.tunnels().await.check(about, spec).await;
                 let difference = difference.map_err(from_tunnel)?;
-                Ok(difference.is_none().then_some(Observed::Vtep))
+                Ok(difference.map_or(Ok(Observed::Vtep), |why| Err(Differs(why))))
             }
             PlacementSpec::Instance(spec) => {
                 let Ok(slot) = self.instances.known(spec.instance) else {
-                    return Ok(None);
+                    return Ok(Err(Differs::default()));
                 };
                 let Some(record) = self.settle(&slot).await else {
-                    return Ok(None);
+                    return Ok(Err(Differs::default()));
                 };
                 let ports = self.instances.rules().await?;
-                Ok(self
+                let found = self
                     .instance_found(&slot, &record, Some(placement), &ports)
-                    .await?
-                    .observed)
+                    .await?;
+                Ok(found.observed.ok_or(Differs(found.differs)))
             }
             other => Err(unsupported(other.kind())),
         }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use rhyzome_component::DriverError;
 use rhyzome_component::room::unwritten;
+use rhyzome_component::{Differs, DriverError};
 use rhyzome_hostnet::segment::Held;
 use rhyzome_hostnet::{Holder, SegmentError, Vlan, VlanError, segment, vlan};
 use rhyzome_model::NetworkId;
@@ -149,9 +149,9 @@ impl Segments {
         &self,
         placement: &Placement,
         spec: &SegmentPlacement,
-    ) -> Result<Option<Observed>, DriverError> {
+    ) -> Result<Result<Observed, Differs>, DriverError> {
         if self.generation(spec.network) != placement.generation {
-            return Ok(None);
+            return Ok(Err(Differs::default()));
         }
         let difference = segment::check(spec.network, spec.mtu, self.holder)
             .await
@@ -160,10 +160,11 @@ impl Segments {
             None => self.check_carried(spec).await?,
             some => some,
         };
-        if difference.is_some() || self.metadata.check(spec.network, spec.mtu).await?.is_some() {
-            return Ok(None);
-        }
-        Ok(Some(Observed::Segment))
+        let difference = match difference {
+            None => self.metadata.check(spec.network, spec.mtu).await?,
+            some => some,
+        };
+        Ok(difference.map_or(Ok(Observed::Segment), |why| Err(Differs(why))))
     }
 
     pub async fn inventory(&self, accepted: &[Placement]) -> Result<Vec<Found>, DriverError> {
@@ -175,9 +176,13 @@ impl Segments {
                 }
                 _ => None,
             });
-            let observed = match spec {
+            let looked = match spec {
                 Some((placement, spec)) => self.look(placement, spec).await?,
-                None => None,
+                None => Err(Differs::default()),
+            };
+            let (observed, differs) = match looked {
+                Ok(observed) => (Some(observed), String::new()),
+                Err(Differs(differs)) => (None, differs),
             };
             found.push(Found {
                 placement: PlacementRef {
@@ -188,6 +193,7 @@ impl Segments {
                 },
                 generation: self.generation(held.network),
                 observed,
+                differs,
             });
         }
         Ok(found)

@@ -337,7 +337,7 @@ fn a_guest_outlives_a_killed_component_and_is_found_again() {
 
             let driver = world.open().await;
             let look = driver.look(&placement).await.unwrap();
-            let Some(Observed::Instance(observed)) = look else {
+            let Ok(Observed::Instance(observed)) = look else {
                 panic!("{look:?}")
             };
             assert_eq!(observed.state, InstanceState::Running);

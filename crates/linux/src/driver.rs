@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rhyzome_component::{Driver, DriverError, Progress};
+use rhyzome_component::{Differs, Driver, DriverError, Progress};
 use rhyzome_hostnet::forwarding::{self, Before};
 use rhyzome_hostnet::{Mark, Tunnels, Underlay, host_warnings, nft, underlay};
 use rhyzome_model::component::HostFacts;
@@ -253,7 +253,7 @@ impl Driver for LinuxDriver {
             .map_err(|e| e.into_driver("cannot look at the networks here"))
     }
 
-    async fn look(&self, placement: &Placement) -> Result<Option<Observed>, DriverError> {
+    async fn look(&self, placement: &Placement) -> Result<Result<Observed, Differs>, DriverError> {
         let what = format!("cannot look at the {}", placement.spec.kind());
         inventory::one(self, placement)
             .await

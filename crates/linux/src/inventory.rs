@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use rhyzome_component::Differs;
 use rhyzome_hostnet::{Namespace, segment};
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{
     Found, Observed, Placement, PlacementKind, PlacementRef, PlacementSpec,
 };
 use rhyzome_model::{NetworkId, PlacementId};
+use rhyzome_wireguard::peers::PeerSet;
 use uuid::Uuid;
 
 use crate::driver::LinuxDriver;
@@ -15,6 +17,8 @@ use crate::error::Error;
 use crate::layout::{self, Layout};
 use crate::record::{self, LeaseRecord, NetworkRecord, PeerRecord, Shelf};
 use crate::{dnsmasq, endpoint, network, router};
+
+type Looked = Result<Observed, Differs>;
 
 /// A placement as accepted, or nothing where it was not.
 type Accepted<'a> = BTreeMap<PlacementId, &'a Placement>;
@@ -33,12 +37,10 @@ pub(crate) async fn all(driver: &LinuxDriver, accepted: &[Placement]) -> Result<
             // It is there all the same; the others are looked at.
             Err(error) => {
                 tracing::error!(%network, error = &error as &dyn std::error::Error, "cannot look at a network");
-                found.push(missing(
-                    PlacementKind::Network,
-                    placement,
-                    network.0,
-                    network,
+                found.push(self::found(
+                    reference(network, placement),
                     0,
+                    Err(Differs::default()),
                 ));
             }
         }
@@ -82,6 +84,15 @@ async fn networks(driver: &LinuxDriver) -> Result<BTreeMap<NetworkId, PlacementI
     Ok(networks)
 }
 
+fn reference(network: NetworkId, placement: PlacementId) -> PlacementRef {
+    PlacementRef {
+        id: placement,
+        kind: PlacementKind::Network,
+        resource: network.0,
+        network: Some(network),
+    }
+}
+
 async fn of_network(
     driver: &LinuxDriver,
     network: NetworkId,
@@ -92,25 +103,16 @@ async fn of_network(
     let generation = router::about(&layout)
         .await?
         .map_or(0, |about| about.generation);
-    let reference = PlacementRef {
-        id: placement,
-        kind: PlacementKind::Network,
-        resource: network.0,
-        network: Some(network),
-    };
+    let reference = reference(network, placement);
     let record = record::read_network(&layout.folder)?;
-    let mut observed = None;
-    if let Some(record) = record
+    let looked = match record
         .as_ref()
         .filter(|record| generation != 0 && is_accepted(record, accepted))
     {
-        observed = look(driver, record).await?;
-    }
-    let mut found = vec![Found {
-        placement: reference,
-        generation,
-        observed,
-    }];
+        Some(record) => look(driver, record).await?,
+        None => Err(Differs::default()),
+    };
+    let mut found = vec![found(reference, generation, looked)];
     if let Some(record) = record {
         found.extend(leases(&layout, &record, accepted)?);
         found.extend(peers(&layout, &record, accepted).await?);
@@ -118,13 +120,36 @@ async fn of_network(
     Ok(found)
 }
 
-async fn look(driver: &LinuxDriver, record: &NetworkRecord) -> Result<Option<Observed>, Error> {
+fn found(placement: PlacementRef, generation: u64, looked: Looked) -> Found {
+    let (observed, Differs(differs)) = match looked {
+        Ok(observed) => (Some(observed), Differs::default()),
+        Err(differs) => (None, differs),
+    };
+    Found {
+        placement,
+        generation,
+        observed,
+        differs,
+    }
+}
+
+async fn look(driver: &LinuxDriver, record: &NetworkRecord) -> Result<Looked, Error> {
     match network::look(driver, record).await? {
-        Ok(observed) => Ok(Some(Observed::Network(observed))),
+        Ok(observed) => Ok(Ok(Observed::Network(observed))),
         Err(why) => {
             tracing::info!(network = %record.spec.network, why, "a network is not as it should be");
-            Ok(None)
+            Ok(Err(Differs(why)))
         }
+    }
+}
+
+/// What was asked is found, or this differs.
+fn checked(as_asked: bool, observed: Observed, difference: Option<&str>) -> Looked {
+    match (as_asked, difference) {
+        (true, None) => Ok(observed),
+        (true, Some(difference)) => Err(Differs(difference.to_owned())),
+        // Nobody changed it.
+        (false, _) => Err(Differs::default()),
     }
 }
 
@@ -135,27 +160,6 @@ fn is_accepted(record: &NetworkRecord, accepted: &Accepted) -> bool {
     })
 }
 
-/// What is there, and not known to be as it should be.
-fn missing(
-    kind: PlacementKind,
-    id: PlacementId,
-    resource: Uuid,
-    network: NetworkId,
-    generation: u64,
-) -> Found {
-    let placement = PlacementRef {
-        id,
-        kind,
-        resource,
-        network: Some(network),
-    };
-    Found {
-        placement,
-        generation,
-        observed: None,
-    }
-}
-
 fn leases(
     layout: &Layout,
     network: &NetworkRecord,
@@ -163,23 +167,20 @@ fn leases(
 ) -> Result<Vec<Found>, Error> {
     let records: Vec<LeaseRecord> = record::list(&layout.folder, Shelf::Leases)?;
     let written = dnsmasq::files_match(&layout.folder, &network.spec)?;
+    let difference = (!written).then_some("the files of the network's dnsmasq are not as written");
     let look = |record: &LeaseRecord| {
         let spec = PlacementSpec::Lease(record.spec.clone());
         let as_asked = accepted.get(&record.placement).is_some_and(|placement| {
             placement.generation == record.generation && placement.spec == spec
         });
-        let lease = record.spec.lease.0;
-        let found = missing(
-            PlacementKind::Lease,
-            record.placement,
-            lease,
-            layout.network,
-            record.generation,
-        );
-        Found {
-            observed: (as_asked && written).then_some(Observed::Lease),
-            ..found
-        }
+        let placement = PlacementRef {
+            id: record.placement,
+            kind: PlacementKind::Lease,
+            resource: record.spec.lease.0,
+            network: Some(layout.network),
+        };
+        let looked = checked(as_asked, Observed::Lease, difference);
+        found(placement, record.generation, looked)
     };
     Ok(records.iter().map(look).collect())
 }
@@ -196,53 +197,60 @@ async fn peers(
         let as_asked = accepted.get(&record.placement).is_some_and(|placement| {
             placement.generation == record.generation && placement.spec == spec
         });
-        let in_force = in_force
-            .as_ref()
-            .is_some_and(|in_force| endpoint::has(in_force, &record.spec));
-        let peer = record.spec.peer.0;
-        let found = missing(
-            PlacementKind::Peer,
-            record.placement,
-            peer,
-            layout.network,
-            record.generation,
-        );
-        Found {
-            observed: (as_asked && in_force).then_some(Observed::Peer),
-            ..found
-        }
+        let placement = PlacementRef {
+            id: record.placement,
+            kind: PlacementKind::Peer,
+            resource: record.spec.peer.0,
+            network: Some(layout.network),
+        };
+        let difference = peer_difference(in_force.as_ref(), &record.spec);
+        let looked = checked(as_asked, Observed::Peer, difference.as_deref());
+        found(placement, record.generation, looked)
     };
     Ok(records.iter().map(look).collect())
 }
 
-/// What one accepted placement is now; none where it is not as its spec says.
-pub(crate) async fn one(
-    driver: &LinuxDriver,
-    placement: &Placement,
-) -> Result<Option<Observed>, Error> {
+/// Without an endpoint the network is not as it should be, and that says why.
+fn peer_difference(in_force: Option<&PeerSet>, spec: &PeerPlacement) -> Option<String> {
+    match in_force {
+        None => Some(String::new()),
+        Some(in_force) if endpoint::has(in_force, spec) => None,
+        Some(_) => Some(format!(
+            "the WireGuard endpoint does not have the peer {} with its addresses",
+            spec.public_key
+        )),
+    }
+}
+
+/// What one accepted placement is now, or that it is not as its spec says.
+pub(crate) async fn one(driver: &LinuxDriver, placement: &Placement) -> Result<Looked, Error> {
+    let nothing = || Ok(Err(Differs::default()));
     if let PlacementSpec::Vtep(spec) = &placement.spec {
         let about = (placement.id, placement.generation);
         let difference = driver.tunnels().await.check(about, spec).await;
         let difference = difference.map_err(Error::Tunnel)?;
-        return Ok(difference.is_none().then_some(Observed::Vtep));
+        return Ok(difference.map_or(Ok(Observed::Vtep), |why| Err(Differs(why))));
     }
     let Some(network) = placement.spec.network() else {
-        return Ok(None);
+        return nothing();
     };
     let _lock = driver.lock(network).await;
     let layout = driver.layout(network);
     let Some(record) = record::read_network(&layout.folder)? else {
-        return Ok(None);
+        return nothing();
     };
     if let PlacementSpec::Peer(spec) = &placement.spec {
         return one_peer(&layout, &record, placement, spec).await;
     }
     let accepted: Accepted = BTreeMap::from([(placement.id, placement)]);
     let all = of_network(driver, network, record.placement, &accepted).await?;
-    Ok(all
+    let own = all
         .into_iter()
-        .find(|found| found.placement.id == placement.id)
-        .and_then(|found| found.observed))
+        .find(|found| found.placement.id == placement.id);
+    match own {
+        Some(found) => Ok(found.observed.ok_or(Differs(found.differs))),
+        None => nothing(),
+    }
 }
 
 /// Without a look at the others, of which there may be a thousand.
@@ -251,7 +259,7 @@ async fn one_peer(
     network: &NetworkRecord,
     placement: &Placement,
     spec: &PeerPlacement,
-) -> Result<Option<Observed>, Error> {
+) -> Result<Looked, Error> {
     let record: Option<PeerRecord> = record::get(&layout.folder, Shelf::Peers, spec.peer.0)?;
     let as_asked = record.is_some_and(|record| {
         record.placement == placement.id
@@ -259,9 +267,9 @@ async fn one_peer(
             && record.spec == *spec
     });
     let Ok(key) = endpoint::key(spec) else {
-        return Ok(None);
+        return Ok(Err(Differs::default()));
     };
     let in_force = endpoint::peers(layout, &network.spec, Some(&[key])).await?;
-    let in_force = in_force.is_some_and(|in_force| endpoint::has(&in_force, spec));
-    Ok((as_asked && in_force).then_some(Observed::Peer))
+    let difference = peer_difference(in_force.as_ref(), spec);
+    Ok(checked(as_asked, Observed::Peer, difference.as_deref()))
 }

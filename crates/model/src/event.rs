@@ -20,7 +20,7 @@ pub struct Event {
     pub resource_id: Uuid,
     /// The resource's name when it happened.
     pub resource_name: String,
-    /// What happened: `created`, `updated`, `deleting`, `deleted`, `ready`, `failed`, …
+    /// What happened: `created`, `updated`, `deleting`, `deleted`, `ready`, `failed`, `drifted`, `mended`, …
     pub what: String,
     /// A sentence for people.
     pub message: String,

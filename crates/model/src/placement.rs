@@ -158,4 +158,7 @@ pub struct Found {
     pub generation: u64,
     /// What it is now; none where it is not as the component's ledger says it should be.
     pub observed: Option<Observed>,
+    /// What of it is not as it should be, for people; empty where that is not known.
+    #[serde(default)]
+    pub differs: String,
 }

@@ -145,7 +145,12 @@ impl Error {
 
 fn package_advice(source: &PackageError) -> Option<String> {
     Some(match source {
-        PackageError::Apk | PackageError::NotOpkg => by_apk(),
+        PackageError::NotOpkg => by_apk(),
+        PackageError::Apk => format!(
+            "for an image of OpenWrt 24.10 or before, take the packages' .ipk files of its release; for one of a \
+             later release, {}",
+            by_apk()
+        ),
         PackageError::Architecture { .. } | PackageError::Kernel { .. } => {
             "take it from the folder of the very release and target that the image is of; kernel modules are in `kmods`"
                 .to_owned()

@@ -262,6 +262,7 @@ fn a_package_of_another_format_and_what_is_none_is_refused() {
         attempt.refused(part, advice);
     };
     check(b"ADBd....", "only apk itself can read", "image builder");
+    check(b"ADBd....", "only apk itself can read", ".ipk files");
     let second = samples::archive(&[(".PKGINFO", 0o644, Vec::new())]);
     check(&second, "only apk itself can read", "image builder");
     check(b"!<arch>\n", "of a very old kind", "");

@@ -17,7 +17,7 @@ mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhyzome_component::Progress;
+use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::NetworkId;
 
 use crate::error::Error;
@@ -27,7 +27,7 @@ use crate::plan::Plan;
 use crate::record::{self, FileChange, Records};
 use crate::running::{self, Running};
 use crate::settings::Settings;
-use crate::step::{Interrupt, Step};
+use crate::step::{Hit, Interrupt, Step};
 use crate::store::{self, Content};
 
 pub(crate) use draft::{Current, Draft, ReadCache};
@@ -74,9 +74,15 @@ impl Apply {
 
     fn reach(&self, step: Step, progress: &Progress) -> Result<(), Error> {
         progress.begin(step).map_err(Error::Injected)?;
-        match &self.interrupt {
-            Some(interrupt) if interrupt(step) => Err(Error::Interrupted(step.as_str())),
-            _ => Ok(()),
+        let hit = self.interrupt.as_ref().and_then(|hits| hits(step));
+        match hit {
+            None => Ok(()),
+            Some(Hit::Kill) => Err(Error::Interrupted(step.as_str())),
+            Some(Hit::Fail(kind)) => Err(Error::Injected(DriverError {
+                kind,
+                message: format!("this was made to fail at {:?}", step.as_str()),
+                source: None,
+            })),
         }
     }
 

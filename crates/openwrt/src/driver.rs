@@ -54,7 +54,7 @@ impl OpenwrtDriver {
         Self::interrupted(settings, None)
     }
 
-    /// For tests: asks before each step whether to end the workflow there.
+    /// For tests: asks before each step what goes wrong there.
     #[must_use]
     pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
         Self::interrupted(self.apply.settings, Some(interrupt))

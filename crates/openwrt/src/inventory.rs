@@ -42,21 +42,24 @@ pub(crate) fn found(
             .iter()
             .any(|placement| placement.id == reference.id && records.has(placement))
     };
-    let mut add = |reference: PlacementRef, generation, is_good: bool, observed: Observed| {
-        let is_good = is_good && is_asked(&reference);
+    let mut add = |network, (about, reference, generation, observed): Member| {
+        let (is_good, is_asked) = (survey.is_good(network, about), is_asked(&reference));
+        let differs = match is_asked {
+            true => survey.told(network, about),
+            false => String::new(),
+        };
         found.push(Found {
             placement: reference,
             generation,
-            observed: is_good.then_some(observed),
+            observed: (is_good && is_asked).then_some(observed),
+            differs,
         });
     };
     for (id, kept) in &records.networks {
-        let is_good = survey.is_good(*id, About::Network);
-        let network = observed(system, kept);
-        add(kept.reference(), kept.network.generation, is_good, network);
-        for (about, reference, generation, observed) in members(*id, kept) {
-            add(reference, generation, survey.is_good(*id, about), observed);
-        }
+        let (about, network) = (About::Network, observed(system, kept));
+        let generation = kept.network.generation;
+        add(*id, (about, kept.reference(), generation, network));
+        members(*id, kept).into_iter().for_each(|one| add(*id, one));
     }
     found.extend(survey.strangers.iter().map(|id| Found {
         placement: PlacementRef {
@@ -68,6 +71,7 @@ pub(crate) fn found(
         },
         generation: 0,
         observed: None,
+        differs: String::new(),
     }));
     found
 }

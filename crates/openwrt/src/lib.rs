@@ -68,6 +68,6 @@ pub use plan::{Plan, PlanError, Within, plan};
 pub use present::{Files, Obstacle, Present};
 pub use router::{Network, Router, Trunk};
 pub use settings::{Confirm, Settings, Times};
-pub use step::{Interrupt, Step};
+pub use step::{Hit, Interrupt, Step};
 pub use system::System;
 pub use validate::{Checked, Place, Problem, What, validate};

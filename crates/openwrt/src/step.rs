@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use rhyzome_model::job::FailureKind;
+
 rhyzome_fault::steps! {
     /// What is about to be done.
     pub enum Step {
@@ -56,5 +58,28 @@ impl Step {
     }
 }
 
-/// Asked before each step; where it says true, the workflow ends there as if its process had been killed.
-pub type Interrupt = Arc<dyn Fn(Step) -> bool + Send + Sync>;
+/// What a test lets happen before a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hit {
+    /// The workflow ends there as if its process had been killed.
+    Kill,
+    /// The step goes wrong.
+    Fail(FailureKind),
+}
+
+/// Asked before each step.
+pub type Interrupt = Arc<dyn Fn(Step) -> Option<Hit> + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use rhyzome_fault::Step as _;
+
+    use super::*;
+
+    /// What goes through the two lists (`tests/openwrt/kills.rs`) has gone through all there is.
+    #[test]
+    fn every_step_is_of_a_change_or_of_putting_one_back() {
+        let listed = [&Step::CHANGE[..], &Step::BACK].concat();
+        assert_eq!(listed, Step::ALL);
+    }
+}

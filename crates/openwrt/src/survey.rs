@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhyzome_model::NetworkId;
+use rhyzome_uci::{Change, Package};
 use uuid::Uuid;
 
 use crate::apply::{Apply, Look};
@@ -10,6 +11,7 @@ use crate::error::Error;
 use crate::goal::{self, Goal};
 use crate::names::part_of;
 use crate::plan::{Plan, Within};
+use crate::present::Present;
 use crate::record::Records;
 use crate::verify::{About, Difference, What};
 
@@ -20,7 +22,42 @@ pub(crate) struct Survey {
     pub strangers: BTreeSet<NetworkId>,
 }
 
+/// The most of what differs of one placement that is told, in bytes.
+const LONGEST: usize = 900;
+/// The most of an option that somebody has set, in characters.
+const MOST_SHOWN: usize = 60;
+
 impl Survey {
+    /// What of a part of a network is not as it should be, as far as it fits. With a network, all that belongs to it is
+    /// mended, and told; and nothing of that where the network itself is not as it should be.
+    pub fn told(&self, network: NetworkId, about: About) -> String {
+        let found = self
+            .differences
+            .get(&network)
+            .map_or(&[][..], Vec::as_slice);
+        let is_of = |one: &&Difference| match about {
+            About::Network => !self.is_good(network, about),
+            _ => one.about == about && self.is_good(network, About::Network),
+        };
+        let (mut told, mut more) = (String::new(), 0);
+        for one in found.iter().filter(is_of) {
+            let line = one.to_string();
+            // The first is cut off where it is told.
+            if told.is_empty() {
+                told = line;
+            } else if more == 0 && told.len() + line.len() < LONGEST {
+                told.push_str("; ");
+                told.push_str(&line);
+            } else {
+                more += 1;
+            }
+        }
+        if more > 0 {
+            told.push_str(&format!("; and {more} more"));
+        }
+        told
+    }
+
     /// Whether a part of a network is as it should be; where the network itself is not, nothing of it is known to be.
     pub fn is_good(&self, network: NetworkId, about: About) -> bool {
         let found = self.differences.get(&network);
@@ -54,7 +91,9 @@ pub(crate) async fn survey(apply: &Apply, records: &Records) -> Result<Survey, E
         let these = BTreeSet::from([id]);
         let names = goal::within(&[records], &current.present, &these);
         let plan = goal.plan(router, &current.present, &these, &Within::These(names));
-        let mut found = plan.map(|plan| in_files(&plan)).unwrap_or_default();
+        let mut found = plan
+            .map(|plan| in_files(&plan, &current.present))
+            .unwrap_or_default();
         found.extend(apply.differences(network, &look).await?);
         if !found.is_empty() {
             survey.differences.insert(id, found);
@@ -69,21 +108,46 @@ pub(crate) async fn survey(apply: &Apply, records: &Records) -> Result<Survey, E
     Ok(survey)
 }
 
-/// A difference for each section that would have to change.
-fn in_files(plan: &Plan) -> Vec<Difference> {
+/// A difference for each option that would have to change, and for each section that is not there or not ours.
+fn in_files(plan: &Plan, present: &Present) -> Vec<Difference> {
     let mut found: Vec<Difference> = Vec::new();
-    let mut seen = BTreeSet::new();
+    // What is changed of one section stands together.
+    let mut whole = None;
     for (package, changes) in plan.packages() {
         for change in changes {
-            if seen.insert((package, change.section().clone())) {
+            let section = (package, change.section());
+            let is_whole = matches!(
+                change,
+                Change::SetSection { .. } | Change::DeleteSection { .. }
+            );
+            if whole != Some(section) {
+                whole = is_whole.then_some(section).or(whole);
                 let about = part_of(change.section()).map_or(About::Network, about);
+                let was = before(present.package(package), change);
                 let change = change.to_string();
-                let what = What::Section { package, change };
+                let what = What::Section {
+                    package,
+                    change,
+                    was,
+                };
                 found.push(Difference { about, what });
             }
         }
     }
     found
+}
+
+/// What somebody has put into an option of ours. What is in one for a key may be a secret, whatever its name.
+fn before(package: &Package, change: &Change) -> Option<String> {
+    let Change::SetOption {
+        section, option, ..
+    } = change
+    else {
+        return None;
+    };
+    let value = package.section(section)?.get(option.as_str())?;
+    let text = value.items().join(" ");
+    (!option.as_str().ends_with("key")).then(|| text.chars().take(MOST_SHOWN).collect())
 }
 
 /// Whose placement a part of a network is.

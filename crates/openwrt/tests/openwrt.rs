@@ -9,6 +9,8 @@ mod commits;
 mod contract;
 #[path = "openwrt/drift.rs"]
 mod drift;
+#[path = "openwrt/events.rs"]
+mod events;
 #[path = "openwrt/faults.rs"]
 mod faults;
 #[path = "openwrt/foreign.rs"]

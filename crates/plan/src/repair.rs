@@ -82,6 +82,7 @@ mod tests {
             placement,
             generation,
             observed: healthy.then_some(Observed::Segment),
+            differs: String::new(),
         }
     }
 

@@ -100,6 +100,7 @@ impl From<Found> for pb::Found {
             placement: Some(found.placement.into()),
             generation: found.generation,
             observed: found.observed.map(Into::into),
+            differs: found.differs,
         }
     }
 }
@@ -112,6 +113,7 @@ impl TryFrom<pb::Found> for Found {
             placement: inner("placement", found.placement)?,
             generation: found.generation,
             observed: optional("observed", found.observed)?,
+            differs: found.differs,
         })
     }
 }

@@ -25,12 +25,7 @@ pub enum FromComponent {
     },
     Progress(JobProgress),
     Outcome(JobOutcome),
-    /// What a placement became without a job.
-    Changed {
-        placement: PlacementId,
-        generation: u64,
-        observed: Observed,
-    },
+    Changed(Changed),
     Heartbeat {
         time: Timestamp,
         ledger: LedgerCounts,
@@ -57,6 +52,16 @@ pub struct Hello {
     pub upgrade: Option<Box<UpgradeReport>>,
     /// How many jobs it works on at once. An older component does not say.
     pub jobs_at_once: Option<u32>,
+}
+
+/// What a placement became without a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub placement: PlacementId,
+    pub generation: u64,
+    pub observed: Observed,
+    /// What of it was not as it should be, where the component has mended that; else empty.
+    pub mended: String,
 }
 
 /// How far a job is.

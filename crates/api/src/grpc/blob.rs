@@ -78,9 +78,9 @@ async fn copy(mut blob: BlobReader, sender: &mpsc::Sender<Chunk>) -> Result<(), 
             match error.kind() {
                 // Said as it is by whoever asks next, too.
                 std::io::ErrorKind::InvalidData => Status::data_loss(format!(
-                    "the image's bytes are damaged at the image host: {error}; import the image again"
+                    "its bytes are damaged at the image host: {error}; import the image again, or send the program again"
                 )),
-                _ => Status::unavailable("the image's bytes cannot be read at the moment"),
+                _ => Status::unavailable("its bytes cannot be read at the moment"),
             }
         })?;
         let ended = data.is_empty();

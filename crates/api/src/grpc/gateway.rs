@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use rhyzome_app::consoles::Far;
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::Job;
-use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::placement::Found;
 use rhyzome_model::upgrade::{UpgradeOrder, UpgradeReport};
-use rhyzome_model::{ComponentId, Digest, Name, PlacementId, Timestamp};
+use rhyzome_model::{ComponentId, Digest, Name, Timestamp};
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
-use rhyzome_proto::session::{Hello, JobOutcome, JobProgress, LedgerCounts};
+use rhyzome_proto::session::{Changed, Hello, JobOutcome, JobProgress, LedgerCounts};
 use tokio::io::AsyncRead;
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -86,13 +86,7 @@ pub trait ComponentGateway: Send + Sync + 'static {
     ) -> Result<OutcomeTaken, GatewayError>;
 
     /// A placement became something without a job.
-    async fn observed(
-        &self,
-        component: ComponentId,
-        placement: PlacementId,
-        generation: u64,
-        observed: Observed,
-    ) -> Result<(), GatewayError>;
+    async fn changed(&self, component: ComponentId, changed: Changed) -> Result<(), GatewayError>;
 
     /// The component lives: renews the leases of the session's jobs.
     async fn heartbeat(

@@ -186,7 +186,7 @@ impl Talk {
     /// Whether nobody asked for a message.
     pub fn is_unasked(&self, message: &FromComponent) -> bool {
         match message {
-            FromComponent::Inventory { .. } | FromComponent::Changed { .. } => true,
+            FromComponent::Inventory { .. } | FromComponent::Changed(_) => true,
             FromComponent::Progress(progress) => !self.outstanding.contains(&progress.job),
             FromComponent::Outcome(outcome) => !self.outstanding.contains(&outcome.job),
             FromComponent::Upgrade(_) => true,
@@ -211,15 +211,8 @@ impl Talk {
                 self.pass_over("progress", told);
             }
             FromComponent::Outcome(outcome) => return self.outcome(outcome).await,
-            FromComponent::Changed {
-                placement,
-                generation,
-                observed,
-            } => {
-                let told = self
-                    .gateway
-                    .observed(component, placement, generation, observed);
-                match told.await {
+            FromComponent::Changed(changed) => {
+                match self.gateway.changed(component, changed).await {
                     // The next session begins with an inventory, which says it again.
                     Err(error @ (GatewayError::Unavailable(_) | GatewayError::Refused { .. })) => {
                         return Err(error.into());
@@ -321,5 +314,5 @@ fn weight(found: &Found) -> usize {
         }
         Some(Observed::Segment | Observed::Vtep | Observed::Lease | Observed::Peer) | None => 0,
     };
-    size_of::<Found>() + texts
+    size_of::<Found>() + texts + found.differs.len()
 }

@@ -14,7 +14,7 @@ use rhyzome_model::placement::{Found, Observed, PlacementKind, PlacementRef};
 use rhyzome_model::{ComponentId, JobId, NetworkId, PlacementId, Timestamp};
 use rhyzome_proto::pb;
 use rhyzome_proto::session::{
-    FromComponent, FromCore, GoodbyeReason, JobOutcome, JobProgress, LedgerCounts,
+    Changed, FromComponent, FromCore, GoodbyeReason, JobOutcome, JobProgress, LedgerCounts,
 };
 use rhyzome_testkit::{BOUND, Simulated};
 use serde_json::{Value, json};
@@ -103,16 +103,18 @@ fn of_placement(placement: &PlacementRef) -> Vec<FromComponent> {
     let mut said = Vec::new();
     for generation in [0, 1, 2, u64::MAX] {
         for observed in [crashed(), Observed::Lease] {
-            said.push(FromComponent::Changed {
+            said.push(FromComponent::Changed(Changed {
                 placement: placement.id,
                 generation,
                 observed,
-            });
+                mended: "nothing".to_owned(),
+            }));
         }
         let found = Found {
             placement: placement.clone(),
             generation,
             observed: None,
+            differs: String::new(),
         };
         said.push(FromComponent::Inventory {
             found: vec![found],
@@ -209,6 +211,7 @@ async fn a_message_that_is_none_ends_its_session_with_what_is_wrong_and_no_other
             placement: placement.to_owned(),
             generation: 1,
             observed: Some(pb::Observed { what }),
+            mended: String::new(),
         })
     };
     let id = Uuid::new_v4().to_string();

@@ -10,7 +10,7 @@ use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
 use rhyzome_store::restored;
 
-use super::outcome::{block_if_in_vain, tell_observed};
+use super::outcome::{self, block_if_in_vain, tell_observed};
 use super::{known_before, told};
 use crate::work::Work;
 use crate::{Core, Result};
@@ -43,11 +43,18 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
         .iter()
         .filter_map(|f| Some((f.placement.id, f.observed.as_ref()?)))
         .collect();
+    let differs: BTreeMap<PlacementId, &str> = found
+        .iter()
+        .map(|f| (f.placement.id, f.differs.as_str()))
+        .collect();
     let mut unknown = Unknown::new(component, holds, &rows);
     for repair in plan(&desired, found) {
         match repair {
             Repair::Confirm(id) => confirm(&mut work, rows.get(&id), seen.get(&id)).await?,
-            Repair::Ensure(id) => again(&mut work, rows.get(&id), &Verb::Ensure).await?,
+            Repair::Ensure(id) => {
+                let differs = differs.get(&id).copied().unwrap_or_default();
+                again(&mut work, rows.get(&id), &Verb::Ensure, differs).await?;
+            }
             Repair::Remove(id) if is_held(&rows, id) => {
                 if !found.iter().any(|found| found.placement.id == id) {
                     placement::delete(&mut work, id).await?;
@@ -55,7 +62,7 @@ pub async fn inventory(core: &Core, component: ComponentId, found: &[Found]) -> 
                     held = true;
                 }
             }
-            Repair::Remove(id) => again(&mut work, rows.get(&id), &Verb::Remove).await?,
+            Repair::Remove(id) => again(&mut work, rows.get(&id), &Verb::Remove, "").await?,
             Repair::RemoveOrphan(orphan) => unknown.take(&mut work, &orphan).await?,
         }
     }
@@ -223,8 +230,9 @@ async fn confirm(work: &mut Work, row: Option<&Row>, observed: Option<&&Observed
     Ok(())
 }
 
-/// Sees to it that there is a job; one that is open already will do. What was refused stays refused.
-async fn again(work: &mut Work, row: Option<&Row>, verb: &Verb) -> Result<()> {
+/// Sees to it that there is a job; one that is open already will do. What was refused stays refused. What
+/// differs is told, where its component knows.
+async fn again(work: &mut Work, row: Option<&Row>, verb: &Verb, differs: &str) -> Result<()> {
     let Some(row) = row else {
         return Ok(());
     };
@@ -236,8 +244,14 @@ async fn again(work: &mut Work, row: Option<&Row>, verb: &Verb) -> Result<()> {
     }
     if *verb == Verb::Ensure && row.state == State::Ready {
         let now = work.now;
-        let drift = ("Drifted", "is not there as it should be; being repaired");
+        let differs = told::text(differs, told::DIFFERENCE);
+        let message = match differs.is_empty() {
+            true => "is not there as it should be; being repaired".to_owned(),
+            false => format!("is not as it should be; being repaired: {differs}"),
+        };
+        let drift = ("Drifted", message.as_str());
         placement::set_state(work, row.id, State::Pending, drift, now).await?;
+        outcome::tell(work, row, "drifted", &differs).await?;
     }
     work.enqueue(row.id, row.component, verb).await?;
     if *verb == Verb::Ensure {

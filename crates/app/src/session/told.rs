@@ -8,6 +8,8 @@ use rhyzome_model::placement::{Observed, PlacementKind};
 pub const FAILURE: usize = 16 << 10;
 pub const REASON: usize = 4 << 10;
 pub const STEP: usize = 256;
+/// The most of what differs on a host, in bytes.
+pub const DIFFERENCE: usize = 1 << 10;
 /// The most of a word such as a version, in bytes.
 pub const WORD: usize = 128;
 /// The most host keys of an instance, and of one of them, in bytes.

@@ -82,18 +82,24 @@ async fn what_was_changed_by_hand_or_is_nobodys_is_told_until_it_is_mended() {
         },
         generation: 1,
         observed: None,
+        differs: String::new(),
     };
     let mut conn = site.core.store.read().await.expect("a connection");
     let rows = rhyzome_store::placement::of_resource(&mut conn, made.meta.id).await;
     let own = rows.expect("rows")[0].id;
     drop(conn);
-    let inventory = [found(own, made.meta.id), found(PlacementId(stray), stray)];
+    let changed = Found {
+        differs: "its address is another".to_owned(),
+        ..found(own, made.meta.id)
+    };
+    let inventory = [changed, found(PlacementId(stray), stray)];
     session::inventory(&site.core, site.router.id, &inventory)
         .await
         .expect("taken");
     let (total, said) = differing(&site).await;
     assert_eq!(total, 2, "{said:?}");
-    let drifted = "network lab there Drifted: is not there as it should be; being repaired";
+    let drifted =
+        "network lab there Drifted: is not as it should be; being repaired: its address is another";
     assert!(said.contains(&drifted.to_owned()), "{said:?}");
     assert!(
         said.iter().any(|one| one.starts_with("network ? gone")),
@@ -101,4 +107,34 @@ async fn what_was_changed_by_hand_or_is_nobodys_is_told_until_it_is_mended() {
     );
     site.settle().await;
     assert_eq!(differing(&site).await, (0, Vec::new()));
+
+    // What a component has mended by itself is told as well, of what it has and in its newest generation.
+    let (router, other) = (site.router.id, site.hypervisor.id);
+    for (of, generation, what) in [
+        (router, 1, "no\0w this".to_owned()),
+        (router, 1, "x".repeat(1 << 20)),
+        (router, 7, "of another generation".to_owned()),
+        (other, 1, "of another component".to_owned()),
+    ] {
+        session::mended(&site.core, of, (own, generation), &what)
+            .await
+            .expect("taken");
+    }
+    let events = rhyzome_app::event::after(&site.core, &site.admin, None, 0, 1000).await;
+    let told: Vec<(String, String)> = events
+        .expect("events")
+        .into_iter()
+        .filter(|event| ["drifted", "mended"].contains(&event.what.as_str()))
+        .map(|event| (event.what, event.message))
+        .collect();
+    let [drifted, mended, long] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(drifted.1, "its address is another");
+    assert_eq!(mended.1, "no\u{fffd}w this");
+    assert!(
+        long.0 == "mended" && long.1.len() < 1100,
+        "{}",
+        long.1.len()
+    );
 }

@@ -99,6 +99,7 @@ async fn drift_is_repaired_and_what_nobody_wants_is_removed() {
         placement: placement.reference(),
         generation: placement.generation,
         observed: Some(observed(placement)),
+        differs: String::new(),
     };
     session::inventory(&site.core, site.router.id, std::slice::from_ref(&there))
         .await
@@ -118,6 +119,7 @@ async fn drift_is_repaired_and_what_nobody_wants_is_removed() {
         placement: orphan.clone(),
         generation: 4,
         observed: Some(Observed::Lease),
+        differs: String::new(),
     };
     let broken = Found {
         observed: None,
@@ -177,6 +179,7 @@ fn copy(row: &rhyzome_store::placement::Row) -> Found {
         placement: row.reference(),
         generation: row.generation,
         observed: row.observed.clone(),
+        differs: String::new(),
     }
 }
 

@@ -23,6 +23,7 @@ fn strays(numbers: Range<u128>) -> Vec<Found> {
         },
         generation: 1,
         observed: None,
+        differs: String::new(),
     };
     numbers.map(stray).collect()
 }

@@ -15,9 +15,9 @@ use rhyzome_proto::session::{JobOutcome, JobProgress};
 use super::chain;
 use super::repair::{Differences, differences};
 use crate::clock::Clock;
-use crate::driver::{Driver, DriverError, Progress, reach};
+use crate::driver::{Differs, Driver, DriverError, Progress, reach};
 use crate::ledger::{Begun, Ledger, LedgerError, State};
-use crate::reports::{HeldBack, Reports};
+use crate::reports::{HeldBack, LONGEST_DIFFERENCE, Reports, shorten};
 use crate::step::JobStep;
 
 /// The most of a console that is answered with, in bytes.
@@ -166,6 +166,7 @@ impl Performer {
         let now = self.clock.now();
         self.write(move |ledger| ledger.ensured(id, generation, &seen, now))
             .await?;
+        self.reports.good(id, generation, &observed);
         Ok(observed)
     }
 
@@ -254,8 +255,12 @@ impl Performer {
         else {
             return Ok(Done::Well);
         };
-        let Some(observed) = self.driver.look(&placement).await? else {
-            return Ok(Done::NotAsItShould);
+        let observed = match self.driver.look(&placement).await? {
+            Ok(observed) => observed,
+            Err(Differs(what)) => {
+                self.reports.differs(id, what);
+                return Ok(Done::NotAsItShould);
+            }
         };
         if observed != before {
             let (seen, now) = (observed.clone(), self.clock.now());
@@ -273,7 +278,10 @@ impl Performer {
     /// The driver's.
     pub async fn take_inventory(&self) -> Result<Taken, DriverError> {
         let held_back = self.reports.hold_back();
-        let found = self.inventory().await?;
+        let mut found = self.inventory().await?;
+        for one in &mut found {
+            shorten(&mut one.differs, LONGEST_DIFFERENCE);
+        }
         Ok(Taken {
             found,
             _held_back: held_back,
@@ -289,7 +297,11 @@ impl Performer {
 
     pub(super) async fn differences(&self) -> Result<Differences, DriverError> {
         let found = self.inventory().await?;
-        Ok(differences(&self.ledger.entries(), &found))
+        let mut differences = differences(&self.ledger.entries(), &found);
+        for (id, what) in differences.known.drain(..) {
+            self.reports.differs(id, what);
+        }
+        Ok(differences)
     }
 
     pub(super) async fn prune(&self) {
@@ -365,10 +377,7 @@ fn panicked(panic: &str) -> DriverError {
 
 fn failed(error: &DriverError) -> Outcome {
     let mut message = error.chain();
-    if message.len() > LONGEST_MESSAGE {
-        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-        message.push('…');
-    }
+    shorten(&mut message, LONGEST_MESSAGE);
     Outcome::Failed {
         kind: error.kind,
         message,

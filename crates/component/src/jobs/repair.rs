@@ -22,6 +22,8 @@ pub(super) struct Differences {
     pub repair: [Vec<PlacementId>; 3],
     /// As they should be, but not as they were.
     pub changed: Vec<(PlacementId, u64, Observed)>,
+    /// What of them is not as it should be, and was.
+    pub known: Vec<(PlacementId, String)>,
 }
 
 /// Compares the ledger with an inventory. What is on the host and not in the ledger is the core's to
@@ -35,9 +37,9 @@ pub(super) fn differences(entries: &[Entry], found: &[Found]) -> Differences {
     for entry in entries {
         let id = entry.target.id;
         let found = on_host.get(&id);
-        let observed = found
-            .filter(|found| found.generation == entry.generation || found.generation == 0)
-            .and_then(|found| found.observed.as_ref());
+        let found_as_accepted =
+            found.filter(|found| found.generation == entry.generation || found.generation == 0);
+        let observed = found_as_accepted.and_then(|found| found.observed.as_ref());
         let wanted = match &entry.state {
             State::Ensured {
                 observed: before, ..
@@ -49,7 +51,13 @@ pub(super) fn differences(entries: &[Entry], found: &[Found]) -> Differences {
                         .push((id, entry.generation, now.clone()));
                     false
                 }
-                None => true,
+                None => {
+                    let what = found_as_accepted.map(|found| (id, found.differs.clone()));
+                    differences
+                        .known
+                        .extend(what.filter(|(_, what)| !what.is_empty()));
+                    true
+                }
             },
             State::Accepted { .. } | State::Removing => true,
             State::Removed { .. } => found.is_some(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use rhyzome_model::job::{Action, FailureKind, Outcome, Task};
 use rhyzome_model::placement::{Observed, Placement};
-use rhyzome_proto::session::FromComponent;
+use rhyzome_proto::session::{Changed, FromComponent};
 
 use super::*;
 use crate::fake::{FakeDriver, Fault, Options};
@@ -183,10 +183,10 @@ async fn a_crash_is_undone_as_the_restart_policy_says_and_reported() {
     let mut restarts = None;
     wait_for("the change", || {
         for message in host.reports.take() {
-            if let FromComponent::Changed {
+            if let FromComponent::Changed(Changed {
                 observed: Observed::Instance(now),
                 ..
-            } = message
+            }) = message
             {
                 restarts = Some(now.restarts);
             }
@@ -213,10 +213,10 @@ async fn what_an_action_changed_is_told_with_its_outcome() {
     })
     .await;
     let reason = told.iter().find_map(|message| match message {
-        FromComponent::Changed {
+        FromComponent::Changed(Changed {
             observed: Observed::Instance(now),
             ..
-        } => Some(now.reason.as_str()),
+        }) => Some(now.reason.as_str()),
         _ => None,
     });
     assert_eq!(reason, Some("rebooted"));

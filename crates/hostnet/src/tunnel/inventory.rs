@@ -67,11 +67,14 @@ impl Tunnels {
                     })
             };
             found.extend(own.iter().map(|kept| {
-                let healthy = difference.is_none() && as_accepted(kept);
+                let as_accepted = as_accepted(kept);
+                let healthy = difference.is_none() && as_accepted;
+                let differs = difference.clone().filter(|_| as_accepted);
                 Found {
                     placement: reference(kept),
                     generation: kept.generation,
                     observed: healthy.then_some(Observed::Vtep),
+                    differs: differs.unwrap_or_default(),
                 }
             }));
         }

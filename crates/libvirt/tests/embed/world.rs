@@ -154,7 +154,7 @@ impl World {
         );
         assert_eq!(
             driver.look(&placement).await.unwrap(),
-            Some(Observed::Segment)
+            Ok(Observed::Segment)
         );
     }
 

@@ -55,7 +55,7 @@ impl Strangers {
 }
 
 async fn is_whole(site: &Site, placement: &Placement) -> bool {
-    site.driver.look(placement).await.unwrap().is_some()
+    site.driver.look(placement).await.unwrap().is_ok()
 }
 
 /// Takes all rules for what is forwarded out of a component's table on the host.

@@ -7,7 +7,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::Pid;
-use rhyzome_component::{Driver, DriverError, Progress};
+use rhyzome_component::{Differs, Driver, DriverError, Progress};
 use rhyzome_hostnet::{Links, Namespace, nft};
 use rhyzome_model::job::FailureKind;
 use rhyzome_model::network::{NetworkPlacement, bridge_name};
@@ -24,7 +24,9 @@ async fn is_whole(site: &Site, placement: &Placement) -> bool {
         .find(|found| found.placement == placement.reference())
         .expect("it is found");
     let whole = own.observed.is_some();
-    assert_eq!(site.driver.look(placement).await.unwrap(), own.observed);
+    let looked = site.driver.look(placement).await.unwrap();
+    let differs = Differs(own.differs.clone());
+    assert_eq!(looked, own.observed.clone().ok_or(differs));
     whole
 }
 

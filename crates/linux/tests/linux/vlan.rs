@@ -1,6 +1,6 @@
 //! Networks as VLANs of a trunk, in a guest whose kernel has 802.1Q.
 
-use rhyzome_component::{Driver, Progress};
+use rhyzome_component::{Differs, Driver, Progress};
 use rhyzome_hostnet::link::Change;
 use rhyzome_hostnet::{Carrying, Links};
 use rhyzome_lab::Lab;
@@ -66,9 +66,12 @@ fn a_network_is_a_vlan_of_the_trunk_is_mended_and_leaves_nothing() {
                 ..Change::default()
             };
             links.change(vlan.index, down).await.unwrap();
-            assert_eq!(driver.look(&placement).await.unwrap(), None);
+            let Err(Differs(what)) = driver.look(&placement).await.unwrap() else {
+                panic!("it is down")
+            };
+            assert_ne!(what, "", "it is known what differs");
             ensure().await.unwrap();
-            assert!(driver.look(&placement).await.unwrap().is_some());
+            assert!(driver.look(&placement).await.unwrap().is_ok());
 
             driver
                 .remove(&placement.reference(), &Progress::new().0)

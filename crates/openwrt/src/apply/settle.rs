@@ -50,6 +50,8 @@ impl Look {
 /// What was done about something, and when.
 #[derive(Default)]
 struct Done {
+    /// Whether files were changed: then what is set on devices at first is what was asked, and nobody's mistake.
+    is_change: bool,
     reloaded: Option<Instant>,
     remedies: BTreeMap<Remedy, Instant>,
 }
@@ -75,6 +77,7 @@ impl Apply {
     ) -> Result<(), Error> {
         let began = Instant::now();
         let mut done = Done {
+            is_change: !planned.drafts.is_empty(),
             reloaded: (!reloaded.is_empty()).then_some(began),
             ..Done::default()
         };
@@ -197,7 +200,10 @@ impl Apply {
             if self.remedy(&remedy, networks, running).await? {
                 let why = found.iter().filter(|one| one.what.remedy() == remedy);
                 let why: Vec<&Difference> = why.collect();
-                tracing::info!(?remedy, why = lines(&why), "mending the router");
+                match done.is_change && !waits && last.is_none() {
+                    true => tracing::debug!(?remedy, why = lines(&why), "setting what was asked"),
+                    false => tracing::info!(?remedy, why = lines(&why), "mending the router"),
+                }
                 done.remedies.insert(remedy, Instant::now());
             }
         }

@@ -25,10 +25,11 @@ pub(crate) enum About {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum What {
-    #[error("somebody changed /etc/config/{package}: to mend it, {change}")]
+    #[error("somebody changed /etc/config/{package}: to mend it, {change}{}", instead(was.as_deref()))]
     Section {
         package: &'static str,
         change: String,
+        was: Option<String>,
     },
     #[error("{0}")]
     Refused(String),
@@ -107,6 +108,10 @@ pub(crate) enum What {
     },
     #[error("{0} is still there")]
     Still(String),
+}
+
+fn instead(was: Option<&str>) -> String {
+    was.map_or_else(String::new, |was| format!(" instead of '{was}'"))
 }
 
 fn codes(errors: &[String]) -> String {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rhyzome_component::Driver;
+use rhyzome_component::{Differs, Driver};
 use rhyzome_model::placement::Placement;
 use rhyzome_openwrt::OpenwrtDriver;
+use rhyzome_wireguard::key::PrivateKey;
 
 use crate::site::{Site, lease, made, network, peer};
 
@@ -29,31 +30,77 @@ async fn what_differs_is_told_and_mended() {
     let peers_section = section("network.rz_x2_peer", peer.spec.resource());
     let key = crate::site::key_of(&peer).to_owned();
     let stranger = crate::site::key_of(&crate::site::peer(&spec, 9)).to_owned();
-    let cases: [(&Placement, &str); 10] = [
-        (&network, "ip addr del 10.1.2.1/24 dev rz_x2_vx"),
-        (&network, "nft flush chain inet fw4 input_rz_x2"),
-        (&network, "nft insert rule inet fw4 input_rz_x2 accept"),
-        (&network, "/sbin/ifdown rz_x2"),
-        (&network, "ip link del rz_x2_wg"),
-        (&network, "ip rule del from 10.1.2.0/24"),
+    let secret = PrivateKey::generate(&mut rand::rng()).to_base64();
+    let cases: [(&Placement, &str, &str); 11] = [
+        (
+            &network,
+            "ip addr del 10.1.2.1/24 dev rz_x2_vx",
+            "rz_x2_vx has not the address 10.1.2.1/24",
+        ),
+        (
+            &network,
+            "nft flush chain inet fw4 input_rz_x2",
+            "the firewall's rule is missing",
+        ),
+        (
+            &network,
+            "nft insert rule inet fw4 input_rz_x2 accept",
+            "a rule that fw4 did not make",
+        ),
+        (
+            &network,
+            "/sbin/ifdown rz_x2",
+            "the interface rz_x2 is not up",
+        ),
+        (
+            &network,
+            "ip link del rz_x2_wg",
+            "there is no link rz_x2_wg",
+        ),
+        (
+            &network,
+            "ip rule del from 10.1.2.0/24",
+            "what comes from 10.1.2.0/24",
+        ),
         (
             &network,
             "kill $(ps | awk '/usr.sbin.dnsmasq/ && !/awk/ {print $1}')",
+            "dnsmasq does not",
         ),
-        (&network, &format!("wg set rz_x2_wg peer {stranger}")),
-        (&peer, &format!("wg set rz_x2_wg peer {key} remove")),
-        (&lease, &format!("uci set {host}.ip=10.1.2.99")),
+        (
+            &network,
+            &format!("wg set rz_x2_wg peer {stranger}"),
+            &stranger,
+        ),
+        (
+            &network,
+            &format!("uci set network.rz_x2_wg.private_key={}", *secret),
+            "/etc/config/network: to mend it, set rz_x2_wg.private_key=…",
+        ),
+        (&peer, &format!("wg set rz_x2_wg peer {key} remove"), &key),
+        (
+            &lease,
+            &format!("uci set {host}.ip=10.1.2.99"),
+            "ip='10.1.2.17' instead of '10.1.2.99'",
+        ),
     ];
-    for (placement, command) in cases {
+    let ours = site.uci("get network.rz_x2_wg.private_key");
+    for (placement, command, what) in cases {
         site.machine.output(["sh", "-c", command]);
         if command.starts_with("uci") {
             site.uci("commit");
         }
         told(&driver, placement, command).await;
-        assert_eq!(driver.look(placement).await.unwrap(), None, "{command}");
+        let Err(Differs(said)) = driver.look(placement).await.unwrap() else {
+            panic!("{command}: it is as it should be")
+        };
+        assert!(said.contains(what), "{command}: {said}");
+        for key in [ours.trim(), &secret] {
+            assert!(!said.contains(key), "a secret is told: {said}");
+        }
         made(&driver, placement).await;
         let seen = driver.look(placement).await.unwrap();
-        assert!(seen.is_some(), "{command}: it was mended");
+        assert!(seen.is_ok(), "{command}: it was mended");
     }
     site.uci(&format!("delete {peers_section}"));
     site.uci("commit");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhyzome_component::Driver;
 use rhyzome_model::job::FailureKind;
@@ -106,6 +106,44 @@ async fn without_ubus_nothing_is_changed_and_what_was_is_put_back_later() {
     assert_eq!(site.files(), as_it_was, "the files are");
     site.machine.mend(Fault::NoUbus);
     made(&driver, &placement).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ubus_that_hangs_is_given_up_and_said_and_what_was_is_put_back_later() {
+    let site = Arc::new(impatient());
+    let (placement, spec) = network(1);
+    made(&site.driver(), &placement).await;
+    removed(&site.driver(), &placement).await;
+    let as_it_was = site.files();
+    let hangs = Arc::clone(&site);
+    let hang = once(Step::Reload, move || {
+        hangs.machine.fault(Fault::UbusHangs);
+    });
+    let driver = site.driver().interrupted_by(hang);
+    // Twice: while the change is made and put back, and while nothing can even be looked at.
+    for said in ["could not be put back yet", "Request timed out"] {
+        let began = Instant::now();
+        let error = ensure(&driver, &placement).await;
+        let error = error.expect_err("nobody answers");
+        assert_eq!(error.kind, FailureKind::Transient);
+        let chain = error.chain();
+        assert!(
+            chain.contains(said) && chain.contains("timed out"),
+            "{chain}"
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it is waited for"
+        );
+        assert_eq!(site.files(), as_it_was, "the files are put back");
+    }
+    let error = driver.inventory(&[]).await.expect_err("nobody answers");
+    assert!(error.chain().contains("timed out"), "{}", error.chain());
+    site.machine.mend(Fault::UbusHangs);
+    made(&driver, &placement).await;
+    made(&driver, &lease(&spec, 17, "web")).await;
+    removed(&driver, &placement).await;
+    assert_eq!(site.files(), as_it_was);
 }
 
 #[tokio::test(flavor = "multi_thread")]

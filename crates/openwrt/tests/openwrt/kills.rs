@@ -1,7 +1,8 @@
-//! The component killed between any two of its steps, and the router's power lost there.
+//! The component killed between any two of its steps, a step that fails, and the router's power lost there.
 
 use rhyzome_component::{Driver, Progress};
-use rhyzome_openwrt::Step;
+use rhyzome_model::job::FailureKind;
+use rhyzome_openwrt::{Hit, Step};
 
 use crate::site::{Site, ensure, lease, made, network, peer, remove, removed};
 
@@ -41,7 +42,7 @@ async fn what_a_killed_component_did_is_put_back_and_done_again() {
         assert!(!rules.contains("jump input_rz_x2"), "{step:?}: {rules}");
         made(&driver, &placement).await;
         made(&driver, &lease(&spec, 17, "web")).await;
-        assert!(driver.look(&placement).await.unwrap().is_some(), "{step:?}");
+        assert!(driver.look(&placement).await.unwrap().is_ok(), "{step:?}");
 
         let error = remove(&site.dying(step), &placement).await;
         assert!(error.is_err(), "{step:?}");
@@ -74,6 +75,49 @@ async fn what_a_component_was_killed_in_while_putting_back_is_put_back() {
         assert!(!site.files()["network"].contains("rz_"), "{step:?}");
         made(&site.driver(), &placement).await;
         removed(&site.driver(), &placement).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_at_any_step_is_put_back_and_done_again() {
+    let site = Site::new();
+    let (placement, _) = network(2);
+    made(&site.driver(), &placement).await;
+    removed(&site.driver(), &placement).await;
+    let before = site.files();
+    for step in Step::CHANGE {
+        for kind in [FailureKind::Transient, FailureKind::Permanent] {
+            let failing = site.hit(&[(step, Hit::Fail(kind))]);
+            let error = ensure(&failing, &placement).await;
+            let error = error.expect_err("it was made to fail");
+            assert_eq!(error.kind, kind, "{step:?}: {}", error.chain());
+            assert!(error.chain().contains(step.as_str()), "{}", error.chain());
+            assert_eq!(site.files(), before, "{step:?}");
+            // In the same process, without what is done at its start.
+            assert_eq!(failing.inventory(&[]).await.unwrap(), [], "{step:?}");
+        }
+        made(&site.driver(), &placement).await;
+        let failing = site.hit(&[(step, Hit::Fail(FailureKind::Transient))]);
+        let error = remove(&failing, &placement).await;
+        error.expect_err("it was made to fail");
+        let looked = failing.look(&placement).await.unwrap();
+        assert!(looked.is_ok(), "{step:?}: it is as it was: {looked:?}");
+        removed(&site.driver(), &placement).await;
+        nothing_is_left(&site, step).await;
+    }
+    for step in Step::BACK {
+        let fails = Hit::Fail(FailureKind::Transient);
+        let failing = site.hit(&[(Step::Verify, fails), (step, fails)]);
+        let error = ensure(&failing, &placement).await.unwrap_err();
+        let said = error.chain();
+        assert!(
+            said.contains("could not be put back yet"),
+            "{step:?}: {said}"
+        );
+        assert!(said.contains(step.as_str()), "{step:?}: {said}");
+        assert_eq!(site.driver().inventory(&[]).await.unwrap(), [], "{step:?}");
+        assert_eq!(site.files(), before, "{step:?}");
+        nothing_is_left(&site, step).await;
     }
 }
 

@@ -1,7 +1,8 @@
 //! Peers come and go on a device that runs.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rhyzome_component::Driver;
 use rhyzome_model::job::FailureKind;
@@ -66,7 +67,7 @@ async fn a_revoked_peer_is_gone_from_the_kernel_also_where_that_cannot_be_writte
             );
             fills.machine.fill_flash();
         }
-        false
+        None
     });
     let driver = site.driver().interrupted_by(fill);
     let error = remove(&driver, &one).await.unwrap_err();
@@ -145,4 +146,44 @@ async fn the_endpoints_key_is_made_here_and_stays() {
     let private = there.split('\t').next().unwrap();
     let log = site.machine.output(["logread"]);
     assert!(!log.contains(private));
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn has(&self, what: &str) -> bool {
+        let said = self.0.lock().unwrap();
+        String::from_utf8_lossy(&said).contains(what)
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_added_mends_nothing_and_one_that_somebody_took_away_does() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let site = Site::new();
+    let driver = site.driver();
+    let (placement, spec) = network(1);
+    made(&driver, &placement).await;
+    let one = peer(&spec, 2);
+    made(&driver, &one).await;
+    assert!(!log.has("mending the router"), "nothing was wrong");
+    let words = ["wg", "set", "rz_x1_wg", "peer", key_of(&one), "remove"];
+    site.machine.output(words);
+    made(&driver, &one).await;
+    assert!(log.has("mending the router") && log.has("has no such peer"));
 }

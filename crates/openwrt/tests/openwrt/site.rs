@@ -14,7 +14,7 @@ use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 use rhyzome_model::segment::Segment;
 use rhyzome_model::{ComponentId, LeaseId, MacAddr, NetworkId, PeerId, PlacementId};
 use rhyzome_openwrt::{
-    Confirm, Interrupt, OpenwrtDriver, Router, Settings, Step, System, Times, Trunk,
+    Confirm, Hit, Interrupt, OpenwrtDriver, Router, Settings, Step, System, Times, Trunk,
 };
 use rhyzome_test_router::Router as Machine;
 use rhyzome_wireguard::key::PrivateKey;
@@ -90,7 +90,16 @@ impl Site {
 
     /// A component that is killed before a step.
     pub fn dying(&self, at: Step) -> OpenwrtDriver {
-        let interrupt: Interrupt = Arc::new(move |step| step == at);
+        self.hit(&[(at, Hit::Kill)])
+    }
+
+    /// A component to which something happens before some steps.
+    pub fn hit(&self, hits: &[(Step, Hit)]) -> OpenwrtDriver {
+        let hits = hits.to_vec();
+        let interrupt: Interrupt = Arc::new(move |step| {
+            let hit = hits.iter().find(|(at, _)| *at == step);
+            hit.map(|(_, hit)| *hit)
+        });
         self.driver().interrupted_by(interrupt)
     }
 
@@ -129,7 +138,7 @@ pub fn once(at: Step, happens: impl Fn() + Send + Sync + 'static) -> Interrupt {
         if step == at && !happened.swap(true, Ordering::Relaxed) {
             happens();
         }
-        false
+        None
     })
 }
 

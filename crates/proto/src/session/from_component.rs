@@ -6,7 +6,7 @@ use rhyzome_model::component::HostFacts;
 use rhyzome_model::job::{FailureKind, Outcome};
 use rhyzome_model::placement::PlacementKind;
 
-use super::{FromComponent, Hello, JobOutcome, JobProgress, LedgerCounts};
+use super::{Changed, FromComponent, Hello, JobOutcome, JobProgress, LedgerCounts};
 use crate::disk::firmware;
 use crate::invalid::{Invalid, inner, list, narrow, optional, text};
 use crate::pb;
@@ -24,15 +24,7 @@ impl From<FromComponent> for pb::FromComponent {
             }),
             FromComponent::Progress(progress) => Message::Progress(progress.into()),
             FromComponent::Outcome(outcome) => Message::Outcome(outcome.into()),
-            FromComponent::Changed {
-                placement,
-                generation,
-                observed,
-            } => Message::Changed(pb::Changed {
-                placement: placement.to_string(),
-                generation,
-                observed: Some(observed.into()),
-            }),
+            FromComponent::Changed(changed) => Message::Changed(changed.into()),
             FromComponent::Heartbeat { time, ledger } => Message::Heartbeat(pb::Heartbeat {
                 time: time.as_millis(),
                 ledger: Some(pb::LedgerCounts {
@@ -62,9 +54,7 @@ impl TryFrom<pb::FromComponent> for FromComponent {
                 },
                 Message::Progress(progress) => Self::Progress(inner("progress", Some(progress))?),
                 Message::Outcome(outcome) => Self::Outcome(inner("outcome", Some(outcome))?),
-                Message::Changed(changed) => {
-                    changed_from(changed).map_err(|error| error.within("changed"))?
-                }
+                Message::Changed(changed) => Self::Changed(inner("changed", Some(changed))?),
                 Message::Heartbeat(heartbeat) => Self::Heartbeat {
                     time: Timestamp::from_millis(heartbeat.time),
                     ledger: heartbeat.ledger.map(Into::into).unwrap_or_default(),
@@ -75,12 +65,28 @@ impl TryFrom<pb::FromComponent> for FromComponent {
     }
 }
 
-fn changed_from(changed: pb::Changed) -> Result<FromComponent, Invalid> {
-    Ok(FromComponent::Changed {
-        placement: text("placement", &changed.placement)?,
-        generation: changed.generation,
-        observed: inner("observed", changed.observed)?,
-    })
+impl From<Changed> for pb::Changed {
+    fn from(changed: Changed) -> Self {
+        Self {
+            placement: changed.placement.to_string(),
+            generation: changed.generation,
+            observed: Some(changed.observed.into()),
+            mended: changed.mended,
+        }
+    }
+}
+
+impl TryFrom<pb::Changed> for Changed {
+    type Error = Invalid;
+
+    fn try_from(changed: pb::Changed) -> Result<Self, Invalid> {
+        Ok(Self {
+            placement: text("placement", &changed.placement)?,
+            generation: changed.generation,
+            observed: inner("observed", changed.observed)?,
+            mended: changed.mended,
+        })
+    }
 }
 
 impl From<pb::LedgerCounts> for LedgerCounts {

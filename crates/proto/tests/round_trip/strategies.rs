@@ -33,7 +33,8 @@ use rhyzome_model::{
 };
 use rhyzome_proto::Version;
 use rhyzome_proto::session::{
-    FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, JobProgress, LedgerCounts, Welcome,
+    Changed, FromComponent, FromCore, GoodbyeReason, Hello, JobOutcome, JobProgress, LedgerCounts,
+    Welcome,
 };
 use uuid::Uuid;
 
@@ -395,11 +396,12 @@ fn ssh() -> impl Strategy<Value = SshIdentity> {
 }
 
 pub fn found() -> impl Strategy<Value = Found> {
-    (target(), any::<u64>(), option::of(observed())).prop_map(
-        |(placement, generation, observed)| Found {
+    (target(), any::<u64>(), option::of(observed()), ".*").prop_map(
+        |(placement, generation, observed, differs)| Found {
             placement,
             generation,
             observed,
+            differs,
         },
     )
 }

@@ -25,7 +25,7 @@ impl Fetching {
         let folder = tempfile::tempdir().expect("a folder");
         site.join(folder.path(), ComponentKind::Libvirt).await;
         let component = Component::open(setup(folder.path())).expect("opened");
-        let blobs = CoreBlobs::new(Arc::clone(&component.link()));
+        let blobs = CoreBlobs::new(Arc::clone(&component.link()), "image");
         Self {
             site,
             folder,

@@ -149,11 +149,11 @@ async fn what_vanishes_is_brought_back_and_the_change_is_reported() {
     let job = site.gateway.put(component.id, ensure(&placement));
     wait_for("the outcome", || site.gateway.outcome_of(job)).await;
     driver.vanish(placement.id);
-    let (observed, took) = wait_for("the change", || {
-        site.gateway.state().observed.first().cloned()
+    let (changed, took) = wait_for("the change", || {
+        site.gateway.state().changed.first().cloned()
     })
     .await;
-    assert_eq!((observed.0, observed.1), (placement.id, 1));
+    assert_eq!((changed.placement, changed.generation), (placement.id, 1));
     assert_eq!(driver.count(), 1);
     assert!(took < Duration::from_secs(5), "it took {took:?}");
     component.stop().await;
@@ -209,7 +209,7 @@ async fn progress_and_changes_that_mean_nothing_to_the_core_do_not_end_the_sessi
     wait_for("the outcome", || site.gateway.outcome_of(job)).await;
     driver.vanish(placement.id);
     wait_for("the change", || {
-        site.gateway.state().observed.first().cloned()
+        site.gateway.state().changed.first().cloned()
     })
     .await;
     let next = site.gateway.put(component.id, ensure(&network(2)));

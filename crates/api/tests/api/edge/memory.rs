@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use rhyzome_app::consoles::Far;
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::{Job, Outcome, Task};
-use rhyzome_model::placement::{Found, Observed};
+use rhyzome_model::placement::Found;
 use rhyzome_model::upgrade::{UpgradeOrder, UpgradeReport};
-use rhyzome_model::{ComponentId, Digest, JobId, PlacementId, Timestamp};
+use rhyzome_model::{ComponentId, Digest, JobId, Timestamp};
 use rhyzome_pki::issue::{COMPONENT_VALIDITY, ComponentRequest};
 use rhyzome_pki::{Authority, JoinToken};
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
-use rhyzome_proto::session::{Hello, JobOutcome, JobProgress};
+use rhyzome_proto::session::{Changed, Hello, JobOutcome, JobProgress};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -43,7 +43,7 @@ pub struct State {
     pub components: HashMap<ComponentId, Known>,
     pub jobs: Vec<Row>,
     pub inventories: Vec<Vec<Found>>,
-    pub observed: Vec<(PlacementId, u64, Observed)>,
+    pub changed: Vec<Changed>,
     pub progress: Vec<JobProgress>,
     pub sessions: Vec<SessionId>,
     pub disconnected: Vec<SessionId>,
@@ -309,15 +309,9 @@ impl ComponentGateway for Memory {
         }
     }
 
-    async fn observed(
-        &self,
-        _: ComponentId,
-        placement: PlacementId,
-        generation: u64,
-        observed: Observed,
-    ) -> Result<(), GatewayError> {
+    async fn changed(&self, _: ComponentId, changed: Changed) -> Result<(), GatewayError> {
         let mut state = self.state();
-        state.observed.push((placement, generation, observed));
+        state.changed.push(changed);
         if state.know_nothing {
             Err(GatewayError::NotFound)
         } else {

@@ -22,6 +22,7 @@ fn stray(number: usize) -> Found {
         },
         generation: 1,
         observed: None,
+        differs: String::new(),
     }
 }
 

@@ -27,6 +27,7 @@ fn found(placement: &Placement, generation: u64, observed: Option<Observed>) -> 
         placement: placement.reference(),
         generation,
         observed,
+        differs: String::new(),
     }
 }
 
@@ -121,4 +122,21 @@ fn pauses_grow_up_to_five_minutes_and_are_forgotten() {
     assert_eq!(pauses.next(id, now) - now, FIRST_PAUSE);
     pauses.forget(id);
     assert_eq!(pauses.next(id, now), now);
+}
+
+#[test]
+fn what_differs_is_known_of_what_was_there_and_of_no_other_generation() {
+    let made = |number| ensured(&segment(number), Observed::Segment);
+    let entries = [made(1), made(2), made(3)];
+    let differs = |number, generation, what: &str| Found {
+        differs: what.to_owned(),
+        ..found(&segment(number), generation, None)
+    };
+    let found = [
+        differs(1, 1, "its MTU"),
+        differs(2, 9, "of another"),
+        differs(3, 1, ""),
+    ];
+    let known = differences(&entries, &found).known;
+    assert_eq!(known, [(segment(1).id, "its MTU".to_owned())]);
 }

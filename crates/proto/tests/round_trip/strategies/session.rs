@@ -162,12 +162,13 @@ pub fn from_component() -> impl Strategy<Value = FromComponent> {
                 outcome,
             })
         }),
-        (uuid(), any::<u64>(), observed()).prop_map(|(id, generation, observed)| {
-            FromComponent::Changed {
+        (uuid(), any::<u64>(), observed(), ".*").prop_map(|(id, generation, observed, mended)| {
+            FromComponent::Changed(Changed {
                 placement: PlacementId(id),
                 generation,
                 observed,
-            }
+                mended,
+            })
         }),
         (any::<i64>(), any::<(u32, u32, u32)>()).prop_map(
             |(time, (accepted, ensured, removing))| FromComponent::Heartbeat {
