@@ -23,3 +23,5 @@ mod peers;
 mod program;
 #[path = "openwrt/site.rs"]
 mod site;
+#[path = "openwrt/upgrade.rs"]
+mod upgrade;
