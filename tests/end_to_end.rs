@@ -87,6 +87,13 @@ fn a_component_gets_another_program_and_goes_back_by_itself() {
 }
 
 #[test]
+fn a_hypervisor_gets_another_program_and_goes_back_by_itself() {
+    World::run(async |world| {
+        upgrade::a_hypervisor_gets_another_program_and_goes_back_by_itself(world).await;
+    });
+}
+
+#[test]
 fn a_prepared_image_becomes_a_router() {
     World::run(async |world| openwrt::a_prepared_image_becomes_a_router(world).await);
 }

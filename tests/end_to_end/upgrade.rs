@@ -40,6 +40,7 @@ pub async fn a_component_gets_another_program_and_goes_back_by_itself(world: &mu
     made.unwrap();
     let site = Site {
         operator: &operator,
+        kind: ROUTER,
         gate: &gate,
     };
     let before = others(world);
@@ -65,6 +66,39 @@ pub async fn a_component_gets_another_program_and_goes_back_by_itself(world: &mu
         .unwrap();
 }
 
+/// The same of a hypervisor's, as far as it is the program's own doing.
+pub async fn a_hypervisor_gets_another_program_and_goes_back_by_itself(world: &mut World) {
+    let kind = Kind::Libvirt;
+    let built = programs::binary("rhyzome-libvirt");
+    let folder = world.path("host");
+    let [installed, good] =
+        ["installed", "good"].map(|which| programs::another(&built, &folder, which));
+    world.install(kind, installed.clone());
+    world.start_core();
+    let operator = Operator::of(world).await;
+    let gate = &operator.add_component(world, kind).await;
+    let operator = &operator;
+    let site = Site {
+        operator,
+        kind,
+        gate,
+    };
+    site.runs(world, &installed).await;
+    let words = [
+        "component",
+        "upgrade",
+        gate.as_str(),
+        "--program",
+        text(&good),
+    ];
+    let said = operator.rhyzome(&words);
+    assert!(said.contains(" runs"), "{said}");
+    site.runs(world, &good).await;
+    world.say("it runs what was sent");
+    bad_ones_are_given_up(world, &site).await;
+    site.runs(world, &good).await;
+}
+
 /// What runs on the host beside the component, whatever its program is called.
 fn others(world: &World) -> BTreeSet<Process> {
     let is_component = |process: &Process| process.arguments.iter().any(|word| word == "run");
@@ -74,6 +108,7 @@ fn others(world: &World) -> BTreeSet<Process> {
 
 struct Site<'a> {
     operator: &'a Operator,
+    kind: Kind,
     gate: &'a Name,
 }
 
@@ -100,7 +135,7 @@ impl Site<'_> {
     /// Waits until an upgrade has ended and the component is connected; it is supervised meanwhile.
     async fn ended(&self, world: &mut World) -> Upgrade {
         wait_for("an upgrade has ended", ENDED, async || {
-            world.keep_component(ROUTER);
+            world.keep_component(self.kind);
             let component = self.component().await;
             let upgrade = component.upgrade?;
             (component.connected && upgrade.phase.ended()).then_some(upgrade)
@@ -121,7 +156,7 @@ impl Site<'_> {
             &format!("{} runs", program.display()),
             STARTED,
             async || {
-                world.keep_component(ROUTER);
+                world.keep_component(self.kind);
                 let component = self.component().await;
                 let runs = component.program?.digest == digest;
                 (component.connected && runs).then_some(())
@@ -194,7 +229,7 @@ async fn bad_ones_are_refused(world: &mut World, site: &Site<'_>, runs: &Path) {
     assert!(refused.contains("it is not rhyzome-linux"), "{refused}");
     assert!(refused.contains("exit status: 1"), "{refused}");
 
-    let mute = programs::stand_in(&folder, "mute");
+    let mute = programs::stand_in(&folder, "mute", "rhyzome-linux");
     for (program, why) in [
         (half, "it is cut off"),
         (other, "it is built for"),
@@ -215,7 +250,9 @@ async fn bad_ones_are_given_up(world: &mut World, site: &Site<'_>) {
         ("exit", "it ended 3 times before it had a settled session"),
         ("hang", "it had no settled session with the core within 5 s"),
     ] {
-        site.ask(&programs::stand_in(&folder, does), SOON).await;
+        let program = format!("rhyzome-{}", site.kind.as_str());
+        let bad = programs::stand_in(&folder, does, &program);
+        site.ask(&bad, SOON).await;
         let reason = site.reason(world).await;
         assert!(reason.contains(why), "{reason}");
     }

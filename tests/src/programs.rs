@@ -38,10 +38,14 @@ pub fn another(program: &Path, folder: &Path, which: &str) -> PathBuf {
     path
 }
 
-/// A program that says that it is rhyzome-linux, and then does nothing (`hang`), ends (`exit`) or does not even
+/// A program that says that it is a component's, and then does nothing (`hang`), ends (`exit`) or does not even
 /// say that (`mute`).
-pub fn stand_in(folder: &Path, does: &str) -> PathBuf {
-    another(&binary("rhyzome-stand-in"), folder, does)
+pub fn stand_in(folder: &Path, does: &str, program: &str) -> PathBuf {
+    another(
+        &binary("rhyzome-stand-in"),
+        folder,
+        &format!("{does}-{program}"),
+    )
 }
 
 /// The component for OpenWrt, as it is for routers.

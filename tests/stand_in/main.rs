@@ -1,5 +1,5 @@
-//! A program that says that it is a component's, and is none. What it does instead stands behind its own bytes,
-//! as [`rhyzome_end_to_end::programs::stand_in`] writes it there.
+//! A program that says that it is a component's, and is none. What it does instead and whose it says it is stand behind
+//! its own bytes, as `hang-rhyzome-linux`: see [`rhyzome_end_to_end::programs::stand_in`].
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,13 +7,19 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let own = std::env::current_exe().and_then(std::fs::read);
     let own = own.expect("a program can read itself");
-    let is = |what: &str| own.ends_with(what.as_bytes());
-    let asked = std::env::args().nth(1).as_deref() == Some("--version");
-    if asked && !is("mute") {
-        println!("rhyzome-linux 99.0.0");
+    let programs = ["rhyzome-linux", "rhyzome-libvirt", "rhyzome-openwrt"];
+    let ending = |does: &str| {
+        let is = |program: &&&str| own.ends_with(format!("{does}-{program}").as_bytes());
+        programs.iter().find(is)
+    };
+    let program = ["hang", "exit"].into_iter().find_map(ending);
+    if std::env::args().nth(1).as_deref() == Some("--version")
+        && let Some(program) = program
+    {
+        println!("{program} 99.0.0");
         return ExitCode::SUCCESS;
     }
-    if is("exit") {
+    if ending("exit").is_some() {
         eprintln!("the stand-in ends");
         return ExitCode::FAILURE;
     }

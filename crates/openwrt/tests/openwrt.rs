@@ -25,3 +25,5 @@ mod peers;
 mod program;
 #[path = "openwrt/site.rs"]
 mod site;
+#[path = "openwrt/upgrade.rs"]
+mod upgrade;

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// What `packaging/openwrt/build` makes.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/openwrt/rhyzome-openwrt");
     let shown = path.display();
     assert!(
@@ -93,6 +93,18 @@ async fn relay(router: &Router, core: String) -> (AbortOnDropHandle<()>, u16) {
     (AbortOnDropHandle::new(running), port)
 }
 
+/// Installs the program on a router, configured for a core, which it reaches while what is returned lives.
+pub async fn install(router: &Router, core: &TestCore, token: &str) -> AbortOnDropHandle<()> {
+    let (relay, port) = relay(router, core.grpc_url().replace("https://", "")).await;
+    fs::copy(program(), router.path("usr/sbin/rhyzome-openwrt")).unwrap();
+    let text = format!(
+        "config component 'main'\n\toption core 'https://127.0.0.1:{port}'\n\toption token '{token}'\n\
+         \toption name 'gw'\n\toption tunnel_address '192.0.2.1'\n\toption public_address '192.0.2.1'\n"
+    );
+    fs::write(router.path("etc/config/rhyzome"), text).unwrap();
+    relay
+}
+
 /// Kilobytes of a process, by the name that /proc gives them (proc_pid_status(5)).
 fn kilobytes(pid: u32, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -105,13 +117,7 @@ fn kilobytes(pid: u32, what: &str) -> u64 {
 async fn networks_and_peers_are_made_on_a_router_by_a_program_that_stays_small() {
     let (core, _, token) = core().await;
     let router = Router::start();
-    let (_relay, port) = relay(&router, core.grpc_url().replace("https://", "")).await;
-    fs::copy(program(), router.path("usr/sbin/rhyzome-openwrt")).unwrap();
-    let text = format!(
-        "config component 'main'\n\toption core 'https://127.0.0.1:{port}'\n\toption token '{token}'\n\
-         \toption name 'gw'\n\toption tunnel_address '192.0.2.1'\n\toption public_address '192.0.2.1'\n"
-    );
-    fs::write(router.path("etc/config/rhyzome"), text).unwrap();
+    let _relay = install(&router, &core, &token).await;
     let running = router.command("/usr/sbin/rhyzome-openwrt").spawn().unwrap();
     let _running = Running(running);
     wait_connected(&core, true).await;
@@ -177,7 +183,7 @@ impl Drop for Running {
     }
 }
 
-async fn wait_connected(core: &TestCore, connected: bool) {
+pub async fn wait_connected(core: &TestCore, connected: bool) {
     let admin = core.admin();
     wait_for("the component", async || {
         // Before it has joined, there is no such component.
@@ -188,7 +194,7 @@ async fn wait_connected(core: &TestCore, connected: bool) {
 }
 
 /// A core, and the beginning of a configuration with a token for it.
-async fn core() -> (TestCore, String, String) {
+pub async fn core() -> (TestCore, String, String) {
     let core = TestCore::start().await;
     let wanted = json!({"kind": "openwrt", "name": "gw"});
     let token = core.admin().post("/v1/component-tokens").json(&wanted);
