@@ -4,6 +4,8 @@
 
 #[path = "end_to_end/canary.rs"]
 mod canary;
+#[path = "end_to_end/cards.rs"]
+mod cards;
 #[path = "end_to_end/deletion.rs"]
 mod deletion;
 #[path = "end_to_end/forward.rs"]
@@ -96,6 +98,11 @@ fn a_hypervisor_gets_another_program_and_goes_back_by_itself() {
 #[test]
 fn a_prepared_image_becomes_a_router() {
     World::run(async |world| openwrt::a_prepared_image_becomes_a_router(world).await);
+}
+
+#[test]
+fn networks_are_network_cards_of_a_router_in_a_machine() {
+    World::run(async |world| cards::networks_are_network_cards_of_a_router(world).await);
 }
 
 #[test]

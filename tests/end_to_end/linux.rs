@@ -82,7 +82,7 @@ fn of_linux(command_line: Option<&str>) -> InstanceSpec {
     }
 }
 
-async fn upload(scope: &Scope, path: &Path) -> Digest {
+pub async fn upload(scope: &Scope, path: &Path) -> Digest {
     let bytes = std::fs::read(path).expect("it was just there");
     let digest = Digest::of(&bytes);
     let size = bytes.len() as u64;

@@ -20,7 +20,7 @@ use rhyzome_end_to_end::{Operator, Place, Tunnelled, World, host, programs, wait
 use rhyzome_model::Name;
 use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::resource::Network;
-use rhyzome_test_router::Router;
+use rhyzome_test_router::{Builder, Router};
 use rhyzome_wireguard::tunnel::Tunnel;
 
 /// Where the root begins, in bytes, and how large it is, in MiB.
@@ -39,7 +39,10 @@ pub async fn a_prepared_image_becomes_a_router(world: &mut World) {
     world.start_core();
     let operator = Operator::of(world).await;
     lay_wire(world);
-    let disk = prepared(world, &operator);
+    let [uplink, trunk] = MACS;
+    let macs = ["--uplink-mac", uplink, "--trunk-mac", trunk];
+    let router = Router::builder().file("/etc/uci-defaults/99-witness", WITNESS);
+    let disk = prepared(world, &operator, router, &macs);
     let gw = name("gw");
     let appliance = Appliance::new(world, &disk);
     let begun = Instant::now();
@@ -131,7 +134,7 @@ fn vlan(network: &Network) -> u16 {
     u16::try_from(network.status.segment.number).expect("a VLAN")
 }
 
-fn pings(place: &Place, address: std::net::Ipv4Addr) -> bool {
+pub fn pings(place: &Place, address: std::net::Ipv4Addr) -> bool {
     let mut command = Command::new("busybox");
     command.args(["ping", "-c", "1", "-W", "1", &address.to_string()]);
     place.run(|| host::finish(command, None)).is_ok()
@@ -200,44 +203,40 @@ async fn reaches(tunnel: &Tunnelled, destination: SocketAddr) -> Result<(), Stri
     tunnel.run(reached).await
 }
 
-/// A disk as OpenWrt's images are, with the root of a router to try things on, prepared.
-fn prepared(world: &World, operator: &Operator) -> PathBuf {
+/// A disk as OpenWrt's images are, with the root of a router to try things on, prepared with these words.
+pub fn prepared(world: &World, operator: &Operator, router: Builder, words: &[&str]) -> PathBuf {
     let (root, image, disk) = (
         world.path("root.ext4"),
         world.path("openwrt.img"),
         world.path("gw.img"),
     );
-    Router::builder()
+    router
         .file(
             "/lib/modules/6.1/modules.dep",
             "kernel/net/8021q/8021q.ko:\nkernel/drivers/net/wireguard/wireguard.ko:\n",
         )
         .file("/lib/netifd/proto/wireguard.sh", "")
-        .file("/etc/uci-defaults/99-witness", WITNESS)
         .write_image(&root, ROOT_SIZE);
     std::fs::write(&image, disk_of(&root)).expect("there is room");
-    let [uplink, trunk] = MACS;
-    let agent = programs::openwrt();
     let text = |path: &Path| path.to_str().expect("it is plain text").to_owned();
-    let said = operator.rhyzome(&[
+    let (image, output, agent) = (text(&image), text(&disk), text(&programs::openwrt()));
+    let address = format!("{APPLIANCE}/24");
+    let always = [
         "openwrt",
         "prepare",
-        &text(&image),
+        &image,
         "--name",
         "gw",
         "--output",
-        &text(&disk),
+        &output,
         "--agent",
-        &text(&agent),
-        "--uplink-mac",
-        uplink,
-        "--trunk-mac",
-        trunk,
+        &agent,
         "--address",
-        &format!("{APPLIANCE}/24"),
+        &address,
         "--gateway",
         "192.0.2.1",
-    ]);
+    ];
+    let said = operator.rhyzome(&[&always, words].concat());
     world.say(&format!("an image is prepared: {said}"));
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(&disk, open).expect("the file is ours");

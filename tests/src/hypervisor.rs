@@ -24,7 +24,12 @@ pub struct Hypervisor {
     folder: PathBuf,
     /// The file with what goes wrong in its component.
     faults: PathBuf,
+    /// Whether it has bridges of its own that instances may be on.
+    bridged: bool,
 }
+
+/// Bridges of a machine's own, by what its configuration calls them: the first has its end of the wire, the second nothing.
+pub const BRIDGES: [(&str, &str); 2] = [("uplink", "br0"), ("other", "br1")];
 
 /// Makes one wire of the core's link to the host, which others can be plugged into.
 pub fn lay_wire(world: &World) {
@@ -43,6 +48,15 @@ pub fn lay_wire(world: &World) {
 impl Hypervisor {
     /// A machine with a number from 1 on, plugged into the wire, with a component that has joined.
     pub async fn add(world: &World, operator: &Operator, number: u8) -> Self {
+        Self::of(world, operator, number, false).await
+    }
+
+    /// The same with [`BRIDGES`] that instances may be on.
+    pub async fn with_bridges(world: &World, operator: &Operator, number: u8) -> Self {
+        Self::of(world, operator, number, true).await
+    }
+
+    async fn of(world: &World, operator: &Operator, number: u8, bridged: bool) -> Self {
         let place = Place::new(format!("{}{number}", world.core.name()));
         let near = format!("to{number}");
         let address = format!("192.0.2.{}", 10 + number);
@@ -51,7 +65,17 @@ impl Hypervisor {
             place.name()
         ));
         world.core.ip(&format!("link set {near} master {WIRE} up"));
-        place.ip(&format!("address add {address}/24 dev tocore"));
+        let mut device = "tocore";
+        if bridged {
+            for (_, bridge) in BRIDGES {
+                place.ip(&format!("link add {bridge} type bridge forward_delay 0"));
+                place.ip(&format!("link set {bridge} up"));
+            }
+            let [(_, uplink), _] = BRIDGES;
+            place.ip(&format!("link set tocore master {uplink}"));
+            device = uplink;
+        }
+        place.ip(&format!("address add {address}/24 dev {device}"));
         place.ip("link set tocore up");
         let folder = world.path(&format!("h{number}"));
         std::fs::create_dir(&folder).expect("the folder is ours");
@@ -63,6 +87,7 @@ impl Hypervisor {
             address,
             folder,
             faults: world.faults(Program::Node),
+            bridged,
         };
         let called = hypervisor.name.as_str();
         let words = [
@@ -95,7 +120,10 @@ impl Hypervisor {
 
     fn command(&self) -> Command {
         let file = self.folder.join("libvirt.toml");
-        let text = format!("component.state_dir = \"{}\"\n", self.state().display());
+        let mut text = format!("component.state_dir = \"{}\"\n", self.state().display());
+        for (called, bridge) in BRIDGES.iter().filter(|_| self.bridged) {
+            text.push_str(&format!("bridges.{called} = \"{bridge}\"\n"));
+        }
         std::fs::write(&file, text).expect("the folder is ours");
         let mut command = Command::new(programs::binary("rhyzome-libvirt"));
         command.arg("--config").arg(file);
@@ -134,7 +162,11 @@ impl Hypervisor {
         let links = self.place.ip("-o link");
         let links = links
             .lines()
-            .filter(|line| !line.contains(" lo:") && !line.contains(" tocore@"));
+            .filter(|line| !line.contains(" lo:") && !line.contains(" tocore@"))
+            .filter(|line| {
+                let is_own = |(_, bridge)| line.contains(&format!(" {bridge}:"));
+                !BRIDGES.into_iter().any(is_own)
+            });
         let rules = self
             .place
             .run(|| host::command("nft", &["list", "tables"], None));

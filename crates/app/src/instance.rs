@@ -20,6 +20,7 @@ use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId, ProjectId};
 use rhyzome_store::{instance, lease, network, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
+use crate::network::card;
 use crate::work::Work;
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve, status};
 
@@ -34,7 +35,7 @@ pub async fn create(
     mut spec: InstanceSpec,
 ) -> Result<Instance> {
     authorize(caller, Operation::InstanceCreate, Some(project))?;
-    if !spec.bridges.is_empty() {
+    if !spec.bridges.is_empty() || spec.card_slots > 0 {
         authorize(caller, Operation::BridgeAttach, None)?;
     }
     validate(&spec)?;
@@ -157,6 +158,7 @@ pub async fn update(
     refuse_while_deleting(&found)?;
     check_fixed(&found, &spec)?;
     spec.bridges.clone_from(&found.spec.bridges);
+    spec.card_slots = found.spec.card_slots;
     spec.require.clone_from(&found.spec.require);
     spec.affinity.clone_from(&found.spec.affinity);
     spec.anti_affinity.clone_from(&found.spec.anti_affinity);
@@ -227,6 +229,7 @@ pub async fn delete(
     let found = existing(&mut work, project_id, name).await?;
     resolve::check_match(&found.meta, if_match)?;
     if !found.deleting {
+        card::refuse_in_use(&mut work, &found).await?;
         let now = work.now;
         instance::set_deleting(&mut work, found.id, now).await?;
         for row in placement::of_resource(&mut work, found.id.0).await? {
@@ -330,6 +333,10 @@ fn check_fixed(found: &instance::Instance, spec: &InstanceSpec) -> Result<()> {
     fixed(
         "spec.bridges",
         same_bridges(&spec.bridges, &found.spec.bridges),
+    )?;
+    fixed(
+        "spec.card_slots",
+        spec.card_slots == 0 || spec.card_slots == found.spec.card_slots,
     )?;
     fixed(
         "spec.require",

@@ -117,6 +117,7 @@ fn instance_spec(
         disk: disk::effective(&instance.spec, &instance.format),
         interfaces,
         bridges: bridge_interfaces(&instance.spec.bridges),
+        card_slots: instance.spec.card_slots,
         power: instance.spec.power,
         restart: instance.spec.restart,
         stop_timeout: instance.spec.stop_timeout,

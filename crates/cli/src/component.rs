@@ -333,7 +333,6 @@ impl Thing for Component {
             .maybe("mtu", facts.mtu)
             .text("segmentation", segmentation(facts))
             .maybe("trunk", facts.trunk.as_ref().map(trunk))
-            .maybe("network cards", facts.ports)
             .maybe("tunnel address", facts.tunnel_address)
             .maybe("seen from", self.seen_from);
         let details = self

@@ -111,6 +111,7 @@ pub(crate) fn instance(number: u128) -> Placement {
         command_line: String::new(),
         disk: None,
         bridges: Vec::new(),
+        card_slots: 0,
         interfaces: vec![Interface {
             network: network_id(number),
             mac: MacAddr::qemu([0, 0, 2]),

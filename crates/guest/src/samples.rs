@@ -45,6 +45,7 @@ pub(crate) fn web() -> InstancePlacement {
         disk: None,
         interfaces: vec![interface(1, "lab", false), interface(2, "out", true)],
         bridges: Vec::new(),
+        card_slots: 0,
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
         stop_timeout: 20,

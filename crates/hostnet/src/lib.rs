@@ -5,6 +5,7 @@
 //! piece of work into another one. Nothing here decides what should be there: callers say so, and may
 //! say it again. What is made carries a [`Mark`], so that it is found again without any record.
 
+pub mod card;
 pub mod carrying;
 pub mod forwarding;
 pub mod link;

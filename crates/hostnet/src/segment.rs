@@ -24,7 +24,7 @@ use crate::lock::{self, LockError};
 use crate::mark::Mark;
 use crate::nft::{self, NftError, Ruleset};
 use crate::sysctl::{self, SysctlError};
-use crate::{Link, LinkError, Links, tunnel, vlan};
+use crate::{Link, LinkError, Links, card, tunnel, vlan};
 
 const PREFIX: &str = "rzh-";
 pub(crate) const LOCK: &str = "segment";
@@ -198,6 +198,9 @@ pub async fn ensure(
             .await
             .map_err(SegmentError::Link)?;
         vlan::plug_again(&links, network, &link)
+            .await
+            .map_err(SegmentError::Link)?;
+        card::plug_again(&links, network, &link)
             .await
             .map_err(SegmentError::Link)?;
     }

@@ -27,6 +27,7 @@ use crate::disk::{Base, Kind, Volume};
 use crate::uefi::Ovmf;
 
 pub use mark::{DomainMark, NAMESPACE, spec_hash};
+pub use xml::{macs, write_card};
 
 /// What libvirt is told to make.
 #[derive(Clone, Debug)]
@@ -45,6 +46,10 @@ pub struct Domain {
     /// Where the serial console's pipes are: this path with `.in` and `.out`.
     pub console: PathBuf,
     pub nics: Vec<Nic>,
+    /// The network cards of a router's networks, which come and go while it runs.
+    pub cards: Vec<Nic>,
+    /// For how many of them there is a slot.
+    pub card_slots: usize,
     /// Whether it gets a source of random numbers on virtio.
     pub random: bool,
     /// Whether its resets are reboots, which stay inside the domain.
@@ -245,6 +250,8 @@ impl Domain {
             disks,
             console: files.console,
             nics,
+            cards: Vec::new(),
+            card_slots: spec.card_slots as usize,
             random: !matches!(
                 spec.image.format,
                 ImageFormat::Solo5 { .. } | ImageFormat::Unikraft { .. }
@@ -252,6 +259,12 @@ impl Domain {
             may_reset: matches!(format, ImageFormat::Disk { guest: None, .. }),
             mark,
         })
+    }
+
+    /// The same with network cards of a router's networks.
+    #[must_use]
+    pub fn with_cards(self, cards: Vec<Nic>) -> Self {
+        Self { cards, ..self }
     }
 
     /// As libvirt reads it: <https://libvirt.org/formatdomain.html>.

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::cache::Cache;
+use crate::cards::Cards;
 use crate::disk::Disks;
 use crate::host;
 use crate::hypervisor::Hypervisor;
@@ -76,6 +77,7 @@ impl LibvirtDriver {
             cache,
             disks,
             ports: Ports::of(mark),
+            cards: Cards::new(settings.cards()),
             bridges: settings.bridges.clone(),
             accelerator,
             ovmf: Ovmf::find(),
@@ -95,6 +97,7 @@ impl LibvirtDriver {
             },
             folder: settings.segments(),
             trunk: settings.carrying.trunk.clone(),
+            instances: instances.clone(),
             metadata: Metadata::new(Services::of(mark), instances.clone()),
         };
         segments.take_up().await?;

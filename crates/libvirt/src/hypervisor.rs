@@ -18,9 +18,9 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
-use rhyzome_model::Size;
+use rhyzome_model::{MacAddr, Size};
 
-use crate::domain::{DomainMark, NAMESPACE};
+use crate::domain::{self, DomainMark, NAMESPACE, Nic};
 use crate::embed::{self, EmbedError};
 use crate::leftovers;
 use crate::settings::{Libvirt, Settings};
@@ -181,6 +181,41 @@ impl Hypervisor {
                 domain
                     .block_resize("vda", size.as_bytes(), sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)
                     .map(drop)
+            })
+        })
+        .await
+    }
+
+    /// The network cards of a running domain by their MACs; none where it runs no more.
+    pub async fn plugged(&self, uuid: Uuid) -> Result<Option<Vec<MacAddr>>, HypervisorError> {
+        self.call("looking at the network cards", move |connection| {
+            let domain = Domain::lookup_by_uuid(connection, uuid);
+            let text = domain.and_then(|domain| match domain.is_active()? {
+                true => domain.get_xml_desc(0).map(Some),
+                false => Ok(None),
+            });
+            Ok(unless_gone(text)?.flatten().map(|text| domain::macs(&text)))
+        })
+        .await
+    }
+
+    /// Plugs a network card into a running domain. Fine if the domain is gone.
+    pub async fn plug(&self, uuid: Uuid, nic: Nic) -> Result<(), HypervisorError> {
+        self.call("plugging in a network card", move |connection| {
+            let (xml, live) = (domain::write_card(&nic), sys::VIR_DOMAIN_AFFECT_LIVE);
+            on_active(connection, uuid, |domain| {
+                domain.attach_device_flags(&xml, live).map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Asks a running domain to let go of a network card, which it does when it wants. Fine if the domain is gone.
+    pub async fn unplug(&self, uuid: Uuid, nic: Nic) -> Result<(), HypervisorError> {
+        self.call("unplugging a network card", move |connection| {
+            let (xml, live) = (domain::write_card(&nic), sys::VIR_DOMAIN_AFFECT_LIVE);
+            on_active(connection, uuid, |domain| {
+                domain.detach_device_flags(&xml, live).map(drop)
             })
         })
         .await

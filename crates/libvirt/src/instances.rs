@@ -6,6 +6,7 @@
 
 mod end;
 mod ensure;
+mod plug;
 mod remove;
 mod start;
 mod stop;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 use crate::accelerator::Choice;
 use crate::cache::Cache;
+use crate::cards::Cards;
 use crate::console::{Recorder, Watch, identity};
 use crate::disk::Disks;
 use crate::ending::Signs;
@@ -47,6 +49,7 @@ pub struct Instances {
     pub cache: Cache,
     pub disks: Disks,
     pub ports: Ports,
+    pub cards: Cards,
     /// The host's own bridges that instances can be on: devices by what the configuration calls them.
     pub bridges: BTreeMap<Name, String>,
     pub accelerator: Choice,

@@ -6,6 +6,7 @@
 
 pub mod accelerator;
 mod cache;
+mod cards;
 mod configuration;
 mod console;
 pub mod disk;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rhyzome_component::room::unwritten;
 use rhyzome_component::{Differs, DriverError};
@@ -16,7 +17,8 @@ use rhyzome_model::placement::{
 };
 use rhyzome_model::segment::{Segment, VlanId};
 
-use crate::instances::from_disk;
+use crate::cards::Card;
+use crate::instances::{Instances, from_disk};
 use crate::metadata::Metadata;
 use crate::record::replace;
 
@@ -26,10 +28,12 @@ pub struct Segments {
     pub folder: PathBuf,
     /// The device that VLANs are on.
     pub trunk: Option<String>,
+    /// Routers' VMs, which have network cards in segments.
+    pub instances: Arc<Instances>,
     pub metadata: Metadata,
 }
 
-fn failed(error: SegmentError) -> DriverError {
+pub(crate) fn failed(error: SegmentError) -> DriverError {
     let make = if error.is_permanent() {
         DriverError::permanent
     } else {
@@ -45,6 +49,20 @@ fn off_the_trunk(error: VlanError) -> DriverError {
         DriverError::transient
     };
     make("the segment is not on the trunk").with_source(error)
+}
+
+/// The network card that a segment is of its network's router.
+fn card(spec: &SegmentPlacement) -> Result<Card, DriverError> {
+    let instance = spec.router.ok_or_else(|| {
+        let text = "is a network card of its router, and which VM that is was not said";
+        DriverError::permanent(format!("{} {text}", spec.name))
+    })?;
+    Ok(Card {
+        network: spec.network,
+        instance,
+        mtu: spec.mtu,
+        leaving: false,
+    })
 }
 
 impl Segments {
@@ -96,20 +114,20 @@ impl Segments {
                 let ensured = vlan::ensure(spec.network, vlan, spec.mtu, self.holder).await;
                 ensured.map_err(off_the_trunk)
             }
-            Segment::Port(_) => Err(DriverError::unsupported(format!(
-                "network cards are not put into routers here: {} cannot be carried",
-                spec.name
-            ))),
+            Segment::Port(_) => self.instances.plug(card(spec)?).await,
         }
     }
 
     /// What of that is not as it should be; none where nothing is.
     async fn check_carried(&self, spec: &SegmentPlacement) -> Result<Option<String>, DriverError> {
-        let Segment::Vlan(id) = spec.segment else {
-            return Ok(None);
-        };
-        let checked = vlan::check(spec.network, self.vlan(id)?, spec.mtu).await;
-        checked.map_err(off_the_trunk)
+        match spec.segment {
+            Segment::Vxlan(_) => Ok(None),
+            Segment::Vlan(id) => {
+                let checked = vlan::check(spec.network, self.vlan(id)?, spec.mtu).await;
+                checked.map_err(off_the_trunk)
+            }
+            Segment::Port(_) => self.instances.check_card(card(spec)?).await,
+        }
     }
 
     fn vlan(&self, id: VlanId) -> Result<Vlan<'_>, DriverError> {
@@ -132,6 +150,7 @@ impl Segments {
 
     pub async fn remove(&self, network: NetworkId) -> Result<(), DriverError> {
         self.metadata.remove(network).await?;
+        self.instances.unplug(network).await?;
         segment::remove(network, self.holder)
             .await
             .map_err(failed)?;

@@ -87,6 +87,10 @@ impl Settings {
         self.state.join("segments")
     }
 
+    pub fn cards(&self) -> PathBuf {
+        self.state.join("cards")
+    }
+
     pub fn instances(&self) -> PathBuf {
         self.state.join("instances")
     }

@@ -5,6 +5,9 @@
 #[path = "embed/bridges.rs"]
 mod bridges;
 #[cfg(test)]
+#[path = "embed/cards.rs"]
+mod cards;
+#[cfg(test)]
 #[path = "embed/contract.rs"]
 mod contract;
 #[cfg(test)]

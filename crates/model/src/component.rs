@@ -115,8 +115,6 @@ pub struct HostFacts {
     pub segmentations: Vec<Segmentation>,
     /// Where VLANs come in and go out; none where they cannot.
     pub trunk: Option<Trunk>,
-    /// How many networks a router that is a VM has network cards for (`port`).
-    pub ports: Option<u32>,
     /// The VM that it runs in, as its firmware says (SMBIOS): the instance's id, where that is one of ours.
     #[schema(value_type = Option<String>, format = "uuid")]
     pub machine: Option<Uuid>,
@@ -163,7 +161,6 @@ impl Default for HostFacts {
             // Components did nothing else before they said it.
             segmentations: vec![Segmentation::Vxlan],
             trunk: None,
-            ports: None,
             machine: None,
             overlapping_prefixes: true,
             firmware: Vec::new(),

@@ -32,6 +32,11 @@ pub struct InstanceSpec {
     /// filtered. Cannot be changed later.
     #[serde(default)]
     pub bridges: Vec<Attachment>,
+    /// For how many network cards there is a slot that are plugged in while it runs: one for each network of a router
+    /// whose networks are carried so (`port`); at most 32. Only who may give it bridges may give it these. Cannot be
+    /// changed later.
+    #[serde(default)]
+    pub card_slots: u32,
     /// The kernel's command line; for a unikernel, the arguments of the application too. By default the
     /// image's own; where that is empty, the network settings that the image's family has to be told.
     ///
@@ -109,8 +114,15 @@ pub struct Attachment {
 /// The most interfaces of an instance: those of its networks and those on bridges each.
 const MAX_INTERFACES: usize = 8;
 
+/// The most slots for network cards that are plugged in while an instance runs.
+pub const MAX_CARD_SLOTS: u32 = 32;
+
 /// The largest disk of an instance, in bytes.
 pub const MAX_DISK: u64 = 16 << 40;
+
+fn is_none(slots: &u32) -> bool {
+    *slots == 0
+}
 
 fn one() -> u32 {
     1
@@ -201,6 +213,8 @@ pub enum InvalidInstance {
     BridgeTwice(Name),
     #[error("{0} is given to two interfaces")]
     MacTwice(MacAddr),
+    #[error("slots for {0} network cards: at most {MAX_CARD_SLOTS} are possible")]
+    TooManyCards(u32),
     #[error(transparent)]
     CommandLine(#[from] crate::template::InvalidTemplate),
     #[error(transparent)]
@@ -221,6 +235,7 @@ impl InvalidInstance {
             Self::StopTimeout(_) => "stop_timeout",
             Self::TooManyNetworks(_) | Self::NetworkTwice(_) => "networks",
             Self::TooManyBridges(_) | Self::BridgeTwice(_) | Self::MacTwice(_) => "bridges",
+            Self::TooManyCards(_) => "card_slots",
             Self::CommandLine(_) => "command_line",
             Self::UserData(_) => "user_data",
             Self::TooManySshKeys(_) | Self::SshKeyTwice(_) => "ssh_keys",
@@ -256,6 +271,9 @@ impl InstanceSpec {
             }
         }
         self.check_bridges()?;
+        if self.card_slots > MAX_CARD_SLOTS {
+            return Err(InvalidInstance::TooManyCards(self.card_slots));
+        }
         if let Some(text) = &self.command_line {
             crate::template::check(text)?;
         }
@@ -316,6 +334,9 @@ pub struct InstancePlacement {
     /// Its interfaces on the host's own bridges, after the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bridges: Vec<BridgeInterface>,
+    /// For how many network cards there is a slot that are plugged in while it runs.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub card_slots: u32,
     pub power: Power,
     pub restart: RestartPolicy,
     /// Seconds.

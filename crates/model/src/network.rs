@@ -200,6 +200,11 @@ pub fn tunnel_name(network: NetworkId) -> String {
     format!("rzv{}", crate::id::short(network.0))
 }
 
+/// The tap of the network card that a network is of its router's VM, a port of its bridge: 13 bytes.
+pub fn card_name(network: NetworkId) -> String {
+    format!("rzc{}", crate::id::short(network.0))
+}
+
 /// The bridge of a network's segment on any host: 12 bytes, the same on every host.
 pub fn bridge_name(network: NetworkId) -> String {
     format!("rz{}", crate::id::short(network.0))

@@ -8,6 +8,7 @@ use rhyzome_component::{Driver, DriverError, Progress};
 use rhyzome_model::component::{HostFacts, Trunk as TrunkFacts};
 use rhyzome_model::job::Action;
 use rhyzome_model::placement::{Found, Observed, Placement, PlacementKind, PlacementRef};
+use rhyzome_model::segment::Segmentation;
 use tokio::sync::Mutex;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -156,6 +157,13 @@ impl Driver for OpenwrtDriver {
                 },
             ),
         ]);
+        let mut segmentations = settings.router.segmentations();
+        if settings.router.ports
+            && let Some(why) = crate::cards::unfit(&settings.system)
+        {
+            segmentations.retain(|one| *one != Segmentation::Port);
+            details.insert("segmentation".to_owned(), why);
+        }
         let release = crate::release::read(&settings.system);
         details.extend(release.map(|release| ("release".to_owned(), release)));
         let hostname = nix::unistd::gethostname().unwrap_or_default();
@@ -166,7 +174,7 @@ impl Driver for OpenwrtDriver {
             mtu: Some(settings.mtu),
             host: crate::release::host_id(),
             tunnel_address: settings.router.tunnel.map(|(address, _)| address),
-            segmentations: settings.router.segmentations(),
+            segmentations,
             trunk: settings.router.trunk.as_ref().map(|trunk| TrunkFacts {
                 device: trunk.device().to_owned(),
                 mtu: settings.mtu,

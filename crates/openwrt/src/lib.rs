@@ -29,6 +29,7 @@
 pub mod agent;
 mod apply;
 mod batch;
+mod cards;
 mod desired;
 mod disk;
 mod draft;

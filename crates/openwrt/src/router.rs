@@ -16,6 +16,8 @@ pub struct Router {
     pub trunk: Option<Trunk>,
     /// Where tunnels to hypervisors end, and the UDP port of them all.
     pub tunnel: Option<(IpAddr, u16)>,
+    /// Whether each network is a network card of its own.
+    pub ports: bool,
     /// The firewall zone that leads outside.
     pub uplink_zone: String,
 }
@@ -24,6 +26,7 @@ impl Router {
     /// How it can carry networks, the preferred way first.
     pub fn segmentations(&self) -> Vec<Segmentation> {
         let ways = [
+            (self.ports, Segmentation::Port),
             (self.trunk.is_some(), Segmentation::Vlan),
             (self.tunnel.is_some(), Segmentation::Vxlan),
         ];

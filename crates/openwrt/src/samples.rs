@@ -43,6 +43,7 @@ pub fn router() -> Router {
     Router {
         trunk: Some(Trunk::Device("eth2".to_owned())),
         tunnel: Some(("192.0.2.1".parse().unwrap(), 4789)),
+        ports: true,
         uplink_zone: "wan".to_owned(),
     }
 }

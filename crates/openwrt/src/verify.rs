@@ -85,11 +85,20 @@ fn segment(network: &Network, names: Names, router: &Router, running: &Running, 
         IpNet::new(spec.router_ipv6().into(), spec.ipv6.prefix_len()),
     ];
     let addresses: Vec<IpNet> = addresses.into_iter().flatten().collect();
-    link(&name, spec.mtu, &addresses, running, found);
-    let is_port = matches!(network.spec.segment, Segment::Port(_));
     let want = router_mac(spec.network).to_string();
     let have = running.links.links.get(&name);
-    if !is_port && have.is_some_and(|link| link.mac.as_ref() != Some(&want)) {
+    if matches!(network.spec.segment, Segment::Port(_)) {
+        let Some(card) = have else {
+            found.network(What::NoCard { name, mac: want });
+            return;
+        };
+        if let Some(bridge) = card.bridge.clone() {
+            let name = name.clone();
+            found.network(What::InBridge { name, bridge });
+        }
+    }
+    link(&name, spec.mtu, &addresses, running, found);
+    if have.is_some_and(|link| link.mac.as_ref() != Some(&want)) {
         found.network(What::Mac { name, want });
     }
     if let (Segment::Vlan(vlan), Some(trunk)) = (network.spec.segment, &router.trunk) {

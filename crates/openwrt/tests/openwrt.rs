@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share are tests, too")]
 
+#[path = "openwrt/cards.rs"]
+mod cards;
 #[path = "openwrt/commits.rs"]
 mod commits;
 #[path = "openwrt/contract.rs"]

@@ -183,6 +183,7 @@ impl From<InstancePlacement> for pb::Instance {
             disk: instance.disk.map(Into::into),
             interfaces: instance.interfaces.into_iter().map(Into::into).collect(),
             bridges: instance.bridges.into_iter().map(Into::into).collect(),
+            card_slots: instance.card_slots,
             power: match instance.power {
                 Power::Running => pb::Power::Running,
                 Power::Stopped => pb::Power::Stopped,
@@ -216,6 +217,7 @@ impl TryFrom<pb::Instance> for InstancePlacement {
             disk: optional("disk", instance.disk)?,
             interfaces: list("interfaces", instance.interfaces)?,
             bridges: list("bridges", instance.bridges)?,
+            card_slots: instance.card_slots,
             power: power(instance.power)?,
             restart: restart(instance.restart)?,
             stop_timeout: instance.stop_timeout,

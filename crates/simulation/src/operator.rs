@@ -327,6 +327,7 @@ fn instance_spec(
         memory: Size::mib(memory),
         networks: networks.to_vec(),
         bridges: Vec::new(),
+        card_slots: 0,
         command_line: Some(String::new()),
         disk: None,
         firmware: None,

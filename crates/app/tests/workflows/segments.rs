@@ -280,10 +280,11 @@ async fn prefixes_that_one_routing_domain_cannot_keep_apart_are_refused_before_a
         .expect("it overlaps nothing");
 }
 
-/// Makes the router the instance `gate` on the hypervisor, with so many network cards for networks.
-async fn in_a_machine(wide: &mut Wide, ports: u32) -> InstanceId {
+/// Makes the router the instance `gate` on the hypervisor, with slots for so many network cards.
+async fn in_a_machine(wide: &mut Wide, card_slots: u32) -> InstanceId {
     let alone = InstanceSpec {
         host: Some(name("h1")),
+        card_slots,
         ..spec(&[])
     };
     wide.create_as("gate", alone).await.expect("room");
@@ -292,7 +293,6 @@ async fn in_a_machine(wide: &mut Wide, ports: u32) -> InstanceId {
     let facts = HostFacts {
         segmentations: vec![Segmentation::Port],
         machine: Some(machine),
-        ports: Some(ports),
         ..facts(100)
     };
     let router = &mut wide.site.router;
@@ -324,7 +324,7 @@ async fn a_network_card_is_put_in_before_its_network_is_made_and_taken_out_after
     let refused = wide.site.try_network("more", NetworkSpec::default()).await;
     let refused = refused.expect_err("one card, one network").to_string();
     assert!(
-        refused.contains("has all 1 of its network cards"),
+        refused.contains("gate, which was made with slots for 1 of them, and all are used"),
         "{refused}"
     );
 
@@ -349,6 +349,12 @@ async fn a_network_card_is_put_in_before_its_network_is_made_and_taken_out_after
         "the card stays"
     );
 
+    let refused = instance::delete(core, admin, project, &name("gate"), None).await;
+    let refused = refused.expect_err("it carries a network").to_string();
+    assert!(
+        refused.contains("cards of gate and would go with it, 1 in all"),
+        "{refused}"
+    );
     network::delete(core, admin, project, &name("wired"), None)
         .await
         .expect("deleting");
@@ -375,7 +381,6 @@ async fn a_router_gets_no_network_cards_in_a_machine_that_is_not_called_like_it(
     let facts = HostFacts {
         segmentations: vec![Segmentation::Port],
         machine: Some(theirs),
-        ports: Some(4),
         ..facts(100)
     };
     say(&wide.site, wide.site.router.id, &facts).await;

@@ -223,6 +223,7 @@ pub fn spec(networks: &[&str]) -> InstanceSpec {
         memory: Size::mib(128),
         networks: networks.iter().map(|text| name(text)).collect(),
         bridges: Vec::new(),
+        card_slots: 0,
         command_line: networks.is_empty().then(String::new),
         disk: None,
         firmware: None,

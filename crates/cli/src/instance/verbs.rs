@@ -180,6 +180,7 @@ impl Create {
             memory: self.memory,
             networks: self.networks,
             bridges: self.bridges,
+            card_slots: 0,
             command_line: self.command_line,
             disk: self.disk,
             firmware: self.firmware.map(Firmware::from),

@@ -39,6 +39,9 @@ pub struct Create {
     /// As it was prepared with.
     #[arg(long, value_name = "KIND", default_value = "vlan")]
     segmentation: Segmentation,
+    /// With port: how many networks it can have. All slots are there from the beginning, and no more can be added.
+    #[arg(long, value_name = "COUNT", default_value_t = 16)]
+    card_slots: u32,
     /// Virtual processors.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     cpus: u32,
@@ -86,6 +89,10 @@ impl Create {
             memory: self.memory,
             networks: Vec::new(),
             bridges: Role::of(self.segmentation).iter().map(card).collect(),
+            card_slots: match self.segmentation {
+                Segmentation::Port => self.card_slots,
+                Segmentation::Vlan | Segmentation::Vxlan => 0,
+            },
             command_line: None,
             disk: None,
             firmware: None,
@@ -172,6 +179,20 @@ mod tests {
         check(
             "create gw --host h --segmentation vxlan --uplink-bridge lan",
             &[("lan", Role::Uplink)],
+        );
+    }
+
+    #[test]
+    fn it_has_slots_for_network_cards_where_networks_are_those() {
+        let slots = |line: &str| {
+            let line = Line::parse_from(line.split(' '));
+            line.create.spec("site").card_slots
+        };
+        assert_eq!(slots("create gw --host h"), 0);
+        assert_eq!(slots("create gw --host h --segmentation port"), 16);
+        assert_eq!(
+            slots("create gw --host h --segmentation port --card-slots 3"),
+            3
         );
     }
 }

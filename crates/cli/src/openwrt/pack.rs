@@ -49,6 +49,13 @@ impl Pack {
                     .to_owned(),
             ));
         }
+        if self.segmentation == Segmentation::Port {
+            return Err(Failure::Usage(
+                "port is for routers that are instances, whose network cards have names before the network starts: \
+                 `rhyzome openwrt prepare --segmentation port` makes the image of one"
+                    .to_owned(),
+            ));
+        }
         let agent = agent(self.agent.as_deref())?;
         let trunk = |device| Card {
             role: Role::Trunk,

@@ -287,11 +287,11 @@ impl Prepare {
             text.push_str(&format!("\n  its {role} is the network card {mac}"));
         }
         cx.output.outcome(prepared, &text)?;
-        if self.segmentation == Segmentation::Port {
-            cx.output.note(
-                "No hypervisor of this version plugs network cards into a router: the networks on it will be refused. \
-                 --segmentation vlan and vxlan work.",
-            );
+        if self.segmentation == Segmentation::Port && self.output.is_none() {
+            cx.output.note(&format!(
+                "It needs a slot for each network's card: `rhyzome openwrt create {} --segmentation port` makes it with them.",
+                self.name
+            ));
         }
         let left = time::ago(prepared.joins_until, time::now());
         cx.output.note(&format!(

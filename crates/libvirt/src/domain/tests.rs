@@ -43,6 +43,7 @@ fn spec(format: ImageFormat, networks: u128) -> InstancePlacement {
         disk: None,
         interfaces: (1..=networks).map(interface).collect(),
         bridges: Vec::new(),
+        card_slots: 0,
         power: Power::Running,
         restart: RestartPolicy::OnFailure,
         stop_timeout: 20,
@@ -218,6 +219,34 @@ fn an_interface_on_a_bridge_of_the_hosts_own_comes_after_those_of_networks() {
         refused.contains("no bridge uplink") && refused.contains("under `bridges`"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_router_has_a_slot_for_each_network_card_and_those_that_it_has_are_found_again() {
+    let ports = |xml: &str| xml.matches("model=\"pcie-root-port\"").count();
+    let mut spec = spec(ImageFormat::Linux, 1);
+    let made = |spec: &InstancePlacement| {
+        let (mark, none) = (mark(spec), BTreeMap::new());
+        Domain::new(spec, files(false), Accelerator::Qemu, mark, &none).unwrap()
+    };
+    let before = ports(&made(&spec).to_xml());
+    spec.card_slots = 16;
+    let empty = made(&spec);
+    assert_eq!(ports(&empty.to_xml()), before + 16);
+    let card = Nic {
+        tap: "rzc0000000005".to_owned(),
+        bridge: "rz0000000005".to_owned(),
+        mac: "02:00:00:00:00:05".parse().unwrap(),
+        mtu: Some(1450),
+        slot: None,
+    };
+    let xml = empty.with_cards(vec![card.clone()]).to_xml();
+    check_schema(&xml);
+    assert_eq!(ports(&xml), before + 16);
+    assert_eq!(macs(&xml), [spec.interfaces[0].mac, card.mac]);
+    assert_eq!(macs(&write_card(&card)), [card.mac]);
+    // What libvirt says is not all XML of ours.
+    assert_eq!(macs("<domain><mac/><mac address='x'/><"), []);
 }
 
 #[test]

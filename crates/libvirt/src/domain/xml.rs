@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use quick_xml::Writer;
-use quick_xml::events::BytesText;
+use quick_xml::events::{BytesText, Event};
+use quick_xml::{Reader, Writer};
+use rhyzome_model::MacAddr;
 
 use super::{Boot, Content, DiskDevice, Domain, Machine, NAMESPACE, Nic};
 use crate::accelerator::Accelerator;
@@ -19,6 +20,31 @@ pub fn write(domain: &Domain) -> String {
     let mut out = Writer::new_with_indent(Vec::new(), b' ', 2);
     write_domain(&mut out, domain).expect("writing to memory does not fail");
     String::from_utf8(out.into_inner()).expect("what was written is text")
+}
+
+/// A network card alone, as libvirt plugs it in and finds it again.
+pub fn write_card(nic: &Nic) -> String {
+    let mut out = Writer::new(Vec::new());
+    write_nic(&mut out, nic).expect("writing to memory does not fail");
+    String::from_utf8(out.into_inner()).expect("what was written is text")
+}
+
+/// The Ethernet addresses of a domain's network cards, those that are on their way out too.
+pub fn macs(domain: &str) -> Vec<MacAddr> {
+    let mut reader = Reader::from_str(domain);
+    let mut found = Vec::new();
+    loop {
+        let element = match reader.read_event() {
+            Ok(Event::Start(element) | Event::Empty(element)) => element,
+            Ok(Event::Eof) | Err(_) => return found,
+            Ok(_) => continue,
+        };
+        if element.local_name().as_ref() == "mac"
+            && let Ok(Some(address)) = element.try_get_attribute("address")
+        {
+            found.extend(address.value.parse::<MacAddr>());
+        }
+    }
 }
 
 fn text(out: &mut Out, name: &str, value: &str) -> io::Result<()> {
@@ -149,8 +175,8 @@ fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
                 "controller",
                 &[("type", "pci"), ("index", "0"), ("model", "pcie-root")],
             )?;
-            let ports =
-                domain.nics.len() + domain.disks.len() + usize::from(domain.random) + SPARE_PORTS;
+            let own = domain.nics.len() + domain.disks.len() + usize::from(domain.random);
+            let ports = own + domain.card_slots.max(domain.cards.len()) + SPARE_PORTS;
             for index in 1..=ports {
                 let index = index.to_string();
                 empty(
@@ -167,7 +193,7 @@ fn write_devices(out: &mut Out, domain: &Domain) -> io::Result<()> {
         for (index, disk) in domain.disks.iter().enumerate() {
             write_disk(out, disk, index)?;
         }
-        for nic in &domain.nics {
+        for nic in domain.nics.iter().chain(&domain.cards) {
             write_nic(out, nic)?;
         }
         parent(out, "serial", &[("type", "pipe")], |out| {

@@ -64,6 +64,7 @@ impl Instances {
         .map_err(|error| {
             DriverError::permanent("the instance cannot be made so").with_source(error)
         })?;
+        let domain = domain.with_cards(self.cards_to_start_with(slot).await?);
 
         progress.begin(Step::Ports)?;
         self.ensure_ports(&spec).await?;
@@ -95,6 +96,7 @@ impl Instances {
         {
             return Err(DriverError::transient("the guest could not be started").with_source(error));
         }
+        self.plug_in_all(slot).await?;
         progress.begin(Step::Started)?;
         record.enter(Phase::Running, why, now());
         slot.keep(&record)?;
@@ -181,6 +183,7 @@ impl Instances {
         mut record: Record,
     ) -> Result<Record, DriverError> {
         self.ensure_ports(&record.wanted).await?;
+        self.plug_in_all(slot).await?;
         slot.record_console()?;
         if record.phase != Phase::Running {
             record.enter(Phase::Running, "it was found running", now());

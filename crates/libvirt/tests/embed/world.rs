@@ -79,6 +79,12 @@ pub fn qemu_of(state: &Path, is_one: impl Fn(&str) -> bool) -> Vec<i32> {
     found
 }
 
+/// A file of the Linux without a distribution.
+pub fn linux(file: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/linux");
+    path.join(file)
+}
+
 /// Guests' images: the unikernel of the project, and tiny ones made on the spot.
 struct Images(PathBuf);
 
@@ -99,7 +105,9 @@ impl Blobs for Images {
             disk_guest::uefi(),
             disk_guest::watches(),
         ];
-        let mut all = tiny.chain(families).chain(disks).chain(fs::read(&self.0));
+        let files = [self.0.clone(), linux("vmlinuz"), linux("initrd.img")];
+        let files = files.into_iter().flat_map(fs::read);
+        let mut all = tiny.chain(families).chain(disks).chain(files);
         let bytes = all
             .find(|bytes| Digest::of(bytes) == blob.digest)
             .expect("an image of the test");
@@ -182,6 +190,7 @@ impl World {
             disk: None,
             interfaces,
             bridges: Vec::new(),
+            card_slots: 0,
             power: Power::Running,
             restart: RestartPolicy::OnFailure,
             stop_timeout: 20,

@@ -29,6 +29,8 @@ pub(super) async fn settings(
     names: &dyn Names,
 ) -> Settings {
     let carries = |one| configuration.segmentation.is_none_or(|only| only == one);
+    // Nothing but being asked for says that this machine can have them.
+    let ports = configuration.segmentation == Some(Segmentation::Port);
     let tunnels = carries(Segmentation::Vxlan) && configuration.tunnel_address.is_none();
     let own = match tunnels || configuration.public_address.is_none() {
         true => Some(towards(link.core(), names).await),
@@ -42,6 +44,7 @@ pub(super) async fn settings(
         router: Router {
             trunk: trunk.map(Nic::into_trunk),
             tunnel: end.map(|address| (address, configuration.tunnel_port)),
+            ports,
             uplink_zone: configuration.uplink_zone,
         },
         public_address: configuration

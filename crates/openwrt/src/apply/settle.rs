@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::draft::Digests;
 use super::{Apply, Planned, Request};
+use crate::cards;
 use crate::desired::PRIORITY;
 use crate::error::{Error, lines};
 use crate::live::{self, Wanted};
@@ -191,7 +192,7 @@ impl Apply {
     ) -> Result<(), Error> {
         let remedies: BTreeSet<Remedy> = found.iter().map(|one| one.what.remedy()).collect();
         for remedy in remedies {
-            let waits = !matches!(remedy, Remedy::Tunnel(_) | Remedy::Ends(_));
+            let waits = !matches!(remedy, Remedy::Tunnel(_) | Remedy::Ends(_) | Remedy::Cards);
             let last = done.remedies.get(&remedy).copied();
             let last = last.max(done.reloaded.filter(|_| waits));
             if last.is_some_and(|last| last.elapsed() < GRACE) {
@@ -251,6 +252,11 @@ impl Apply {
                 self.send(device, "del", have.difference(&wanted)).await?;
                 self.send(device, "append", wanted.difference(&have))
                     .await?;
+            }
+            Remedy::Cards => {
+                // Whether it did is seen by their names.
+                let named = system.run(cards::SCRIPT, &["start"]).await;
+                named.map_err(|e| Error::Look(e.into()))?;
             }
             Remedy::Firewall => self.reload(&["firewall"]).await?,
             Remedy::Network => self.reload(&["network"]).await?,

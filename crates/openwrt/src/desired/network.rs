@@ -90,9 +90,11 @@ fn add_vxlan(
     names.vxlan()
 }
 
+/// The MAC is what the card is found by: the init script `rhyzome-nics` reads both.
 fn add_port(package: &mut Package, part: &Part<'_>) -> String {
     part.marked("device", part.names.section("dev"))
         .one("name", part.names.network())
+        .one("macaddr", router_mac(part.network.spec.network))
         .one("mtu", part.network.spec.mtu)
         .add_to(package);
     part.names.network()

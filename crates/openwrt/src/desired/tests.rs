@@ -58,6 +58,7 @@ fn a_port_and_a_bridge_differ_from_a_vlan_in_the_device_alone() {
     config device 'rz_p7_dev'
     	option rhyzome '00000000-0000-0000-0000-000000000001'
     	option name 'rz_p7'
+    	option macaddr '02:00:00:00:00:01'
     	option mtu '1500'
 
     config bridge-vlan 'rz_v40_bridge'

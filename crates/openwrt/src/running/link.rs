@@ -17,6 +17,8 @@ pub(crate) struct Link {
     pub up: bool,
     pub mtu: u32,
     pub mac: Option<String>,
+    /// The bridge that it is a port of.
+    pub bridge: Option<String>,
     pub addresses: Vec<IpNet>,
 }
 
@@ -86,6 +88,7 @@ fn read_links(text: &str) -> BTreeMap<String, Link> {
                 up: flags.split(',').any(|flag| flag == "UP"),
                 mtu: after("mtu")?.parse().ok()?,
                 mac: after("link/ether").map(str::to_owned),
+                bridge: after("master").map(str::to_owned),
                 addresses: Vec::new(),
             };
             Some((name.to_owned(), link))
@@ -162,13 +165,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_port_says_which_bridge_it_is_in() {
+        let text = "7: eth0: <BROADCAST,UP> mtu 1500 qdisc fq_codel master br-lan qlen 1000\\    link/ether 02:00:00:00:00:01\n";
+        assert_eq!(read_links(text)["eth0"].bridge.as_deref(), Some("br-lan"));
+    }
+
+    #[test]
     fn links_are_read_from_busybox_and_from_iproute2() {
         for text in [
             "5: rz_v100@eth2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue qlen 1000\\    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n",
             "5: rz_v100@eth2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT group default qlen 1000\\    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n",
         ] {
             let link = &read_links(text)["rz_v100"];
-            assert!(link.up);
+            assert!(link.up && link.bridge.is_none());
             assert_eq!(
                 (link.mtu, link.mac.as_deref()),
                 (1450, Some("02:00:00:00:00:01"))

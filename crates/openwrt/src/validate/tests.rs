@@ -179,6 +179,7 @@ fn a_routers_own_settings_are_looked_at() {
             ports: Vec::new(),
         }),
         tunnel: Some(("0.0.0.0".parse().unwrap(), 0)),
+        ports: false,
         uplink_zone: "9 wan".to_owned(),
     };
     insta::assert_snapshot!(said(&wrong, &[]), @r#"
@@ -191,6 +192,7 @@ fn a_routers_own_settings_are_looked_at() {
     let bare = Router {
         trunk: None,
         tunnel: None,
+        ports: false,
         uplink_zone: "rz_v1".to_owned(),
     };
     let networks = [

@@ -4,7 +4,11 @@ use crate::samples::{self, inhabited, vlan};
 
 /// A network, and a router on which all of it runs.
 fn good() -> (Network, Running) {
-    let network = inhabited(1, vlan(100), false, 2);
+    good_on(vlan(100))
+}
+
+fn good_on(segment: Segment) -> (Network, Running) {
+    let network = inhabited(1, segment, false, 2);
     let spec = &network.spec;
     let names = Names::new(spec.segment);
     let up = || Interface {
@@ -15,6 +19,7 @@ fn good() -> (Network, Running) {
         up: true,
         mtu: mtu.into(),
         mac,
+        bridge: None,
         addresses: addresses.into(),
     };
     let mut running = Running {
@@ -91,6 +96,7 @@ fn each_difference_is_said_for_itself() {
                 up: false,
                 mtu: 1400,
                 mac: None,
+                bridge: None,
                 addresses: link.addresses[1..].into(),
             };
             now.links.links.insert("rz_v100".to_owned(), other);
@@ -152,6 +158,29 @@ fn a_peer_that_differs_is_about_the_peer_and_a_stranger_about_the_network() {
     assert!(matches!(of(About::Network).what, What::Stranger { key, .. } if key == stranger));
     let device = Remedy::Tunnel("rz_v100_wg".to_owned());
     assert!(found.iter().all(|one| one.what.remedy() == device));
+}
+
+#[test]
+fn a_network_card_is_there_by_its_name_and_in_nobodys_bridge() {
+    let (network, good) = good_on(Segment::Port(5.try_into().unwrap()));
+    let check = |change: &dyn Fn(&mut Running), expect: &str| {
+        let mut running = good.clone();
+        change(&mut running);
+        let found = links(&network, &samples::router(), &running);
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(said, [expect]);
+        assert_eq!(found[0].what.remedy(), Remedy::Cards);
+    };
+    assert_eq!(links(&network, &samples::router(), &good), []);
+    check(
+        &|now| drop(now.links.links.remove("rz_p5")),
+        "no network card with the MAC 02:00:00:00:00:01 is called rz_p5",
+    );
+    let enslave = |now: &mut Running| {
+        let link = now.links.links.get_mut("rz_p5").unwrap();
+        link.bridge = Some("br-lan".to_owned());
+    };
+    check(&enslave, "the link rz_p5 is a port of br-lan");
 }
 
 #[test]

@@ -39,6 +39,10 @@ pub(crate) enum What {
     InterfaceDown { name: String, errors: Vec<String> },
     #[error("there is no link {0}")]
     NoLink(String),
+    #[error("no network card with the MAC {mac} is called {name}")]
+    NoCard { name: String, mac: String },
+    #[error("the link {name} is a port of {bridge}")]
+    InBridge { name: String, bridge: String },
     #[error("the link {0} is down")]
     LinkDown(String),
     #[error("the link {name} has an MTU of {have} and not of {want}")]
@@ -132,6 +136,8 @@ pub(crate) enum Remedy {
     Ends(String),
     /// Having fw4 make all of its rules anew.
     Firewall,
+    /// Having network cards named that were plugged in.
+    Cards,
     /// Having netifd compare what runs with its files.
     Network,
     /// Making a route, which netifd has made before and would not again.
@@ -162,6 +168,7 @@ impl What {
             | Self::PeerAddresses { device, .. }
             | Self::Stranger { device, .. } => Remedy::Tunnel(device.clone()),
             Self::NoZone(_) | Self::RuleMissing(_) | Self::RuleForeign(_) => Remedy::Firewall,
+            Self::NoCard { .. } | Self::InBridge { .. } => Remedy::Cards,
             Self::NoInterface(_) | Self::NoBridgeVlan { .. } | Self::Still(_) => Remedy::Network,
             Self::InterfaceDown { name, .. }
             | Self::NoLink(name)

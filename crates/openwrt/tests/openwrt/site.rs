@@ -73,6 +73,7 @@ impl Site {
             router: Router {
                 trunk: self.trunk.clone(),
                 tunnel: Some(([192, 0, 2, 1].into(), 4789)),
+                ports: true,
                 uplink_zone: "wan".to_owned(),
             },
             public_address: Some("192.0.2.1".to_owned()),

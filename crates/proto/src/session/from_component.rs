@@ -178,7 +178,6 @@ impl From<HostFacts> for pb::HostFacts {
             tunnel_address_guessed: facts.tunnel_address_guessed,
             segmentations: Some(segments::segmentations(&facts.segmentations)),
             trunk: facts.trunk.map(Into::into),
-            ports: facts.ports,
             machine: facts.machine.map(|machine| machine.to_string()),
             one_routing_domain: !facts.overlapping_prefixes,
         }
@@ -229,7 +228,6 @@ impl TryFrom<pb::HostFacts> for HostFacts {
                 None => HostFacts::default().segmentations,
             },
             trunk: optional("trunk", facts.trunk)?,
-            ports: facts.ports,
             machine: facts
                 .machine
                 .map(|machine| text("machine", &machine))

@@ -290,7 +290,11 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
         (
             option::of(blob()),
             (".*", option::of(disk())),
-            (vec(interface(), 0..4), vec(bridge_interface(), 0..3)),
+            (
+                vec(interface(), 0..4),
+                vec(bridge_interface(), 0..3),
+                any::<u32>(),
+            ),
             power,
             restart,
             any::<u32>(),
@@ -310,6 +314,7 @@ pub fn instance() -> impl Strategy<Value = InstancePlacement> {
                 disk: rest.1.1,
                 interfaces: rest.2.0,
                 bridges: rest.2.1,
+                card_slots: rest.2.2,
                 power: rest.3,
                 restart: rest.4,
                 stop_timeout: rest.5,

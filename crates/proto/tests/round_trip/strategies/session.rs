@@ -47,7 +47,6 @@ pub fn facts() -> impl Strategy<Value = HostFacts> {
                     details,
                     segmentations,
                     trunk: trunk.map(|(device, mtu)| Trunk { device, mtu }),
-                    ports: machine.map(|_| cpus),
                     machine,
                     overlapping_prefixes: cpus % 3 == 1,
                 }

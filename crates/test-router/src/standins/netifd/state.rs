@@ -122,6 +122,12 @@ impl State {
             return;
         };
         if interface.wanted {
+            // A card that was plugged in later is set up as any other when it is used.
+            if let Some(device) = self.devices.get(interface.device())
+                && !device.is_made()
+            {
+                device.ensure(interface.device());
+            }
             interface.up();
             if interface.is_up() {
                 self.came_up.push(name.to_owned());
