@@ -141,7 +141,7 @@ pub async fn networks_are_network_cards_of_a_router(world: &mut World) {
     );
 
     gateway.joined().await;
-    gateway.add_network(world, &scope, "more", 3).await;
+    networks.push(gateway.add_network(world, &scope, "more", 3).await);
     world.say("the slot that is free takes another network");
     for index in 0..4 {
         machine.place.ip(&format!("link delete n{index}"));
