@@ -37,6 +37,9 @@ pub enum Action {
     /// Prints the API's definition.
     #[command(hide = true)]
     Openapi,
+    /// Prints which role may do what.
+    #[command(hide = true)]
+    Roles,
     /// Prints the man page.
     #[command(hide = true)]
     Man,
@@ -101,6 +104,7 @@ impl Action {
     pub fn printed(&self) -> Option<String> {
         Some(match self {
             Self::Openapi => openapi::text(),
+            Self::Roles => rhyzome_app::policy::markdown(),
             Self::Man => usage::page(Command::command()).expect("memory takes all"),
             Self::Completion { shell } => usage::completion(Command::command(), *shell),
             Self::Backup { .. } | Self::Restore { .. } | Self::Db(_) => return None,

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
 use rhyzome_model::resource::{
-    Component, Image, ImageTag, Instance, Network, Peer, Project, SshKey,
+    ApiToken, Component, Image, ImageTag, Instance, Network, Peer, Project, SshKey,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -30,7 +30,9 @@ macro_rules! whole {
     )*};
 }
 
-whole!(Component, Image, Instance, Network, Peer, Project, SshKey);
+whole!(
+    ApiToken, Component, Image, Instance, Network, Peer, Project, SshKey
+);
 
 impl Whole for ImageTag {
     fn version(&self) -> (Uuid, u64) {

@@ -79,7 +79,7 @@ fn upkeep(
     logs::start(&settings.log).context("cannot start logging")?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     match action {
-        Action::Openapi | Action::Man | Action::Completion { .. } => {}
+        Action::Openapi | Action::Roles | Action::Man | Action::Completion { .. } => {}
         Action::Backup {
             file,
             with_images,

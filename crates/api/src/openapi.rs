@@ -127,6 +127,10 @@ fn tags() -> Vec<Tag> {
         ),
         tag("ssh-keys", "SSH public keys for instances' users."),
         tag(
+            "tokens",
+            "API tokens for programs, of a project and of the site.",
+        ),
+        tag(
             "projects",
             "The tenants: nothing of one can be seen from another.",
         ),

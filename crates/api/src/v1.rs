@@ -1,5 +1,6 @@
 //! The endpoints, one file a resource. An operation's id is its resource and its verb.
 
+pub mod api_token;
 pub mod blob;
 pub mod component;
 pub mod console;
@@ -27,6 +28,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(project::router())
         .merge(component::router())
         .merge(token::router())
+        .merge(api_token::router())
         .merge(network::router())
         .merge(peer::router())
         .merge(blob::router())

@@ -1,22 +1,50 @@
 //! Who is calling, and whether they may: the one place that every operation passes.
 
-use rhyzome_model::Name;
+use std::collections::BTreeMap;
+
+use rhyzome_model::resource::ApiToken as TokenRow;
+use rhyzome_model::role::Role;
+use rhyzome_model::{ApiTokenId, Name};
 use rhyzome_pki::token::ApiToken;
 use rhyzome_store::token;
 
+use crate::policy::{Decision, Rights, decide};
 use crate::{Core, Error, Kind, Result};
 
-/// Everything that can be asked of the core by people and programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Everything that can be asked of the core by people and programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Operation {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Operation {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+operations! {
     SiteRead,
+    /// What on hosts is held back after a restoration.
+    SiteInspect,
     SiteConfirm,
     MetricsRead,
+    SiteEventRead,
+    SiteJobRead,
+    SiteTokenCreate,
+    SiteTokenRead,
+    SiteTokenDelete,
     EventRead,
     JobRead,
     ProjectCreate,
+    ProjectList,
     ProjectRead,
     ProjectDelete,
+    TokenCreate,
+    TokenRead,
+    TokenDelete,
     ComponentRead,
     ComponentUpdate,
     ComponentDelete,
@@ -44,6 +72,8 @@ pub enum Operation {
     /// Interfaces on hosts' own bridges, where nothing is filtered.
     BridgeAttach,
     InstanceRead,
+    /// User data, which may hold passwords.
+    InstanceSecretRead,
     InstanceUpdate,
     InstancePower,
     InstanceConsole,
@@ -56,23 +86,50 @@ pub enum Operation {
 /// Somebody who has shown who they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// For logs and for keeping callers' idempotency keys apart.
+    /// For logs and for keeping callers' idempotency keys apart: a project's token is `project/name`.
     pub name: String,
-    role: Role,
+    rights: Rights,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Role {
-    /// Runs the site.
-    Admin,
-}
+/// How much of the last use of a token is noted, in milliseconds: not each of its requests writes.
+const NOTED: i64 = 60_000;
 
 impl Caller {
     /// The operator at the machine itself.
     pub fn local() -> Self {
+        Self::of_site("local", Role::Admin)
+    }
+
+    fn of_site(name: &str, role: Role) -> Self {
+        let rights = Rights {
+            site: Some(role),
+            ..Rights::default()
+        };
         Self {
-            name: "local".to_owned(),
-            role: Role::Admin,
+            name: name.to_owned(),
+            rights,
+        }
+    }
+
+    fn of_token(token: &TokenRow) -> Self {
+        let name = token.meta.name.as_str();
+        match &token.meta.project {
+            None => Self::of_site(name, token.role),
+            Some(project) => Self {
+                name: format!("{project}/{name}"),
+                rights: Rights {
+                    site: None,
+                    projects: BTreeMap::from([(project.clone(), token.role)]),
+                },
+            },
+        }
+    }
+
+    /// The projects that they may see; none where those are all.
+    pub fn projects(&self) -> Option<impl Iterator<Item = &Name>> {
+        match self.rights.site {
+            Some(_) => None,
+            None => Some(self.rights.projects.keys()),
         }
     }
 }
@@ -80,13 +137,10 @@ impl Caller {
 /// Finds out who shows a token.
 ///
 /// # Errors
-/// `Unauthenticated` without a token that is known, unless the operator switched authorization off.
+/// `Unauthenticated` without a token that is known and good, unless the operator switched authorization off.
 pub async fn authenticate(core: &Core, bearer: Option<&str>) -> Result<Caller> {
     if !core.authorization {
-        return Ok(Caller {
-            name: "anonymous".to_owned(),
-            role: Role::Admin,
-        });
+        return Ok(Caller::of_site("anonymous", Role::Admin));
     }
     let text = bearer.ok_or_else(Error::unauthenticated)?;
     let shown: ApiToken = text
@@ -94,44 +148,70 @@ pub async fn authenticate(core: &Core, bearer: Option<&str>) -> Result<Caller> {
         .map_err(|why| Error::new(Kind::Unauthenticated, format!("no API token: {why}")))?;
     // Found by its hash: a difference in time would tell of the hash, not of the token.
     let mut conn = core.store.read().await?;
-    let found = token::api(&mut conn, &shown.secret_hash().to_string()).await?;
-    match found {
-        Some(token) if token.role == "admin" => Ok(Caller {
-            name: token.name,
-            role: Role::Admin,
-        }),
-        _ => Err(Error::new(
+    let found = token::by_hash(&mut conn, &shown.secret_hash().to_string()).await?;
+    drop(conn);
+    let now = core.now();
+    let is_good = |token: &TokenRow| token.expires_at.is_none_or(|expires_at| now < expires_at);
+    let Some(token) = found.filter(is_good) else {
+        // Whether it was good once is nobody's business who has it now.
+        return Err(Error::new(
             Kind::Unauthenticated,
-            "this API token is not known here",
-        )),
+            "this API token is not known here, or is good no longer",
+        ));
+    };
+    let is_noted = |used: rhyzome_model::Timestamp| now < used.plus_millis(NOTED);
+    if !token.last_used_at.is_some_and(is_noted) {
+        let mut tx = core.store.write().await?;
+        token::used(&mut tx, ApiTokenId(token.meta.id), now).await?;
+        tx.commit().await?;
     }
+    Ok(Caller::of_token(&token))
 }
 
 /// Says whether a caller may do something, in a project or on the site as a whole.
 ///
 /// # Errors
-/// `NotFound` for what the caller may not know of, `Forbidden` otherwise.
+/// `NotFound` for what the caller may not know of, as if it were not there; `Forbidden` otherwise.
 pub fn authorize(caller: &Caller, operation: Operation, project: Option<&Name>) -> Result<()> {
     tracing::trace!(
         caller = caller.name,
         ?operation,
         project = project.map(Name::as_str)
     );
-    match caller.role {
-        Role::Admin => Ok(()),
+    match (decide(&caller.rights, operation, project), project) {
+        (Decision::Allowed, _) => Ok(()),
+        (Decision::Hidden, Some(project)) => Err(Error::not_found("project", project)),
+        (Decision::Hidden, None) => Err(lacks(Role::Auditor)),
+        (Decision::Lacks(role), _) => Err(lacks(role)),
     }
+}
+
+fn lacks(role: Role) -> Error {
+    let of = if role.is_of_site() {
+        "the site"
+    } else {
+        "the project"
+    };
+    let public =
+        format!("this needs the role {role} of {of}; whoever gave you your token can give another");
+    Error::new(Kind::Forbidden, public)
 }
 
 /// Makes a new token for the administrator; the ones from before are good no longer.
 pub async fn reset_admin_token(core: &Core) -> Result<ApiToken> {
     let minted = ApiToken::mint(&mut rand::rng());
-    let now = core.now();
+    let name: Name = "admin".parse().expect("a constant is a name");
     let mut tx = core.store.write().await?;
-    let row = token::ApiToken {
-        name: "admin".to_owned(),
-        role: "admin".to_owned(),
+    token::delete(&mut tx, None, &name).await?;
+    let row = token::NewToken {
+        id: ApiTokenId(core.uuid()),
+        hash: &minted.secret_hash().to_string(),
+        owner: None,
+        name: &name,
+        role: Role::Admin,
+        expires_at: None,
     };
-    token::replace_api(&mut tx, &minted.secret_hash().to_string(), &row, now).await?;
+    token::insert(&mut tx, &row, core.now()).await?;
     tx.commit().await?;
     Ok(minted)
 }

@@ -4,7 +4,7 @@ use rhyzome_model::component::{ComponentKind, ComponentSpec};
 use rhyzome_model::resource::{Component, ComponentSummary, Difference, Differing};
 use rhyzome_model::{ComponentId, Name, Timestamp};
 use rhyzome_pki::token::JoinToken;
-use rhyzome_store::{Conn, component, placement, token};
+use rhyzome_store::{Conn, component, join_token, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::{Subject, Work};
@@ -49,14 +49,14 @@ pub async fn token_create(
     }
     let now = work.now;
     let expires_at = now.plus_millis(i64::from(request.expires_in) * 1000);
-    let row = token::JoinToken {
+    let row = join_token::JoinToken {
         kind: request.kind,
         name: request.name,
         expires_at,
         used_at: None,
         used_by: None,
     };
-    token::insert_join(&mut work, &minted.secret_hash().to_string(), &row, now).await?;
+    join_token::insert_join(&mut work, &minted.secret_hash().to_string(), &row, now).await?;
     work.commit().await?;
     Ok(MintedToken {
         token: minted,

@@ -15,7 +15,8 @@ pub async fn after(
     after: i64,
     limit: u32,
 ) -> Result<Vec<Event>> {
-    authorize(caller, Operation::EventRead, project)?;
+    let operation = project.map_or(Operation::SiteEventRead, |_| Operation::EventRead);
+    authorize(caller, operation, project)?;
     let mut conn = core.store.read().await?;
     let project = match project {
         Some(name) => Some(resolve::project(&mut conn, name).await?),
@@ -26,7 +27,7 @@ pub async fn after(
 
 /// The id of the latest event: where somebody begins who wants to read only what comes.
 pub async fn latest(core: &Core, caller: &Caller) -> Result<i64> {
-    authorize(caller, Operation::EventRead, None)?;
+    authorize(caller, Operation::SiteEventRead, None)?;
     let mut conn = core.store.read().await?;
     Ok(event::latest(&mut conn).await?)
 }

@@ -96,11 +96,16 @@ pub async fn create(
 
 pub async fn get(core: &Core, caller: &Caller, project: &Name, name: &Name) -> Result<Instance> {
     authorize(caller, Operation::InstanceRead, Some(project))?;
+    let reads_secrets = authorize(caller, Operation::InstanceSecretRead, Some(project)).is_ok();
     let mut conn = core.store.read().await?;
     let project = resolve::project(&mut conn, project).await?;
     let found = instance::get(&mut conn, project, name).await?;
     let row = found.ok_or_else(|| Error::not_found("instance", name))?;
-    view::whole(core, &mut conn, row).await
+    let mut instance = view::whole(core, &mut conn, row).await?;
+    if !reads_secrets {
+        instance.spec.user_data = None;
+    }
+    Ok(instance)
 }
 
 pub async fn list(

@@ -19,7 +19,7 @@ pub async fn list(
     resource: Option<Uuid>,
     page: &PageRequest,
 ) -> Result<Listed<Job>> {
-    authorize(caller, Operation::JobRead, project)?;
+    authorize(caller, reading(project), project)?;
     let mut conn = core.store.read().await?;
     let project = match project {
         Some(name) => Some(resolve::project(&mut conn, name).await?),
@@ -36,7 +36,7 @@ pub async fn list(
 }
 
 pub async fn get(core: &Core, caller: &Caller, project: Option<&Name>, id: JobId) -> Result<Job> {
-    authorize(caller, Operation::JobRead, project)?;
+    authorize(caller, reading(project), project)?;
     let mut conn = core.store.read().await?;
     let project = match project {
         Some(name) => Some(resolve::project(&mut conn, name).await?),
@@ -47,6 +47,10 @@ pub async fn get(core: &Core, caller: &Caller, project: Option<&Name>, id: JobId
         .filter(|row| project.is_none() || row.project == project)
         .ok_or_else(|| Error::not_found("job", &id))?;
     view(&mut conn, row).await
+}
+
+fn reading(project: Option<&Name>) -> Operation {
+    project.map_or(Operation::SiteJobRead, |_| Operation::JobRead)
 }
 
 /// The latest jobs about a resource.

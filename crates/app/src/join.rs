@@ -8,7 +8,7 @@ use rhyzome_model::{ComponentId, Name, Timestamp};
 use rhyzome_pki::issue::{ComponentRequest, Issued, key_of};
 use rhyzome_pki::token::JoinToken;
 use rhyzome_store::component::{self, Standing};
-use rhyzome_store::token::{self, User};
+use rhyzome_store::join_token::{self, User};
 
 use crate::work::Work;
 use crate::{Core, Error, Kind, Result};
@@ -42,7 +42,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
     let now = work.now;
     let hash = request.token.secret_hash().to_string();
     let refused = |why: &str| Error::new(Kind::Unauthenticated, why);
-    let invitation = token::join(&mut work, &hash).await?;
+    let invitation = join_token::join(&mut work, &hash).await?;
     let invitation = invitation.ok_or_else(|| refused("this join token is not known here"))?;
     let key = key_of(request.csr)
         .map_err(|why| Error::invalid("csr", why))?
@@ -84,7 +84,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
     rhyzome_store::restored::unsettle_if_restored(&mut work, id).await?;
     let certificate = issue(&mut work, id, request.csr).await?;
     let by = User { component: id, key };
-    token::use_join(&mut work, &hash, &by, now).await?;
+    join_token::use_join(&mut work, &hash, &by, now).await?;
     if let Some(found) = component::by_id(&mut work, id).await? {
         crate::component::tell(&mut work, &found, "joined").await?;
     }
@@ -99,7 +99,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
 /// The component that a token was used for with a key, if all that is missing is that it knows of it.
 async fn joined_before(
     work: &mut Work,
-    invitation: &token::JoinToken,
+    invitation: &join_token::JoinToken,
     key: &str,
 ) -> Result<Option<Component>> {
     let Some(user) = invitation.used_by.as_ref().filter(|user| user.key == key) else {

@@ -37,13 +37,27 @@ pub async fn get(core: &Core, caller: &Caller, name: &Name) -> Result<Project> {
 }
 
 pub async fn list(core: &Core, caller: &Caller, page: &PageRequest) -> Result<Listed<Project>> {
-    authorize(caller, Operation::ProjectRead, None)?;
+    authorize(caller, Operation::ProjectList, None)?;
     let mut conn = core.store.read().await?;
-    let rows = project::list(&mut conn, &resolve::after(page)).await?;
+    let after = resolve::after(page);
+    let rows = match caller.projects() {
+        None => project::list(&mut conn, &after).await?,
+        Some(own) => {
+            let mut rows = Vec::new();
+            let limit = usize::try_from(after.limit).unwrap_or(0);
+            for name in own
+                .filter(|name| name.as_str() > after.name.as_str())
+                .take(limit)
+            {
+                rows.extend(project::get(&mut conn, name).await?);
+            }
+            rows
+        }
+    };
     Ok(resolve::listed(rows, page, |row| row.meta.name.to_string()))
 }
 
-/// Deletes a project that has nothing in it but SSH keys.
+/// Deletes a project that has nothing in it but SSH keys and API tokens.
 pub async fn delete(core: &Core, caller: &Caller, name: &Name, if_match: IfMatch) -> Result<()> {
     authorize(caller, Operation::ProjectDelete, Some(name))?;
     let mut work = core.begin().await?;

@@ -34,9 +34,12 @@ pub struct State {
     pub held: u64,
 }
 
-/// None where the site was never restored.
+/// None where the site was never restored, and for who may not know of all of it.
 pub async fn state(core: &Core, caller: &Caller) -> Result<Option<State>> {
     authorize(caller, Operation::SiteRead, None)?;
+    if authorize(caller, Operation::SiteInspect, None).is_err() {
+        return Ok(None);
+    }
     let mut conn = core.store.read().await?;
     let Some(restored) = restored::get(&mut conn).await? else {
         return Ok(None);
@@ -52,7 +55,7 @@ pub async fn state(core: &Core, caller: &Caller) -> Result<Option<State>> {
 
 /// What is found on hosts, not known and left alone.
 pub async fn held(core: &Core, caller: &Caller, page: &PageRequest) -> Result<Listed<Held>> {
-    authorize(caller, Operation::SiteConfirm, None)?;
+    authorize(caller, Operation::SiteInspect, None)?;
     let mut conn = core.store.read().await?;
     let rows = restored::list(&mut conn, &resolve::after(page)).await?;
     Ok(resolve::listed(rows, page, |row| row.id.to_string()))

@@ -14,6 +14,7 @@ mod workflows {
     pub mod segments;
     pub mod sessions;
     pub mod site;
+    pub mod tokens;
     pub mod unknown;
     pub mod upgrades;
     pub mod wide;

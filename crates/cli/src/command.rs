@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
     complete, component, context, events, forward, http, image, instance, job, man, network,
-    openwrt, peer, project, site, ssh, ssh_key,
+    openwrt, peer, project, site, ssh, ssh_key, token,
 };
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +47,9 @@ pub enum Command {
     /// SSH public keys.
     #[command(subcommand)]
     SshKey(ssh_key::Command),
+    /// API tokens: what programs and people show to the core.
+    #[command(subcommand)]
+    Token(token::Command),
     /// Jobs: what the core told its components to do.
     #[command(subcommand)]
     Job(job::Command),
@@ -95,6 +98,7 @@ impl Command {
             Self::Instance(command) => command.run(cx).await,
             Self::Openwrt(command) => command.run(cx).await,
             Self::SshKey(command) => command.run(cx).await,
+            Self::Token(command) => command.run(cx).await,
             Self::Job(command) => command.run(cx).await,
             Self::Events(events) => events.run(cx).await,
             Self::Forward(forward) => forward.run(cx).await,

@@ -80,6 +80,7 @@ names_of! {
     images = |session| session.scope.image();
     instances = |session| session.scope.instance();
     ssh_keys = |session| session.scope.ssh_key();
+    tokens = |session| session.scope.token();
 }
 
 pub fn image_tags() -> Vec<CompletionCandidate> {

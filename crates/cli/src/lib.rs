@@ -36,6 +36,7 @@ pub mod session;
 pub mod site;
 pub mod ssh;
 pub mod ssh_key;
+pub mod token;
 pub mod tunnel;
 pub mod wait;
 

@@ -9,7 +9,7 @@ use rhyzome_model::Name;
 
 use crate::{
     Blobs, Components, Error, Events, ImageTags, Images, Instances, Jobs, Networks, Peers,
-    Projects, SiteInfo, SshKeys, tls,
+    Projects, SiteInfo, SshKeys, Tokens, tls,
 };
 
 /// Where the core is and who asks.
@@ -77,6 +77,11 @@ impl Client {
         Components::new(self.clone())
     }
 
+    /// The site's own API tokens.
+    pub fn token(&self) -> Tokens {
+        Tokens::new(self.clone(), "v1/tokens".to_owned())
+    }
+
     /// Jobs of the whole site.
     pub fn job(&self) -> Jobs {
         Jobs::new(self.clone(), "v1/jobs".to_owned())
@@ -142,6 +147,10 @@ impl Scope {
 
     pub fn ssh_key(&self) -> SshKeys {
         SshKeys::new(self.client.clone(), self.path("ssh-keys"))
+    }
+
+    pub fn token(&self) -> Tokens {
+        Tokens::new(self.client.clone(), self.path("tokens"))
     }
 
     pub fn job(&self) -> Jobs {

@@ -39,6 +39,7 @@ mod send;
 mod site;
 mod sse;
 mod tls;
+mod token;
 
 pub use blob::{Blobs, Sent};
 pub use client::{Client, ClientOptions, Scope};
@@ -57,6 +58,7 @@ pub use peer::Peers;
 pub use project::Projects;
 pub use rhyzome_wire::Problem;
 pub use site::SiteInfo;
+pub use token::Tokens;
 
 /// SSH keys of a project.
 pub type SshKeys = Collection<

@@ -65,6 +65,8 @@ ids! {
     InstanceId = "instance id";
     /// An SSH public key of a project.
     SshKeyId = "SSH key id";
+    /// A token for the HTTP API.
+    ApiTokenId = "API token id";
     /// A resource's part on one component.
     PlacementId = "placement id";
     /// A job.

@@ -20,18 +20,21 @@ pub mod network;
 pub mod peer;
 pub mod placement;
 pub mod resource;
+pub mod role;
 pub mod segment;
 pub mod size;
 pub mod ssh_key;
 pub mod status;
 pub mod template;
 pub mod time;
+pub mod token;
 pub mod upgrade;
 pub mod user_data;
 
 pub use digest::Digest;
 pub use id::{
-    ComponentId, InstanceId, JobId, LeaseId, NetworkId, PeerId, PlacementId, ProjectId, SshKeyId,
+    ApiTokenId, ComponentId, InstanceId, JobId, LeaseId, NetworkId, PeerId, PlacementId, ProjectId,
+    SshKeyId,
 };
 pub use mac::MacAddr;
 pub use name::Name;

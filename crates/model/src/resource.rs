@@ -17,6 +17,7 @@ use crate::job::{FailureKind, JobState};
 use crate::network::NetworkSpec;
 use crate::peer::PeerSpec;
 use crate::placement::PlacementKind;
+use crate::role::Role;
 use crate::segment::Segmentation;
 use crate::ssh_key::SshKeySpec;
 use crate::status::{Condition, Phase};
@@ -316,6 +317,20 @@ pub struct HostVerdict {
     pub host: Name,
     pub chosen: bool,
     pub reason: String,
+}
+
+/// An API token. What is shown to prove that one has it is told once, when it is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiToken {
+    #[serde(flatten)]
+    pub meta: Meta,
+    pub role: Role,
+    /// None where it is good for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// To the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

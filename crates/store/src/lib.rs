@@ -19,6 +19,7 @@ pub mod image;
 pub mod image_tag;
 pub mod instance;
 pub mod job;
+pub mod join_token;
 pub mod lease;
 pub mod migration;
 pub mod network;

@@ -90,6 +90,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "bridges",
         sql: include_str!("../migrations/0120_bridges.sql"),
     },
+    Migration {
+        version: 130,
+        name: "tokens",
+        sql: include_str!("../migrations/0130_tokens.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -66,11 +66,15 @@ pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, S
     .await
 }
 
-/// Removes an empty project, with its SSH keys.
+/// Removes an empty project, with its SSH keys and API tokens.
 pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
     query!("DELETE FROM ssh_keys WHERE project_id = $1")
         .bind(id.to_string())
         .run(tx, "delete a project's SSH keys")
+        .await?;
+    query!("DELETE FROM tokens WHERE project_id = $1")
+        .bind(id.to_string())
+        .run(tx, "delete a project's API tokens")
         .await?;
     query!("DELETE FROM projects WHERE id = $1")
         .bind(id.to_string())

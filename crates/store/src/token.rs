@@ -1,109 +1,106 @@
-//! API tokens and join tokens, by the SHA-256 of their text: the text itself is nowhere.
+//! API tokens, by the SHA-256 of their text: the text itself is nowhere.
 
-use rhyzome_model::component::ComponentKind;
-use rhyzome_model::{ComponentId, Name, Timestamp};
+use rhyzome_model::resource::ApiToken;
+use rhyzome_model::role::Role;
+use rhyzome_model::{ApiTokenId, Name, ProjectId, Timestamp};
 
+use crate::column::Columns;
+use crate::project::meta;
 use crate::statement::query;
-use crate::{Conn, Result, Tx};
+use crate::{After, Conn, Result, Tx};
 
-/// Who an API token speaks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiToken {
-    pub name: String,
-    pub role: String,
+/// Whose a token is: a project's, or the site's.
+pub type Owner = Option<ProjectId>;
+
+pub struct NewToken<'a> {
+    pub id: ApiTokenId,
+    pub hash: &'a str,
+    pub owner: Owner,
+    pub name: &'a Name,
+    pub role: Role,
+    pub expires_at: Option<Timestamp>,
 }
 
-pub async fn insert_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestamp) -> Result<()> {
-    query!("INSERT INTO api_tokens (hash, name, role, created_at) VALUES ($1, $2, $3, $4)")
-        .bind(hash)
-        .bind(token.name.as_str())
-        .bind(token.role.as_str())
-        .bind(now.as_millis())
-        .run(tx, "insert an API token")
-        .await
-        .map(drop)
+/// A token, and the name of its project.
+fn read(c: &Columns<'_>) -> Result<ApiToken> {
+    Ok(ApiToken {
+        meta: meta(c, c.maybe_text("project")?)?,
+        role: c.text("role")?,
+        expires_at: c.maybe_time("expires_at")?,
+        last_used_at: c.maybe_time("last_used_at")?,
+    })
 }
 
-pub async fn api(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
-    query!("SELECT name, role FROM api_tokens WHERE hash = $1")
-        .bind(hash)
-        .row(conn, "look an API token up", |c| {
-            Ok(ApiToken {
-                name: c.string("name")?,
-                role: c.string("role")?,
-            })
-        })
-        .await
+fn owner_text(owner: Owner) -> String {
+    owner.map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// Replaces all tokens of a name by one: what is lost can be made anew.
-pub async fn replace_api(tx: &mut Tx, hash: &str, token: &ApiToken, now: Timestamp) -> Result<()> {
-    query!("DELETE FROM api_tokens WHERE name = $1")
-        .bind(token.name.as_str())
-        .run(tx, "delete an API token")
-        .await?;
-    insert_api(tx, hash, token, now).await
-}
-
-/// What a join token is good for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JoinToken {
-    pub kind: Option<ComponentKind>,
-    pub name: Option<Name>,
-    pub expires_at: Timestamp,
-    pub used_at: Option<Timestamp>,
-    /// None where it was not used, or by an older core.
-    pub used_by: Option<User>,
-}
-
-/// Who used a join token up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    pub component: ComponentId,
-    /// Of the key that it joined with: 64 hexadecimal digits.
-    pub key: String,
-}
-
-pub async fn insert_join(tx: &mut Tx, hash: &str, token: &JoinToken, now: Timestamp) -> Result<()> {
-    query!("INSERT INTO join_tokens (hash, kind, name, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)")
-        .bind(hash)
-        .bind(token.kind.map(ComponentKind::as_str))
-        .bind(token.name.as_ref().map(Name::as_str))
-        .bind(token.expires_at.as_millis())
-        .bind(now.as_millis())
-        .run(tx, "insert a join token")
-        .await
-        .map(drop)
-}
-
-pub async fn join(conn: &mut Conn, hash: &str) -> Result<Option<JoinToken>> {
-    query!("SELECT * FROM join_tokens WHERE hash = $1")
-        .bind(hash)
-        .row(conn, "look a join token up", |c| {
-            let component = c.maybe_text("component_id")?;
-            let key = c.maybe_string("key_fingerprint")?;
-            Ok(JoinToken {
-                kind: c.maybe_text("kind")?,
-                name: c.maybe_text("name")?,
-                expires_at: c.time("expires_at")?,
-                used_at: c.maybe_time("used_at")?,
-                used_by: component
-                    .zip(key)
-                    .map(|(component, key)| User { component, key }),
-            })
-        })
-        .await
-}
-
-pub async fn use_join(tx: &mut Tx, hash: &str, by: &User, now: Timestamp) -> Result<()> {
+pub async fn insert(tx: &mut Tx, token: &NewToken<'_>, now: Timestamp) -> Result<()> {
     query!(
-        "UPDATE join_tokens SET used_at = $1, component_id = $2, key_fingerprint = $3 WHERE hash = $4"
+        "INSERT INTO tokens (id, hash, project_id, owner, name, role, generation, created_at, updated_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $8)",
     )
+    .bind(token.id.to_string())
+    .bind(token.hash)
+    .bind(token.owner.map(|id| id.to_string()))
+    .bind(owner_text(token.owner))
+    .bind(token.name.as_str())
+    .bind(token.role.as_str())
+    .bind(now.as_millis())
+    .bind(token.expires_at.map(Timestamp::as_millis))
+    .run(tx, "insert an API token")
+    .await
+    .map(drop)
+}
+
+/// The token of a hash, also one that has expired.
+pub async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
+    query!(
+        "SELECT t.*, p.name AS project FROM tokens t LEFT JOIN projects p ON p.id = t.project_id WHERE t.hash = $1",
+    )
+    .bind(hash)
+    .row(conn, "look an API token up", read)
+    .await
+}
+
+pub async fn get(conn: &mut Conn, owner: Owner, name: &Name) -> Result<Option<ApiToken>> {
+    query!(
+        "SELECT t.*, p.name AS project FROM tokens t LEFT JOIN projects p ON p.id = t.project_id \
+         WHERE t.owner = $1 AND t.name = $2",
+    )
+    .bind(owner_text(owner))
+    .bind(name.as_str())
+    .row(conn, "read an API token", read)
+    .await
+}
+
+pub async fn list(conn: &mut Conn, owner: Owner, after: &After) -> Result<Vec<ApiToken>> {
+    query!(
+        "SELECT t.*, p.name AS project FROM tokens t LEFT JOIN projects p ON p.id = t.project_id \
+         WHERE t.owner = $1 AND t.name > $2 ORDER BY t.name LIMIT $3",
+    )
+    .bind(owner_text(owner))
+    .bind(after.name.as_str())
+    .bind(after.limit)
+    .rows(conn, "list API tokens", read)
+    .await
+}
+
+/// Notes that a token was used.
+pub async fn used(tx: &mut Tx, id: ApiTokenId, now: Timestamp) -> Result<()> {
+    query!("UPDATE tokens SET last_used_at = $1 WHERE id = $2")
         .bind(now.as_millis())
-        .bind(by.component.to_string())
-        .bind(by.key.as_str())
-        .bind(hash)
-        .run(tx, "use a join token up")
+        .bind(id.to_string())
+        .run(tx, "note the use of an API token")
+        .await
+        .map(drop)
+}
+
+pub async fn delete(tx: &mut Tx, owner: Owner, name: &Name) -> Result<()> {
+    query!("DELETE FROM tokens WHERE owner = $1 AND name = $2")
+        .bind(owner_text(owner))
+        .bind(name.as_str())
+        .run(tx, "delete an API token")
         .await
         .map(drop)
 }

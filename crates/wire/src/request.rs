@@ -1,6 +1,7 @@
 //! Bodies of requests, and answers that are no resource.
 
 use rhyzome_model::component::ComponentKind;
+use rhyzome_model::resource::ApiToken;
 use rhyzome_model::{Digest, Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,6 +54,15 @@ pub struct JoinToken {
     pub expires_at: Timestamp,
     /// Where the component has to connect to, as in `https://core.example:9090`.
     pub url: String,
+}
+
+/// An API token that was just made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MintedToken {
+    #[serde(flatten)]
+    pub token: ApiToken,
+    /// What is shown to prove that one has it, as in `Authorization: Bearer rz_…`. It is told this once.
+    pub secret: String,
 }
 
 /// Asks a component to run another program.

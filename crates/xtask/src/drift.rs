@@ -12,17 +12,23 @@ struct Generated {
     cargo: &'static [&'static str],
 }
 
-const GENERATED: &[Generated] = &[Generated {
-    path: "openapi.json",
-    cargo: &[
-        "run",
-        "--quiet",
-        "--package",
-        "rhyzome-api",
-        "--",
-        "openapi",
-    ],
-}];
+const GENERATED: &[Generated] = &[
+    Generated {
+        path: "openapi.json",
+        cargo: &[
+            "run",
+            "--quiet",
+            "--package",
+            "rhyzome-api",
+            "--",
+            "openapi",
+        ],
+    },
+    Generated {
+        path: "docs/roles.md",
+        cargo: &["run", "--quiet", "--package", "rhyzome-api", "--", "roles"],
+    },
+];
 
 /// Whether all are up to date; says which are not.
 pub fn check(root: &Path) -> anyhow::Result<bool> {

@@ -26,6 +26,7 @@ mod peers;
 mod postgres;
 mod raw;
 mod refusals;
+mod roles;
 mod serving;
 mod site;
 mod strangers;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use rhyzome_component::Clock;
 use rhyzome_openwrt::agent::Agent;
 use rhyzome_test_router::Router;
@@ -73,6 +73,18 @@ const PEERS: usize = 1000;
 /// How many of them are asked for at once.
 const AT_ONCE: usize = 100;
 
+fn network(number: usize) -> serde_json::Value {
+    json!({"name": format!("net{number}"), "spec": {"router": "gw"}})
+}
+
+fn peer(number: usize) -> serde_json::Value {
+    let key = PrivateKey::generate(&mut rand::rng())
+        .public_key()
+        .to_string();
+    let spec = json!({"public_key": key, "networks": [format!("net{}", number % NETWORKS)]});
+    json!({"name": format!("peer{number}"), "spec": spec})
+}
+
 /// Carries connections from inside a router's namespace to a core in this one.
 async fn relay(router: &Router, core: String) -> (AbortOnDropHandle<()>, u16) {
     let listener = router.inside(|| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
@@ -131,29 +143,40 @@ async fn networks_and_peers_are_made_on_a_router_by_a_program_that_stays_small()
             assert_eq!(made["status"]["phase"], "ready", "{made}");
         }
     };
-    let networks = (0..NETWORKS).map(|number| {
-        let name = format!("net{number}");
-        make("networks", json!({"name": name, "spec": {"router": "gw"}}))
-    });
-    futures::stream::iter(networks)
-        .buffer_unordered(AT_ONCE)
-        .collect::<()>()
-        .await;
+    // How long one more takes on a router that has some is printed.
+    let mut had = 0;
+    for more in [0, 10, NETWORKS - 1] {
+        let networks = (had..more).map(|number| make("networks", network(number)));
+        stream::iter(networks)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
+        let one = Instant::now();
+        make("networks", network(more)).await;
+        println!("one network beside {more}: {:?}", one.elapsed());
+        had = more + 1;
+    }
     println!("{NETWORKS} networks after {:?}", begin.elapsed());
-    let peers = (0..PEERS).map(|number| {
-        let key = PrivateKey::generate(&mut rand::rng())
-            .public_key()
-            .to_string();
-        let spec = json!({"public_key": key, "networks": [format!("net{}", number % NETWORKS)]});
-        make(
-            "peers",
-            json!({"name": format!("peer{number}"), "spec": spec}),
-        )
-    });
-    futures::stream::iter(peers)
-        .buffer_unordered(AT_ONCE)
-        .collect::<()>()
-        .await;
+    let begin = Instant::now();
+    let mut had = 0;
+    for more in [10, 100, PEERS - 1] {
+        let peers = (had..more).map(|number| make("peers", peer(number)));
+        stream::iter(peers)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
+        let one = Instant::now();
+        make("peers", peer(more)).await;
+        let added = one.elapsed();
+        let path = format!("/v1/projects/default/peers/peer{more}?wait=120s");
+        admin.delete(&path).await.status(204);
+        println!(
+            "one peer beside {more}: {added:?}, removed after {:?}",
+            one.elapsed() - added
+        );
+        make("peers", peer(more)).await;
+        had = more + 1;
+    }
     println!("{PEERS} peers after {:?}", begin.elapsed());
     let pids = String::from_utf8(
         Command::new("pgrep")
