@@ -29,10 +29,14 @@ none_name=rz_p6 none_macaddr=02:00:00:00:00:66
 "#;
 
 /// What is there after the script has run twice, as somebody may run it by hand, and what it said.
-fn named(segmentation: &str) -> Vec<String> {
+fn named(segmentation: &str, configuration: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network");
+    std::fs::write(&path, configuration).unwrap();
+    let path = path.display();
     let init = concat!(env!("CARGO_MANIFEST_DIR"), "/files/rhyzome-nics.init");
     let script = format!(
-        "{FUNCTIONS}{CARDS}main_segmentation={segmentation}\n. {init}\nstart\nstart\n\
+        "{FUNCTIONS}{CARDS}main_segmentation={segmentation}\n. {init}\nCONFIGURATION={path}\nstart\nstart\n\
          for at in /sys/class/net/*; do echo \"${{at##*/}} $(cat $at/address) $(cat $at/operstate)\"; done"
     );
     let output = Command::new("unshare")
@@ -60,7 +64,7 @@ fn cards_are_named_by_their_macs_and_those_that_nothing_is_said_of_are_left_alon
         "trunk 02:00:00:00:00:11 down",
         "uplink 02:00:00:00:00:12 down",
     ];
-    assert_eq!(named("vlan"), expect);
+    assert_eq!(named("vlan", ""), expect);
 }
 
 #[test]
@@ -85,5 +89,27 @@ fn networks_that_are_cards_are_named_by_theirs_and_a_card_that_is_nobodys_stays_
         own("trunk 02:00:00:00:00:11 down"),
         own("uplink 02:00:00:00:00:12 down"),
     ];
-    assert_eq!(named("port"), expect);
+    assert_eq!(
+        named("port", "config device\n\tlist ports 'eth33'\n"),
+        expect
+    );
+}
+
+#[test]
+fn a_card_that_somebody_configured_by_its_number_is_left_to_them() {
+    for used in [
+        "option device 'eth3'",
+        "list ports 'eth3:t'",
+        "option device eth3.40",
+    ] {
+        let lines = named("port", &format!("config interface lan\n\t{used}\n"));
+        let kept = lines
+            .iter()
+            .any(|line| line == "eth3 02:00:00:00:00:13 lowerlayerdown");
+        assert!(kept, "{lines:#?}");
+        assert!(
+            !lines.iter().any(|line| line.contains("stays down")),
+            "{lines:#?}"
+        );
+    }
 }
