@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhyzome_model::resource::ApiToken as TokenRow;
 use rhyzome_model::role::Role;
-use rhyzome_model::{ApiTokenId, Name};
+use rhyzome_model::{ApiTokenId, Name, Timestamp};
 use rhyzome_pki::token::ApiToken;
 use rhyzome_store::token;
 
@@ -159,13 +159,23 @@ pub async fn authenticate(core: &Core, bearer: Option<&str>) -> Result<Caller> {
             "this API token is not known here, or is good no longer",
         ));
     };
-    let is_noted = |used: rhyzome_model::Timestamp| now < used.plus_millis(NOTED);
-    if !token.last_used_at.is_some_and(is_noted) {
-        let mut tx = core.store.write().await?;
-        token::used(&mut tx, ApiTokenId(token.meta.id), now).await?;
-        tx.commit().await?;
+    let is_noted = |used: Timestamp| now < used.plus_millis(NOTED);
+    if !token.last_used_at.is_some_and(is_noted)
+        && let Err(error) = note_use(core, ApiTokenId(token.meta.id), now).await
+    {
+        // Who reads is not kept from it where nothing can be written.
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the use of an API token could not be noted"
+        );
     }
     Ok(Caller::of_token(&token))
+}
+
+async fn note_use(core: &Core, token: ApiTokenId, now: Timestamp) -> rhyzome_store::Result<()> {
+    let mut tx = core.store.write().await?;
+    token::used(&mut tx, token, now).await?;
+    tx.commit().await
 }
 
 /// Says whether a caller may do something, in a project or on the site as a whole.

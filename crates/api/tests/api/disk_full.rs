@@ -102,6 +102,10 @@ fn a_database_whose_disk_is_full_changes_nothing_and_goes_on_when_there_is_room(
         let admin = core.admin();
         let router = core.router("router").await;
         make(&admin, "first").await.good();
+        let wanted = json!({"name": "unused", "spec": {"role": "viewer"}});
+        let call = admin.post(&format!("{DEFAULT}/tokens")).json(&wanted);
+        let minted = call.await.good();
+        let unused = admin.with_token(minted["secret"].as_str().expect("a secret"));
         disk.fill(0);
         let mut made = vec![json!("first")];
         let mut refused = None;
@@ -130,6 +134,8 @@ fn a_database_whose_disk_is_full_changes_nothing_and_goes_on_when_there_is_room(
         seen.sort_by_key(ToString::to_string);
         made.sort_by_key(ToString::to_string);
         assert_eq!(seen, made);
+        // That a token is used for the first time cannot be noted, and is no reason to refuse it.
+        assert_eq!(names(&unused).await.len(), made.len());
 
         disk.free();
         let again = wait_for("there is room", async || {
