@@ -12,7 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// How long a boot may take: some seconds where a processor is free for it.
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_secs(180);
+/// After which it is begun anew, once: one in very many does not come up.
+const STILL: Duration = Duration::from_secs(60);
 
 /// Memory besides what the files take, in MiB.
 const MEMORY: u64 = 512;
@@ -53,15 +55,24 @@ impl Machine {
         let console = folder.path().join("console");
         let reader = File::create_new(&console).and_then(|_| File::open(&console));
         let reader = reader.expect("the folder is this process's own");
-        let (qemu, output) = start(qemu(&files, &console));
-        let mut machine = Self {
-            qemu,
-            output,
-            said: Vec::new(),
-            scripts: 0,
-            console: reader,
+        let begin = || {
+            let (qemu, output) = start(qemu(&files, &console));
+            let console = reader.try_clone().expect("a file is cloned");
+            Self {
+                qemu,
+                output,
+                said: Vec::new(),
+                scripts: 0,
+                console,
+            }
         };
-        machine.hear("ready\n", BOOT, "it boots");
+        let mut machine = begin();
+        let ready = "ready\n";
+        if machine.listen(ready, STILL) == Err(RecvTimeoutError::Timeout) {
+            drop(machine);
+            machine = begin();
+            machine.hear(ready, BOOT, "it boots");
+        }
         // All of it is read or open: nothing of the folder is left if this process is killed from now on.
         machine
     }
@@ -90,7 +101,20 @@ impl Machine {
     }
 
     /// Waits until the guest says something; gives what it said before.
+    ///
+    /// # Panics
+    /// Where it does not say that in time.
     fn hear(&mut self, what: &str, bound: Duration, why: &str) -> String {
+        match self.listen(what, bound) {
+            Ok(said) => said,
+            Err(RecvTimeoutError::Timeout) => {
+                self.complain(&format!("took more than {} s: {why}", bound.as_secs()))
+            }
+            Err(RecvTimeoutError::Disconnected) => self.complain("has ended"),
+        }
+    }
+
+    fn listen(&mut self, what: &str, bound: Duration) -> Result<String, RecvTimeoutError> {
         let until = Instant::now() + bound;
         loop {
             let found = self
@@ -100,16 +124,10 @@ impl Machine {
             if let Some(at) = found {
                 let rest = self.said.split_off(at + what.len());
                 let said = std::mem::replace(&mut self.said, rest);
-                return String::from_utf8_lossy(&said[..at]).into_owned();
+                return Ok(String::from_utf8_lossy(&said[..at]).into_owned());
             }
             let left = until.saturating_duration_since(Instant::now());
-            match self.output.recv_timeout(left) {
-                Ok(more) => self.said.extend(more),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.complain(&format!("took more than {} s: {why}", bound.as_secs()));
-                }
-                Err(RecvTimeoutError::Disconnected) => self.complain("has ended"),
-            }
+            self.said.extend(self.output.recv_timeout(left)?);
         }
     }
 
