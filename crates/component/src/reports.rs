@@ -44,10 +44,9 @@ struct Pending {
     /// The jobs whose outcome this session has not been told.
     unsent: BTreeSet<JobId>,
     progress: BTreeMap<JobId, JobProgress>,
-    /// One a placement.
-    changes: Vec<Changed>,
-    /// What was found to differ of placements that have not been mended since, once each.
-    differs: Vec<(PlacementId, String)>,
+    changes: BTreeMap<PlacementId, Changed>,
+    /// What was found to differ of placements that have not been mended since.
+    differs: BTreeMap<PlacementId, String>,
     /// How far an upgrade is, if that was not told.
     upgrade: Option<UpgradeReport>,
     next_number: u64,
@@ -73,14 +72,15 @@ impl Reports {
         pending.progress.remove(&job);
         match outcome.outcome {
             // It says what is so now, and not what was mended.
-            Outcome::Ensured { .. } => pending
-                .changes
-                .retain(|change| change.placement != placement || !change.mended.is_empty()),
+            Outcome::Ensured { .. } => {
+                let untold = pending.changes.get(&placement);
+                if untold.is_some_and(|change| change.mended.is_empty()) {
+                    pending.changes.remove(&placement);
+                }
+            }
             Outcome::Removed => {
-                pending
-                    .changes
-                    .retain(|change| change.placement != placement);
-                pending.differs.retain(|(id, _)| *id != placement);
+                pending.changes.remove(&placement);
+                pending.differs.remove(&placement);
             }
             Outcome::Acted { .. } | Outcome::Failed { .. } => {}
         }
@@ -159,18 +159,13 @@ impl Reports {
         shorten(&mut what, LONGEST_DIFFERENCE);
         // Where a later look does not know, the earlier one did.
         if !what.is_empty() {
-            let mut pending = self.lock();
-            pending.differs.retain(|(id, _)| *id != placement);
-            pending.differs.push((placement, what));
+            self.lock().differs.insert(placement, what);
         }
     }
 
     /// A placement is as it should be; if something of it was not, that is told.
     pub fn good(&self, placement: PlacementId, generation: u64, observed: &Observed) {
-        let mut pending = self.lock();
-        let found = pending.differs.iter().position(|(id, _)| *id == placement);
-        let differed = found.map(|at| pending.differs.swap_remove(at).1);
-        drop(pending);
+        let differed = self.lock().differs.remove(&placement);
         if let Some(differed) = differed {
             self.change(placement, generation, observed.clone(), differed);
         }
@@ -190,17 +185,18 @@ impl Reports {
                 before.clone_from(&observed);
             }
         }
-        let mut changes = pending.changes.iter();
-        if let Some(at) = changes.position(|change| change.placement == placement) {
-            let before = pending.changes.swap_remove(at).mended;
-            mended = if mended.is_empty() { before } else { mended };
+        if let Some(before) = pending.changes.remove(&placement)
+            && mended.is_empty()
+        {
+            mended = before.mended;
         }
-        pending.changes.push(Changed {
+        let change = Changed {
             placement,
             generation,
             observed,
             mended,
-        });
+        };
+        pending.changes.insert(placement, change);
         drop(pending);
         self.wake.notify_one();
     }
@@ -230,7 +226,9 @@ impl Reports {
     pub fn begin_session(&self) {
         let mut pending = self.lock();
         pending.unsent = pending.outcomes.keys().copied().collect();
-        pending.changes.retain(|change| !change.mended.is_empty());
+        pending
+            .changes
+            .retain(|_, change| !change.mended.is_empty());
         pending.upgrade = None;
         drop(pending);
         self.wake.notify_one();
@@ -247,7 +245,7 @@ impl Reports {
         if pending.looking > 0 {
             return Vec::new();
         }
-        let changes = std::mem::take(&mut pending.changes).into_iter();
+        let changes = std::mem::take(&mut pending.changes).into_values();
         let mut messages: Vec<_> = changes.map(FromComponent::Changed).collect();
         let unsent = std::mem::take(&mut pending.unsent);
         let outcomes = unsent.iter().filter_map(|job| pending.outcomes.get(job));
