@@ -44,9 +44,10 @@ struct Pending {
     /// The jobs whose outcome this session has not been told.
     unsent: BTreeSet<JobId>,
     progress: BTreeMap<JobId, JobProgress>,
-    changes: BTreeMap<PlacementId, Changed>,
-    /// What was found to differ of placements that have not been mended since.
-    differs: BTreeMap<PlacementId, String>,
+    /// One a placement, in the placements' order: maps of them are large in a program that has to be small.
+    changes: Vec<Changed>,
+    /// What was found to differ of placements that have not been mended since; as above.
+    differs: Vec<(PlacementId, String)>,
     /// How far an upgrade is, if that was not told.
     upgrade: Option<UpgradeReport>,
     next_number: u64,
@@ -63,6 +64,18 @@ struct Held {
     number: u64,
 }
 
+impl Pending {
+    /// Where the change of a placement is, or would be.
+    fn change_of(&self, placement: PlacementId) -> Result<usize, usize> {
+        self.changes
+            .binary_search_by_key(&placement, |change| change.placement)
+    }
+
+    fn difference_of(&self, placement: PlacementId) -> Result<usize, usize> {
+        self.differs.binary_search_by_key(&placement, |(id, _)| *id)
+    }
+}
+
 impl Reports {
     pub fn outcome(&self, placement: PlacementId, outcome: JobOutcome) {
         let mut pending = self.lock();
@@ -73,14 +86,19 @@ impl Reports {
         match outcome.outcome {
             // It says what is so now, and not what was mended.
             Outcome::Ensured { .. } => {
-                let untold = pending.changes.get(&placement);
-                if untold.is_some_and(|change| change.mended.is_empty()) {
-                    pending.changes.remove(&placement);
+                if let Ok(at) = pending.change_of(placement)
+                    && pending.changes[at].mended.is_empty()
+                {
+                    pending.changes.remove(at);
                 }
             }
             Outcome::Removed => {
-                pending.changes.remove(&placement);
-                pending.differs.remove(&placement);
+                if let Ok(at) = pending.change_of(placement) {
+                    pending.changes.remove(at);
+                }
+                if let Ok(at) = pending.difference_of(placement) {
+                    pending.differs.remove(at);
+                }
             }
             Outcome::Acted { .. } | Outcome::Failed { .. } => {}
         }
@@ -159,13 +177,20 @@ impl Reports {
         shorten(&mut what, LONGEST_DIFFERENCE);
         // Where a later look does not know, the earlier one did.
         if !what.is_empty() {
-            self.lock().differs.insert(placement, what);
+            let mut pending = self.lock();
+            match pending.difference_of(placement) {
+                Ok(at) => pending.differs[at].1 = what,
+                Err(at) => pending.differs.insert(at, (placement, what)),
+            }
         }
     }
 
     /// A placement is as it should be; if something of it was not, that is told.
     pub fn good(&self, placement: PlacementId, generation: u64, observed: &Observed) {
-        let differed = self.lock().differs.remove(&placement);
+        let mut pending = self.lock();
+        let found = pending.difference_of(placement).ok();
+        let differed = found.map(|at| pending.differs.remove(at).1);
+        drop(pending);
         if let Some(differed) = differed {
             self.change(placement, generation, observed.clone(), differed);
         }
@@ -185,18 +210,19 @@ impl Reports {
                 before.clone_from(&observed);
             }
         }
-        if let Some(before) = pending.changes.remove(&placement)
-            && mended.is_empty()
-        {
-            mended = before.mended;
+        let found = pending.change_of(placement);
+        if let Ok(at) = found {
+            let before = pending.changes.remove(at).mended;
+            mended = if mended.is_empty() { before } else { mended };
         }
+        let (Ok(at) | Err(at)) = found;
         let change = Changed {
             placement,
             generation,
             observed,
             mended,
         };
-        pending.changes.insert(placement, change);
+        pending.changes.insert(at, change);
         drop(pending);
         self.wake.notify_one();
     }
@@ -226,9 +252,7 @@ impl Reports {
     pub fn begin_session(&self) {
         let mut pending = self.lock();
         pending.unsent = pending.outcomes.keys().copied().collect();
-        pending
-            .changes
-            .retain(|_, change| !change.mended.is_empty());
+        pending.changes.retain(|change| !change.mended.is_empty());
         pending.upgrade = None;
         drop(pending);
         self.wake.notify_one();
@@ -245,7 +269,7 @@ impl Reports {
         if pending.looking > 0 {
             return Vec::new();
         }
-        let changes = std::mem::take(&mut pending.changes).into_values();
+        let changes = std::mem::take(&mut pending.changes).into_iter();
         let mut messages: Vec<_> = changes.map(FromComponent::Changed).collect();
         let unsent = std::mem::take(&mut pending.unsent);
         let outcomes = unsent.iter().filter_map(|job| pending.outcomes.get(job));
