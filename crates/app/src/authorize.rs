@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhyzome_model::resource::ApiToken as TokenRow;
 use rhyzome_model::role::Role;
-use rhyzome_model::{ApiTokenId, Name, Timestamp};
+use rhyzome_model::{ApiTokenId, Name, SessionId, Timestamp, UserId};
 use rhyzome_pki::token::ApiToken;
 use rhyzome_store::token;
 
@@ -83,11 +83,23 @@ operations! {
     SshKeyDelete,
 }
 
+/// By what somebody has shown who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// By being at the machine itself, or where the operator asks nobody.
+    Local,
+    Token(ApiTokenId),
+    Session(SessionId),
+}
+
 /// Somebody who has shown who they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// For logs and for keeping callers' idempotency keys apart: a project's token is `project/name`.
     pub name: String,
+    pub credential: Credential,
+    /// The person, where it is one, and not a program.
+    pub person: Option<UserId>,
     rights: Rights,
 }
 
@@ -97,26 +109,31 @@ const NOTED: i64 = 60_000;
 impl Caller {
     /// The operator at the machine itself.
     pub fn local() -> Self {
-        Self::of_site("local", Role::Admin)
+        Self::of_site("local", Role::Admin, Credential::Local)
     }
 
-    fn of_site(name: &str, role: Role) -> Self {
+    fn of_site(name: &str, role: Role, credential: Credential) -> Self {
         let rights = Rights {
             site: Some(role),
             ..Rights::default()
         };
         Self {
             name: name.to_owned(),
+            credential,
+            person: None,
             rights,
         }
     }
 
     fn of_token(token: &TokenRow) -> Self {
         let name = token.meta.name.as_str();
+        let credential = Credential::Token(ApiTokenId(token.meta.id));
         match &token.meta.project {
-            None => Self::of_site(name, token.role),
+            None => Self::of_site(name, token.role, credential),
             Some(project) => Self {
                 name: format!("{project}/{name}"),
+                credential,
+                person: None,
                 rights: Rights {
                     site: None,
                     projects: BTreeMap::from([(project.clone(), token.role)]),
@@ -140,7 +157,7 @@ impl Caller {
 /// `Unauthenticated` without a token that is known and good, unless the operator switched authorization off.
 pub async fn authenticate(core: &Core, bearer: Option<&str>) -> Result<Caller> {
     if !core.authorization {
-        return Ok(Caller::of_site("anonymous", Role::Admin));
+        return Ok(Caller::of_site("anonymous", Role::Admin, Credential::Local));
     }
     let text = bearer.ok_or_else(Error::unauthenticated)?;
     let shown: ApiToken = text

@@ -38,7 +38,7 @@ mod status;
 pub mod step;
 mod work;
 
-pub use authorize::{Caller, Operation, authenticate};
+pub use authorize::{Caller, Credential, Operation, authenticate};
 pub use core::{Core, CoreOptions, Environment, SiteSettings, SystemEnvironment};
 pub use error::{Error, Kind};
 

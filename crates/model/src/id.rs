@@ -67,6 +67,10 @@ ids! {
     SshKeyId = "SSH key id";
     /// A token for the HTTP API.
     ApiTokenId = "API token id";
+    /// A person.
+    UserId = "user id";
+    /// A person who has logged in, on one device.
+    SessionId = "session id";
     /// A resource's part on one component.
     PlacementId = "placement id";
     /// A job.

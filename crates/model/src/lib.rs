@@ -34,7 +34,7 @@ pub mod user_data;
 pub use digest::Digest;
 pub use id::{
     ApiTokenId, ComponentId, InstanceId, JobId, LeaseId, NetworkId, PeerId, PlacementId, ProjectId,
-    SshKeyId,
+    SessionId, SshKeyId, UserId,
 };
 pub use mac::MacAddr;
 pub use name::Name;
