@@ -69,6 +69,8 @@ ids! {
     ApiTokenId = "API token id";
     /// A person.
     UserId = "user id";
+    /// A code that lets one person into a project.
+    InvitationId = "invitation id";
     /// A person who has logged in, on one device.
     SessionId = "session id";
     /// A resource's part on one component.

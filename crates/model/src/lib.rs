@@ -29,12 +29,13 @@ pub mod template;
 pub mod time;
 pub mod token;
 pub mod upgrade;
+pub mod user;
 pub mod user_data;
 
 pub use digest::Digest;
 pub use id::{
-    ApiTokenId, ComponentId, InstanceId, JobId, LeaseId, NetworkId, PeerId, PlacementId, ProjectId,
-    SessionId, SshKeyId, UserId,
+    ApiTokenId, ComponentId, InstanceId, InvitationId, JobId, LeaseId, NetworkId, PeerId,
+    PlacementId, ProjectId, SessionId, SshKeyId, UserId,
 };
 pub use mac::MacAddr;
 pub use name::Name;

@@ -95,6 +95,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "tokens",
         sql: include_str!("../migrations/0130_tokens.sql"),
     },
+    Migration {
+        version: 140,
+        name: "people",
+        sql: include_str!("../migrations/0140_people.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

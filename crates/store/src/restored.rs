@@ -29,7 +29,7 @@ pub struct Restored {
 ///
 /// - generations leap past what any component accepted, events past what any reader has read;
 /// - what was being done is not done again: what has to be done follows from the inventories;
-/// - one-time tokens that may have been used meanwhile are used up;
+/// - one-time tokens and invitations that may have been used meanwhile are used up, and people log in anew;
 /// - no component's host counts as known until somebody confirms it.
 pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<()> {
     for text in [
@@ -40,6 +40,8 @@ pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<(
         sql!("UPDATE peers SET generation = generation + $1"),
         sql!("UPDATE instances SET generation = generation + $1"),
         sql!("UPDATE ssh_keys SET generation = generation + $1"),
+        sql!("UPDATE users SET generation = generation + $1"),
+        sql!("UPDATE members SET generation = generation + $1"),
         sql!("UPDATE placements SET generation = generation + $1"),
     ] {
         gathered(text)
@@ -62,6 +64,14 @@ pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<(
         gathered(text)
             .bind(now.as_millis())
             .run(tx, "end what was being done")
+            .await?;
+    }
+    for text in [
+        sql!("DELETE FROM sessions"),
+        sql!("DELETE FROM invitations"),
+    ] {
+        gathered(text)
+            .run(tx, "end logins and invitations of before")
             .await?;
     }
     query!("UPDATE components SET connected = 0, settled = 0")

@@ -53,13 +53,18 @@ const ARROWS: &[Row] = &[
     ("plan", &["model"]),
     ("store", &["model", "plan"]),
     ("blob", &["model"]),
-    ("app", &["model", "plan", "store", "blob", "pki", "fault"]),
+    ("oidc", &[]),
+    (
+        "app",
+        &["model", "plan", "store", "blob", "oidc", "pki", "fault"],
+    ),
     ("wire", &["model"]),
     ("proto", &["model"]),
     (
         "api",
         &[
-            "model", "plan", "store", "blob", "app", "wire", "proto", "pki", "settings", "fault",
+            "model", "plan", "store", "blob", "oidc", "app", "wire", "proto", "pki", "settings",
+            "fault",
         ],
     ),
     ("component", &["model", "proto", "pki", "settings", "fault"]),
