@@ -4,6 +4,7 @@
 //! after `--set`. No default points at anybody's server, and none opens anything to the network.
 
 mod blobs;
+mod oidc;
 mod site;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use rhyzome_settings::{Complaint, PathKind, Settings};
 use serde::{Deserialize, Serialize};
 
 pub use blobs::{Blobs, BlobsError};
+pub use oidc::{Oidc, OidcError};
 pub use site::Site;
 
 /// All that can be set.
@@ -38,6 +40,7 @@ pub struct Configuration {
     pub authorization: Switch,
     pub tls: Tls,
     pub authority: Authority,
+    pub oidc: Oidc,
     pub site: Site,
     pub blobs: Blobs,
     pub log: Log,
@@ -98,6 +101,7 @@ impl Default for Configuration {
             authorization: Switch::On,
             tls: Tls::default(),
             authority: Authority::default(),
+            oidc: Oidc::default(),
             site: Site::default(),
             blobs: Blobs::default(),
             log: Log::default(),
@@ -131,6 +135,7 @@ impl Settings for Configuration {
         ("tls.key", PathKind::File),
         ("authority.cert", PathKind::File),
         ("authority.key", PathKind::File),
+        ("oidc.authority", PathKind::File),
         ("db_password_file", PathKind::File),
         ("blobs.authority", PathKind::File),
         ("blobs.secret_access_key_file", PathKind::File),
@@ -152,6 +157,7 @@ impl Settings for Configuration {
         self.check_pairs(&mut complaints);
         self.check_urls(&mut complaints);
         self.blobs.check(&mut complaints);
+        self.oidc.check(&mut complaints);
         self.site.check(&mut complaints);
         if let Err(error) = self
             .log

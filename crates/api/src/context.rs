@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -83,7 +84,7 @@ pub async fn authenticated(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    let caller = app::authenticate(&api.core, bearer(&request)).await?;
+    let caller = app::authenticate(&api.core, bearer(request.headers())).await?;
     request.extensions_mut().insert(caller.clone());
     let mut response = next.run(request).await;
     // For the access log.
@@ -91,8 +92,9 @@ pub async fn authenticated(
     Ok(response)
 }
 
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+/// What a request shows, if it shows something.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

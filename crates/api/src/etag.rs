@@ -9,6 +9,7 @@ use rhyzome_app as app;
 use rhyzome_model::resource::{
     ApiToken, Component, Image, ImageTag, Instance, Network, Peer, Project, SshKey,
 };
+use rhyzome_model::user::{Invitation, Member, User};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ macro_rules! whole {
 }
 
 whole!(
-    ApiToken, Component, Image, Instance, Network, Peer, Project, SshKey
+    ApiToken, Component, Image, Instance, Invitation, Member, Network, Peer, Project, SshKey, User
 );
 
 impl Whole for ImageTag {

@@ -45,7 +45,7 @@ pub fn router(api: Api) -> Router {
     let closed = closed
         .route_layer(from_fn_with_state(api.clone(), idempotency::idempotent))
         .route_layer(from_fn_with_state(api.clone(), context::authenticated));
-    let (open, _) = operational::open().split_for_parts();
+    let (open, _) = operational::open().merge(v1::open()).split_for_parts();
     open.merge(closed)
         .fallback(context::nothing_here)
         .method_not_allowed_fallback(context::no_such_method)

@@ -56,6 +56,8 @@ pub enum StartError {
     Locked { path: PathBuf },
     #[error("cannot use the storage for images")]
     Blobs(#[from] crate::configuration::BlobsError),
+    #[error("cannot use the OpenID Connect issuer")]
+    Oidc(#[from] crate::configuration::OidcError),
     #[error("cannot keep images where blobs.url says, or in the state folder")]
     Images { source: rhyzome_blob::Error },
     #[error(transparent)]
@@ -217,6 +219,7 @@ async fn open(
         grpc_url: settings.grpc_url(),
         certificate_validity: COMPONENT_VALIDITY,
         authorization: settings.authorization == Switch::On,
+        oidc: settings.oidc.open()?,
     };
     let failed = |source| StartError::Core { source };
     let core = app::Core::open(options).await.map_err(failed)?;

@@ -8,7 +8,10 @@ pub mod event;
 pub mod image;
 pub mod image_tag;
 pub mod instance;
+pub mod invitation;
 pub mod job;
+pub mod login;
+pub mod member;
 pub mod network;
 pub mod peer;
 pub mod project;
@@ -16,6 +19,7 @@ pub mod site;
 pub mod ssh_key;
 pub mod token;
 pub mod upload;
+pub mod user;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -29,6 +33,10 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(component::router())
         .merge(token::router())
         .merge(api_token::router())
+        .merge(login::router())
+        .merge(user::router())
+        .merge(member::router())
+        .merge(invitation::router())
         .merge(network::router())
         .merge(peer::router())
         .merge(blob::router())
@@ -40,4 +48,11 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(ssh_key::router())
         .merge(job::router())
         .merge(event::router())
+}
+
+/// What people ask who are not known yet.
+pub fn open() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .merge(login::open())
+        .merge(invitation::open())
 }

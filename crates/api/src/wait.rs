@@ -223,6 +223,39 @@ async fn until_gone<T: Settles>(cx: &Context, wait: Option<Wait>, left: T) -> Op
     }
 }
 
+/// Looks again until it is enough or the time is over: what was seen last. An error while looking again does not undo what was
+/// done, so what was seen before is the answer then.
+pub async fn until<T, F>(
+    cx: &Context,
+    wait: Option<Wait>,
+    present: T,
+    look: impl Fn() -> F,
+    enough: impl Fn(&T) -> bool,
+) -> T
+where
+    F: Future<Output = Result<T, app::Error>> + Send,
+{
+    let Some(Wait(time)) = wait else {
+        return present;
+    };
+    let deadline = Instant::now() + time;
+    let mut changed = cx.core().events_changed();
+    let mut seen = present;
+    while !enough(&seen) && Instant::now() < deadline {
+        tokio::select! {
+            _ = changed.changed() => {}
+            () = sleep(LOOK_AGAIN) => {}
+            () = sleep_until(deadline) => {}
+            () = cx.api.stopping.cancelled() => break,
+        }
+        match look().await {
+            Ok(found) => seen = found,
+            Err(_) => break,
+        }
+    }
+    seen
+}
+
 /// Waits until a job has ended.
 ///
 /// # Errors

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use rhyzome_model::resource::ApiToken as TokenRow;
 use rhyzome_model::role::Role;
+use rhyzome_model::user::{ProjectRole, User, Whoami};
 use rhyzome_model::{ApiTokenId, Name, SessionId, Timestamp, UserId};
-use rhyzome_pki::token::ApiToken;
-use rhyzome_store::token;
+use rhyzome_pki::token::{ApiToken, SessionToken};
+use rhyzome_store::{Tx, login, member, token, user};
 
 use crate::policy::{Decision, Rights, decide};
 use crate::{Core, Error, Kind, Result};
@@ -27,6 +28,8 @@ macro_rules! operations {
 
 operations! {
     SiteRead,
+    /// Asking who one is, and logging out.
+    Whoami,
     /// What on hosts is held back after a restoration.
     SiteInspect,
     SiteConfirm,
@@ -45,6 +48,19 @@ operations! {
     TokenCreate,
     TokenRead,
     TokenDelete,
+    MemberRead,
+    MemberUpdate,
+    MemberDelete,
+    /// Taking oneself out of a project.
+    MemberLeave,
+    /// What members lost who went, and which endpoints have confirmed it.
+    RevocationRead,
+    InvitationCreate,
+    InvitationRead,
+    InvitationDelete,
+    UserRead,
+    UserUpdate,
+    UserDelete,
     ComponentRead,
     ComponentUpdate,
     ComponentDelete,
@@ -95,11 +111,13 @@ pub enum Credential {
 /// Somebody who has shown who they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// For logs and for keeping callers' idempotency keys apart: a project's token is `project/name`.
+    /// For logs and for keeping callers' idempotency keys apart: a project's token is `project/name`, a person `@name`.
     pub name: String,
     pub credential: Credential,
-    /// The person, where it is one, and not a program.
+    /// The person who has logged in, or who made the token.
     pub person: Option<UserId>,
+    /// When what was shown expires.
+    pub expires_at: Option<Timestamp>,
     rights: Rights,
 }
 
@@ -121,24 +139,86 @@ impl Caller {
             name: name.to_owned(),
             credential,
             person: None,
+            expires_at: None,
             rights,
         }
     }
 
-    fn of_token(token: &TokenRow) -> Self {
+    /// `own`: what the person who made it may, where that was a person. A token can do no more than that.
+    fn of_token(token: &TokenRow, own: Option<(UserId, Rights)>) -> Option<Self> {
         let name = token.meta.name.as_str();
-        let credential = Credential::Token(ApiTokenId(token.meta.id));
-        match &token.meta.project {
-            None => Self::of_site(name, token.role, credential),
-            Some(project) => Self {
-                name: format!("{project}/{name}"),
-                credential,
-                person: None,
-                rights: Rights {
-                    site: None,
-                    projects: BTreeMap::from([(project.clone(), token.role)]),
-                },
-            },
+        let (person, own) = own.unzip();
+        let of_site = own.as_ref().map(|own| own.site);
+        let (name, rights) = match &token.meta.project {
+            None => {
+                let site = match of_site {
+                    None => token.role,
+                    Some(own) => own?.min(token.role),
+                };
+                (
+                    name.to_owned(),
+                    Rights {
+                        site: Some(site),
+                        ..Rights::default()
+                    },
+                )
+            }
+            Some(project) => {
+                let role = match &own {
+                    Some(own) if own.site != Some(Role::Admin) => {
+                        own.projects.get(project)?.min(&token.role)
+                    }
+                    _ => &token.role,
+                };
+                let projects = BTreeMap::from([(project.clone(), *role)]);
+                (
+                    format!("{project}/{name}"),
+                    Rights {
+                        site: None,
+                        projects,
+                    },
+                )
+            }
+        };
+        Some(Self {
+            name,
+            credential: Credential::Token(ApiTokenId(token.meta.id)),
+            person,
+            expires_at: token.expires_at,
+            rights,
+        })
+    }
+
+    fn of_session(known: &login::Known) -> Self {
+        Self {
+            name: format!("@{}", known.user.meta.name),
+            credential: Credential::Session(known.session.id),
+            person: Some(known.session.user),
+            expires_at: Some(known.session.expires_at),
+            rights: rights_of(&known.user, &known.projects),
+        }
+    }
+
+    /// The person, if it is one who has logged in, and not a program.
+    pub fn session_person(&self) -> Option<UserId> {
+        match self.credential {
+            Credential::Session(_) => self.person,
+            Credential::Local | Credential::Token(_) => None,
+        }
+    }
+
+    /// What they are, to be told to themselves.
+    pub fn describe(&self) -> Whoami {
+        let role = |(project, role): (&Name, &Role)| ProjectRole {
+            project: project.clone(),
+            role: *role,
+        };
+        Whoami {
+            name: self.name.trim_start_matches('@').to_owned(),
+            is_person: matches!(self.credential, Credential::Session(_)),
+            site_role: self.rights.site,
+            projects: self.rights.projects.iter().map(role).collect(),
+            expires_at: self.expires_at,
         }
     }
 
@@ -151,6 +231,14 @@ impl Caller {
     }
 }
 
+fn rights_of(user: &User, projects: &[member::Of]) -> Rights {
+    let projects = projects.iter().map(member::Of::role);
+    Rights {
+        site: user.site_role,
+        projects: projects.map(|one| (one.project, one.role)).collect(),
+    }
+}
+
 /// Finds out who shows a token.
 ///
 /// # Errors
@@ -160,39 +248,96 @@ pub async fn authenticate(core: &Core, bearer: Option<&str>) -> Result<Caller> {
         return Ok(Caller::of_site("anonymous", Role::Admin, Credential::Local));
     }
     let text = bearer.ok_or_else(Error::unauthenticated)?;
+    match SessionToken::is_meant(text) {
+        true => by_session(core, text).await,
+        false => by_token(core, text).await,
+    }
+}
+
+// Tokens and sessions are found by their hash: a difference in time would tell of the hash, not of the token.
+
+async fn by_token(core: &Core, text: &str) -> Result<Caller> {
     let shown: ApiToken = text
         .parse()
         .map_err(|why| Error::new(Kind::Unauthenticated, format!("no API token: {why}")))?;
-    // Found by its hash: a difference in time would tell of the hash, not of the token.
-    let mut conn = core.store.read().await?;
-    let found = token::by_hash(&mut conn, &shown.secret_hash().to_string()).await?;
-    drop(conn);
-    let now = core.now();
-    let is_good = |token: &TokenRow| token.expires_at.is_none_or(|expires_at| now < expires_at);
-    let Some(token) = found.filter(is_good) else {
-        // Whether it was good once is nobody's business who has it now.
-        return Err(Error::new(
+    // Whether it was good once is nobody's business who has it now.
+    let unknown = || {
+        Error::new(
             Kind::Unauthenticated,
             "this API token is not known here, or is good no longer",
-        ));
+        )
     };
-    let is_noted = |used: Timestamp| now < used.plus_millis(NOTED);
-    if !token.last_used_at.is_some_and(is_noted)
-        && let Err(error) = note_use(core, ApiTokenId(token.meta.id), now).await
-    {
-        // Who reads is not kept from it where nothing can be written.
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "the use of an API token could not be noted"
-        );
+    let now = core.now();
+    let mut conn = core.store.read().await?;
+    let found = token::by_hash(&mut conn, &shown.secret_hash().to_string()).await?;
+    let is_good = |token: &TokenRow| token.expires_at.is_none_or(|expires_at| now < expires_at);
+    let (token, maker) = found
+        .filter(|(token, _)| is_good(token))
+        .ok_or_else(unknown)?;
+    let own = match maker {
+        Some(person) => {
+            let user = user::by_id(&mut conn, person).await?;
+            let user = user
+                .filter(|user| !user.spec.disabled)
+                .ok_or_else(unknown)?;
+            let projects = member::of(&mut conn, person).await?;
+            Some((person, rights_of(&user, &projects)))
+        }
+        None => None,
+    };
+    drop(conn);
+    let caller = Caller::of_token(&token, own).ok_or_else(unknown)?;
+    if is_to_note(token.last_used_at, now) {
+        let id = ApiTokenId(token.meta.id);
+        note(core, async |tx| token::used(tx, id, now).await).await;
     }
-    Ok(Caller::of_token(&token))
+    Ok(caller)
 }
 
-async fn note_use(core: &Core, token: ApiTokenId, now: Timestamp) -> rhyzome_store::Result<()> {
-    let mut tx = core.store.write().await?;
-    token::used(&mut tx, token, now).await?;
-    tx.commit().await
+async fn by_session(core: &Core, text: &str) -> Result<Caller> {
+    let over = || {
+        Error::new(
+            Kind::Unauthenticated,
+            "this login is over; `rhyzome login` begins another",
+        )
+    };
+    let shown: SessionToken = text
+        .parse()
+        .map_err(|why| Error::new(Kind::Unauthenticated, format!("no login: {why}")))?;
+    let now = core.now();
+    let mut conn = core.store.read().await?;
+    let found = login::by_hash(&mut conn, &shown.secret_hash().to_string()).await?;
+    drop(conn);
+    let known = found.filter(|known| now < known.session.expires_at && !known.user.spec.disabled);
+    let mut known = known.ok_or_else(over)?;
+    if is_to_note(known.session.last_used_at, now) {
+        let session = &mut known.session;
+        if let Some(longer) = session.extended_by {
+            session.expires_at = session.expires_at.max(now.plus_millis(longer));
+        }
+        let (id, until) = (session.id, session.expires_at);
+        note(core, async |tx| login::used(tx, id, until, now).await).await;
+    }
+    Ok(Caller::of_session(&known))
+}
+
+fn is_to_note(last: Option<Timestamp>, now: Timestamp) -> bool {
+    !last.is_some_and(|used| now < used.plus_millis(NOTED))
+}
+
+/// Who reads is not kept from it where nothing can be written.
+async fn note(core: &Core, write: impl AsyncFnOnce(&mut Tx) -> rhyzome_store::Result<()>) {
+    let noted = async {
+        let mut tx = core.store.write().await?;
+        write(&mut tx).await?;
+        tx.commit().await
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the use of a credential could not be noted"
+        );
+    }
 }
 
 /// Says whether a caller may do something, in a project or on the site as a whole.
@@ -237,6 +382,7 @@ pub async fn reset_admin_token(core: &Core) -> Result<ApiToken> {
         name: &name,
         role: Role::Admin,
         expires_at: None,
+        user: None,
     };
     token::insert(&mut tx, &row, core.now()).await?;
     tx.commit().await?;

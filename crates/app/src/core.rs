@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::blob::{Blobs, Verifying};
 use crate::consoles::Consoles;
 use crate::idempotency::Requests;
+use crate::login::Oidc;
 use crate::news::News;
 use crate::upload::Receiving;
 use crate::{Error, Result};
@@ -103,6 +104,8 @@ pub struct CoreOptions {
     pub certificate_validity: Duration,
     /// `false` only where the operator wrote so: every caller is then an administrator.
     pub authorization: bool,
+    /// Who says who people are; none where they come by invitations alone.
+    pub oidc: Option<Oidc>,
 }
 
 /// The core; cheap to clone.
@@ -124,6 +127,7 @@ pub struct Shared {
     pub grpc_url: String,
     pub certificate_validity: Duration,
     pub authorization: bool,
+    pub oidc: Option<Oidc>,
     pub consoles: Arc<Consoles>,
     /// Whom a change of one thing wakes.
     pub news: News,
@@ -160,6 +164,7 @@ impl Core {
             grpc_url: options.grpc_url,
             certificate_validity: options.certificate_validity,
             authorization: options.authorization,
+            oidc: options.oidc,
             consoles: Arc::default(),
             news: News::default(),
             requests: Requests::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rhyzome_blob::Staged;
-use rhyzome_store::{blob, event, idempotency, job};
+use rhyzome_store::{blob, event, idempotency, invitation, job, login};
 
 use crate::{Core, Result};
 
@@ -36,6 +36,8 @@ pub async fn once(core: &Core) -> Result<()> {
     event::prune(&mut tx, now.plus_millis(-KEEP)).await?;
     job::prune(&mut tx, now.plus_millis(-KEEP)).await?;
     idempotency::prune(&mut tx, now.plus_millis(-KEEP_ANSWERS)).await?;
+    login::prune(&mut tx, now).await?;
+    invitation::prune(&mut tx, now).await?;
     let garbage =
         |place: &blob::Place| crate::blob::json(&Staged::of_finished(crate::blob::key(place)));
     blob::prune(&mut tx, now.plus_millis(-KEEP_BLOBS), now, garbage).await?;

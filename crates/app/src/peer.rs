@@ -49,6 +49,7 @@ pub async fn create(
         spec: &spec,
         ipv4,
         ipv6,
+        user: caller.person,
     };
     peer::insert(&mut work, &row, now).await?;
     let made = existing(&mut work, project_id, &name).await?;
@@ -166,19 +167,7 @@ pub async fn delete(
     let found = existing(&mut work, project_id, name).await?;
     resolve::check_match(&found.meta, if_match)?;
     if !found.deleting {
-        let now = work.now;
-        peer::set_deleting(&mut work, found.id, now).await?;
-        tell(&mut work, &found, "deleting").await?;
-        let placements = placement::of_resource(&mut work, found.id.0).await?;
-        for row in &placements {
-            work.unwant(row).await?;
-        }
-        for network in peer::networks(&mut work, found.id).await? {
-            peer::take(&mut work, found.id, network).await?;
-        }
-        if placements.is_empty() {
-            forget(&mut work, &found).await?;
-        }
+        begin_to_delete(&mut work, &found).await?;
         work.commit().await?;
     }
     match get(core, caller, project, name).await {
@@ -186,6 +175,24 @@ pub async fn delete(
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Has a peer taken from its networks' endpoints; returns what each of them has to confirm.
+pub(crate) async fn begin_to_delete(work: &mut Work, found: &peer::Peer) -> Result<Vec<Row>> {
+    let now = work.now;
+    peer::set_deleting(work, found.id, now).await?;
+    tell(work, found, "deleting").await?;
+    let placements = placement::of_resource(work, found.id.0).await?;
+    for row in &placements {
+        work.unwant(row).await?;
+    }
+    for network in peer::networks(work, found.id).await? {
+        peer::take(work, found.id, network).await?;
+    }
+    if placements.is_empty() {
+        forget(work, found).await?;
+    }
+    Ok(placements)
 }
 
 /// Forgets a peer whose placements are gone.
@@ -279,6 +286,7 @@ async fn view(core: &Core, conn: &mut Conn, row: peer::Peer) -> Result<Peer> {
     };
     Ok(Peer {
         meta: row.meta,
+        user: row.user,
         spec: row.spec,
         status,
     })

@@ -38,6 +38,8 @@ up to date. `viewer`, `member` and `owner` are roles in a project, `auditor` and
 in a project, it and all that is in it are not there: the answer is the same 404 as for a project that never was.
 
 - A token of a project (`rhyzome token create NAME --role ROLE`) is made by its owners; one of the site (`--site`) by admins.
+- People get a role in a project by an invitation of its owners (`rhyzome project invite`), or by their issuer's claims, as the
+  operator has set; the larger one counts. A token that a person made can do no more than that person can now.
 - User data of instances may hold passwords: members, owners and admins see it; viewers and auditors do not.
 
 ";
@@ -56,7 +58,7 @@ pub enum Decision {
 pub fn rule(operation: Operation) -> Rule {
     use Operation as O;
     match operation {
-        O::SiteRead | O::ProjectList => Rule::Known,
+        O::SiteRead | O::Whoami | O::ProjectList => Rule::Known,
         O::ProjectRead
         | O::EventRead
         | O::JobRead
@@ -66,7 +68,9 @@ pub fn rule(operation: Operation) -> Rule {
         | O::NetworkRead
         | O::PeerRead
         | O::InstanceRead
-        | O::SshKeyRead => Rule::Reads(Role::Viewer),
+        | O::SshKeyRead
+        | O::MemberRead => Rule::Reads(Role::Viewer),
+        O::MemberLeave => Rule::Changes(Role::Viewer),
         O::BlobWrite
         | O::ImageCreate
         | O::ImageUpdate
@@ -87,14 +91,21 @@ pub fn rule(operation: Operation) -> Rule {
         | O::InstanceDelete
         | O::SshKeyCreate
         | O::SshKeyDelete => Rule::Changes(Role::Member),
-        O::TokenRead => Rule::Reads(Role::Owner),
-        O::ProjectDelete | O::TokenCreate | O::TokenDelete => Rule::Changes(Role::Owner),
+        O::TokenRead | O::InvitationRead | O::RevocationRead => Rule::Reads(Role::Owner),
+        O::ProjectDelete
+        | O::TokenCreate
+        | O::TokenDelete
+        | O::MemberUpdate
+        | O::MemberDelete
+        | O::InvitationCreate
+        | O::InvitationDelete => Rule::Changes(Role::Owner),
         O::SiteInspect
         | O::MetricsRead
         | O::SiteEventRead
         | O::SiteJobRead
         | O::ComponentRead
-        | O::SiteTokenRead => Rule::SiteReads,
+        | O::SiteTokenRead
+        | O::UserRead => Rule::SiteReads,
         O::ProjectCreate
         | O::SiteConfirm
         | O::ComponentUpdate
@@ -104,7 +115,9 @@ pub fn rule(operation: Operation) -> Rule {
         | O::ComponentTokenCreate
         | O::BridgeAttach
         | O::SiteTokenCreate
-        | O::SiteTokenDelete => Rule::SiteChanges,
+        | O::SiteTokenDelete
+        | O::UserUpdate
+        | O::UserDelete => Rule::SiteChanges,
     }
 }
 

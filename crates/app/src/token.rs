@@ -51,6 +51,7 @@ pub async fn create(
         name: &name,
         role: spec.role,
         expires_at,
+        user: caller.person,
     };
     token::insert(&mut work, &row, now).await?;
     let made = token::get(&mut work, owner, &name).await?;

@@ -8,6 +8,7 @@ mod workflows {
     pub mod hosts;
     pub mod instances;
     pub mod joining;
+    pub mod members;
     pub mod networks;
     pub mod peers;
     pub mod refusals;

@@ -223,6 +223,9 @@ pub struct Endpoint {
 pub struct Peer {
     #[serde(flatten)]
     pub meta: Meta,
+    /// The person whose device it is, where one made it who had logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Name>,
     pub spec: PeerSpec,
     pub status: PeerStatus,
 }

@@ -132,6 +132,8 @@ pub struct RevokedPeer {
 pub enum Cause {
     /// They left it, or were removed.
     Left,
+    /// They have a role in it that has no devices.
+    Lowered,
     /// Their issuer's claims give them no role in it any more.
     NotClaimed,
     /// An operator disabled them.
@@ -144,6 +146,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",
+            Self::Lowered => "lowered",
             Self::NotClaimed => "not_claimed",
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",

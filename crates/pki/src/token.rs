@@ -1,11 +1,12 @@
-//! What people carry: one-time join tokens and API tokens.
+//! What people and programs carry: one-time join tokens and invitations, API tokens, and what a login gives.
 //!
-//! Both begin with a prefix that secret scanners can look for, both hold 32
-//! random bytes, and of both only a hash is to be stored. The secrets are
+//! All begin with a prefix that secret scanners can look for, all hold 32
+//! random bytes, and of all only a hash is to be stored. The secrets are
 //! random and long, so a plain SHA-256 is enough: there is nothing to guess.
-//! Neither type can be printed by accident: the text comes from `reveal` alone.
+//! No type can be printed by accident: the text comes from `reveal` alone.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -18,6 +19,8 @@ use crate::certificate::Fingerprint;
 
 const JOIN_PREFIX: &str = "rzj_";
 const API_PREFIX: &str = "rz_";
+const SESSION_PREFIX: &str = "rzs_";
+const INVITATION_PREFIX: &str = "rzi_";
 /// 32 bytes in base64url without padding.
 const SECRET_CHARS: usize = 43;
 
@@ -31,11 +34,50 @@ pub struct JoinToken {
     authority: Fingerprint,
 }
 
-/// A person's or program's key to the HTTP API: `rz_<secret>`.
+/// A secret with a prefix that says what it is good for.
 #[derive(Clone)]
-pub struct ApiToken {
+pub struct Prefixed<K> {
     secret: Secret,
+    kind: PhantomData<K>,
 }
+
+/// What a secret is good for.
+pub trait Use {
+    const PREFIX: &'static str;
+    const NOT_ONE: TokenError;
+}
+
+/// The HTTP API, for programs.
+#[derive(Clone)]
+pub struct Api;
+/// The HTTP API, for somebody who has logged in.
+#[derive(Clone)]
+pub struct Session;
+/// Coming into a project, once.
+#[derive(Clone)]
+pub struct Invitation;
+
+impl Use for Api {
+    const PREFIX: &'static str = API_PREFIX;
+    const NOT_ONE: TokenError = TokenError::NotAnApiToken;
+}
+
+impl Use for Session {
+    const PREFIX: &'static str = SESSION_PREFIX;
+    const NOT_ONE: TokenError = TokenError::NotASession;
+}
+
+impl Use for Invitation {
+    const PREFIX: &'static str = INVITATION_PREFIX;
+    const NOT_ONE: TokenError = TokenError::NotAnInvitation;
+}
+
+/// A program's key to the HTTP API: `rz_<secret>`.
+pub type ApiToken = Prefixed<Api>;
+/// The same of somebody who has logged in: `rzs_<secret>`.
+pub type SessionToken = Prefixed<Session>;
+/// What lets one person into a project: `rzi_<secret>`.
+pub type InvitationCode = Prefixed<Invitation>;
 
 /// What is stored of a token. Comparing two takes the same time whatever they
 /// hold. Text form: 64 lower-case hexadecimal digits.
@@ -49,8 +91,12 @@ pub enum TokenError {
     NotAJoinToken,
     #[error("this is an API token (`rz_`); a component joins with a join token (`rzj_`)")]
     ApiTokenForJoining,
-    #[error("an API token begins with `rz_`")]
+    #[error("an API token begins with `rz_`, and what a login gives with `rzs_`")]
     NotAnApiToken,
+    #[error("what a login gives begins with `rzs_`")]
+    NotASession,
+    #[error("an invitation begins with `rzi_`")]
+    NotAnInvitation,
     #[error("this is a join token (`rzj_`), good for one component to join; the API takes `rz_`")]
     JoinTokenForApi,
     #[error("the token has {found} characters and should have {expected}: was a part left out?")]
@@ -119,15 +165,21 @@ impl fmt::Debug for JoinToken {
     }
 }
 
-impl ApiToken {
+impl<K: Use> Prefixed<K> {
     /// Makes a new one.
     pub fn mint(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self {
             secret: Secret::mint(rng),
+            kind: PhantomData,
         }
     }
 
-    /// What the core stores and looks the token up by.
+    /// Whether a text is meant to be one.
+    pub fn is_meant(text: &str) -> bool {
+        text.starts_with(K::PREFIX)
+    }
+
+    /// What the core stores and looks it up by.
     #[must_use]
     pub fn secret_hash(&self) -> TokenHash {
         self.secret.hash()
@@ -136,31 +188,33 @@ impl ApiToken {
     /// The text to hand to its owner, once.
     #[must_use]
     pub fn reveal(&self) -> String {
-        format!("{API_PREFIX}{}", self.secret.text())
+        format!("{}{}", K::PREFIX, self.secret.text())
     }
 }
 
-impl FromStr for ApiToken {
+impl<K: Use> FromStr for Prefixed<K> {
     type Err = TokenError;
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
-        let Some(secret) = text.strip_prefix(API_PREFIX) else {
-            return Err(if text.starts_with(JOIN_PREFIX) {
+        let Some(secret) = text.strip_prefix(K::PREFIX) else {
+            let joins = text.starts_with(JOIN_PREFIX) && K::PREFIX == API_PREFIX;
+            return Err(if joins {
                 TokenError::JoinTokenForApi
             } else {
-                TokenError::NotAnApiToken
+                K::NOT_ONE
             });
         };
-        check_length(text, API_PREFIX.len() + SECRET_CHARS)?;
+        check_length(text, K::PREFIX.len() + SECRET_CHARS)?;
         Ok(Self {
             secret: Secret::parse(secret)?,
+            kind: PhantomData,
         })
     }
 }
 
-impl fmt::Debug for ApiToken {
+impl<K: Use> fmt::Debug for Prefixed<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiToken({API_PREFIX}…)")
+        write!(f, "Token({}…)", K::PREFIX)
     }
 }
 

@@ -77,6 +77,7 @@ impl Site {
             grpc_url: "https://core:9090".to_owned(),
             certificate_validity: Duration::from_secs(24 * 3600),
             authorization: true,
+            oidc: None,
         };
         let core = Core::open(options).await.expect("a core");
         Running {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use rhyzome_model::peer::PeerSpec;
 use rhyzome_model::resource::Meta;
-use rhyzome_model::{Name, NetworkId, PeerId, ProjectId, Timestamp};
+use rhyzome_model::{Name, NetworkId, PeerId, ProjectId, Timestamp, UserId};
 
 use crate::column::{Columns, to_json};
 use crate::project::meta;
@@ -21,6 +21,8 @@ pub struct Peer {
     pub ipv4: Ipv4Addr,
     pub ipv6: Ipv6Addr,
     pub deleting: bool,
+    /// The name of the person whose device it is.
+    pub user: Option<Name>,
 }
 
 pub struct NewPeer<'a> {
@@ -30,12 +32,14 @@ pub struct NewPeer<'a> {
     pub spec: &'a PeerSpec,
     pub ipv4: Ipv4Addr,
     pub ipv6: Ipv6Addr,
+    pub user: Option<UserId>,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT x.*, p.name AS project FROM peers x JOIN projects p ON p.id = x.project_id ",
+            "SELECT x.*, p.name AS project, u.name AS \"user\" FROM peers x JOIN projects p ON p.id = x.project_id \
+             LEFT JOIN users u ON u.id = x.user_id ",
             $rest
         )
     };
@@ -50,13 +54,14 @@ fn read(c: &Columns<'_>) -> Result<Peer> {
         ipv4: c.text("ipv4")?,
         ipv6: c.text("ipv6")?,
         deleting: c.flag("deleting")?,
+        user: c.maybe_text("user")?,
     })
 }
 
 pub async fn insert(tx: &mut Tx, peer: &NewPeer<'_>, now: Timestamp) -> Result<()> {
     query!(
         "INSERT INTO peers (id, project_id, name, generation, spec, public_key, ipv4, ipv6, deleting, \
-         created_at, updated_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, 0, $8, $8)",
+         created_at, updated_at, user_id) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, 0, $8, $8, $9)",
     )
     .bind(peer.id.to_string())
     .bind(peer.project.to_string())
@@ -66,6 +71,7 @@ pub async fn insert(tx: &mut Tx, peer: &NewPeer<'_>, now: Timestamp) -> Result<(
     .bind(peer.ipv4.to_string())
     .bind(peer.ipv6.to_string())
     .bind(now.as_millis())
+    .bind(peer.user.map(|id| id.to_string()))
     .run(tx, "insert a peer")
     .await
     .map(drop)

@@ -4,7 +4,7 @@ use rhyzome_model::resource::{Meta, Project};
 use rhyzome_model::{Name, ProjectId, Timestamp};
 
 use crate::column::Columns;
-use crate::statement::query;
+use crate::statement::{gathered, query, sql};
 use crate::{After, Conn, Result, Tx};
 
 fn read(c: &Columns<'_>) -> Result<Project> {
@@ -66,16 +66,24 @@ pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, S
     .await
 }
 
-/// Removes an empty project, with its SSH keys and API tokens.
+/// Removes an empty project, with its SSH keys, API tokens and members.
 pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
     query!("DELETE FROM ssh_keys WHERE project_id = $1")
         .bind(id.to_string())
         .run(tx, "delete a project's SSH keys")
         .await?;
-    query!("DELETE FROM tokens WHERE project_id = $1")
-        .bind(id.to_string())
-        .run(tx, "delete a project's API tokens")
-        .await?;
+    for text in [
+        sql!("DELETE FROM tokens WHERE project_id = $1"),
+        sql!("DELETE FROM invitations WHERE project_id = $1"),
+        sql!("DELETE FROM members WHERE project_id = $1"),
+        sql!("DELETE FROM revoked_peers WHERE project_id = $1"),
+        sql!("DELETE FROM revocations WHERE project_id = $1"),
+    ] {
+        gathered(text)
+            .bind(id.to_string())
+            .run(tx, "delete who may do what in a project")
+            .await?;
+    }
     query!("DELETE FROM projects WHERE id = $1")
         .bind(id.to_string())
         .run(tx, "delete a project")

@@ -2,7 +2,7 @@
 
 use rhyzome_model::resource::ApiToken;
 use rhyzome_model::role::Role;
-use rhyzome_model::{ApiTokenId, Name, ProjectId, Timestamp};
+use rhyzome_model::{ApiTokenId, Name, ProjectId, Timestamp, UserId};
 
 use crate::column::Columns;
 use crate::project::meta;
@@ -19,6 +19,8 @@ pub struct NewToken<'a> {
     pub name: &'a Name,
     pub role: Role,
     pub expires_at: Option<Timestamp>,
+    /// Who makes it, where that is a person.
+    pub user: Option<UserId>,
 }
 
 /// A token, and the name of its project.
@@ -37,8 +39,8 @@ fn owner_text(owner: Owner) -> String {
 
 pub async fn insert(tx: &mut Tx, token: &NewToken<'_>, now: Timestamp) -> Result<()> {
     query!(
-        "INSERT INTO tokens (id, hash, project_id, owner, name, role, generation, created_at, updated_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $8)",
+        "INSERT INTO tokens (id, hash, project_id, owner, name, role, generation, created_at, updated_at, expires_at, user_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $8, $9)",
     )
     .bind(token.id.to_string())
     .bind(token.hash)
@@ -48,18 +50,21 @@ pub async fn insert(tx: &mut Tx, token: &NewToken<'_>, now: Timestamp) -> Result
     .bind(token.role.as_str())
     .bind(now.as_millis())
     .bind(token.expires_at.map(Timestamp::as_millis))
+    .bind(token.user.map(|id| id.to_string()))
     .run(tx, "insert an API token")
     .await
     .map(drop)
 }
 
-/// The token of a hash, also one that has expired.
-pub async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<ApiToken>> {
+/// The token of a hash, also one that has expired, and who made it.
+pub async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<(ApiToken, Option<UserId>)>> {
     query!(
         "SELECT t.*, p.name AS project FROM tokens t LEFT JOIN projects p ON p.id = t.project_id WHERE t.hash = $1",
     )
     .bind(hash)
-    .row(conn, "look an API token up", read)
+    .row(conn, "look an API token up", |c| {
+        Ok((read(c)?, c.maybe_text("user_id")?))
+    })
     .await
 }
 

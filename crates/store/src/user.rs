@@ -82,6 +82,15 @@ pub async fn list(conn: &mut Conn, after: &After) -> Result<Vec<User>> {
         .await
 }
 
+/// Those of people that are a name, or begin with it and a dash: to find one that nobody has.
+pub async fn names_like(conn: &mut Conn, name: &Name) -> Result<Vec<Name>> {
+    query!("SELECT name FROM users WHERE name = $1 OR name LIKE $2")
+        .bind(name.as_str())
+        .bind(format!("{name}-%"))
+        .rows(conn, "look for a free name", |c| c.text("name"))
+        .await
+}
+
 /// Notes a login, and what the issuer says of who logged in.
 pub async fn logged_in(
     tx: &mut Tx,

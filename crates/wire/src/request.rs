@@ -1,7 +1,10 @@
 //! Bodies of requests, and answers that are no resource.
 
+use std::fmt;
+
 use rhyzome_model::component::ComponentKind;
 use rhyzome_model::resource::ApiToken;
+use rhyzome_model::user::{Invitation, InvitationSpec, User};
 use rhyzome_model::{Digest, Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -131,4 +134,92 @@ pub struct Held {
     pub resource_id: String,
     pub since: Timestamp,
     pub why: String,
+}
+
+/// Shows who somebody is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogIn {
+    /// An ID token of the site's OpenID Connect issuer, as it gave it to the client.
+    pub id_token: String,
+}
+
+/// Somebody who has just logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoggedIn {
+    pub user: User,
+    pub session: SessionSecret,
+}
+
+/// What a device shows whose owner has logged in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionSecret {
+    /// As in `Authorization: Bearer rzs_…`. It is told this once.
+    pub secret: String,
+    pub expires_at: Timestamp,
+}
+
+/// Asks for an invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    pub spec: InvitationSpec,
+}
+
+/// An invitation that was just made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MintedInvitation {
+    #[serde(flatten)]
+    pub invitation: Invitation,
+    /// What is good once, as in `rzi_…`. It is told this once.
+    pub code: String,
+}
+
+/// Redeems an invitation.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redeem {
+    pub code: String,
+    /// What somebody new wants to be called, on a site without an OpenID Connect issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+}
+
+/// An invitation that was just redeemed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Redeemed {
+    pub project: Name,
+    /// What the person is called.
+    pub user: Name,
+    /// Of somebody new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionSecret>,
+}
+
+impl fmt::Debug for LogIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogIn(…)")
+    }
+}
+
+impl fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionSecret(until {})", self.expires_at)
+    }
+}
+
+impl fmt::Debug for MintedInvitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MintedInvitation")
+            .field(&self.invitation)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Redeem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redeem")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }

@@ -10,7 +10,7 @@ use rhyzome_model::{
 };
 use rhyzome_store::job::{self, Verb};
 use rhyzome_store::placement::{self, Row, State};
-use rhyzome_store::{lease, network, peer};
+use rhyzome_store::{lease, network, peer, revocation};
 
 use super::{known_before, next_try, told};
 use crate::work::{Subject, Work};
@@ -113,7 +113,13 @@ async fn ensured(
 async fn removed(work: &mut Work, row: &job::Row, placement: Option<Row>) -> Result<()> {
     finish(work, row, JobState::Done, (None, None)).await?;
     match placement.filter(|p| !p.wanted && p.generation == row.generation) {
-        Some(placement) => gone(work, &placement).await,
+        Some(placement) => {
+            if placement.kind == PlacementKind::Peer {
+                let now = work.now;
+                revocation::confirmed(work, placement.id, now).await?;
+            }
+            gone(work, &placement).await
+        }
         None => Ok(()),
     }
 }

@@ -87,6 +87,7 @@ impl Site {
             grpc_url: "https://127.0.0.1:9090".to_owned(),
             certificate_validity: Duration::from_secs(24 * 3600),
             authorization: true,
+            oidc: None,
         };
         let core = Core::open(options).await.expect("a core");
         core.blobs.prepare().await.expect("a folder of blobs");
