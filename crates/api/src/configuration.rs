@@ -190,13 +190,16 @@ impl Configuration {
         Ok(rhyzome_store::url::with_password(&url, password))
     }
 
-    /// Where people connect to.
-    pub fn http_url(&self) -> String {
-        let scheme = match self.tls.mode {
+    pub fn http_scheme(&self) -> &'static str {
+        match self.tls.mode {
             Switch::On => "https",
             Switch::Off => "http",
-        };
-        let default = || format!("{scheme}://{}", self.http_bind);
+        }
+    }
+
+    /// Where people connect to.
+    pub fn http_url(&self) -> String {
+        let default = || format!("{}://{}", self.http_scheme(), self.http_bind);
         self.public_url.clone().unwrap_or_else(default)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It is made of the same document that `openapi.json` is, so it cannot say anything else.
 
-mod html;
+pub(crate) mod html;
 mod operation;
 mod schema;
 

@@ -219,6 +219,11 @@ async fn open(
         grpc_url: settings.grpc_url(),
         certificate_validity: COMPONENT_VALIDITY,
         authorization: settings.authorization == Switch::On,
+        links: app::Links {
+            public_url: settings.public_url.clone(),
+            scheme: settings.http_scheme(),
+            own_authority: settings.tls.mode == Switch::On && settings.tls.cert.is_none(),
+        },
         oidc: settings.oidc.open()?,
     };
     let failed = |source| StartError::Core { source };

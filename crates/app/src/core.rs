@@ -90,6 +90,27 @@ impl Default for SiteSettings {
     }
 }
 
+/// Where people find the core.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// As in `https://core.example:8080`, where the operator says so.
+    pub public_url: Option<String>,
+    /// `https`, or `http` where the operator switched TLS off.
+    pub scheme: &'static str,
+    /// Whether people have to be told of the site's own authority to trust what they find there.
+    pub own_authority: bool,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            scheme: "https",
+            own_authority: true,
+        }
+    }
+}
+
 /// What a core is made of.
 pub struct CoreOptions {
     pub store: Store,
@@ -102,6 +123,7 @@ pub struct CoreOptions {
     pub grpc_url: String,
     /// How long components' certificates are good for.
     pub certificate_validity: Duration,
+    pub links: Links,
     /// `false` only where the operator wrote so: every caller is then an administrator.
     pub authorization: bool,
     /// Who says who people are; none where they come by invitations alone.
@@ -126,6 +148,7 @@ pub struct Shared {
     pub(crate) receiving: Receiving,
     pub grpc_url: String,
     pub certificate_validity: Duration,
+    pub links: Links,
     pub authorization: bool,
     pub oidc: Option<Oidc>,
     pub consoles: Arc<Consoles>,
@@ -163,6 +186,7 @@ impl Core {
             receiving: Receiving::default(),
             grpc_url: options.grpc_url,
             certificate_validity: options.certificate_validity,
+            links: options.links,
             authorization: options.authorization,
             oidc: options.oidc,
             consoles: Arc::default(),

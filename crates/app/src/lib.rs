@@ -43,7 +43,7 @@ pub mod step;
 mod work;
 
 pub use authorize::{Caller, Credential, Operation, authenticate};
-pub use core::{Core, CoreOptions, Environment, SiteSettings, SystemEnvironment};
+pub use core::{Core, CoreOptions, Environment, Links, SiteSettings, SystemEnvironment};
 pub use error::{Error, Kind};
 
 pub type Result<T> = std::result::Result<T, Error>;

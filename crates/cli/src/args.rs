@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser};
 use clap_complete::ArgValueCandidates;
 use rhyzome_model::Name;
+use rhyzome_model::role::Role;
 
 use crate::command::Command;
 use crate::complete;
@@ -116,6 +117,14 @@ pub fn seconds(text: &str) -> Result<u32, String> {
         Err(_) => duration(text)?.as_secs(),
     };
     u32::try_from(seconds).map_err(|_| format!("{text:?} is too long"))
+}
+
+/// A role in a project.
+pub fn project_role() -> impl clap::builder::TypedValueParser<Value = Role> {
+    use clap::builder::TypedValueParser as _;
+    let roles = Role::ALL.into_iter().filter(|role| !role.is_of_site());
+    clap::builder::PossibleValuesParser::new(roles.map(Role::as_str))
+        .try_map(|text| text.parse::<Role>())
 }
 
 /// A label, `KEY=VALUE`.

@@ -5,8 +5,8 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
-    complete, component, context, events, forward, http, image, instance, job, man, network,
-    openwrt, peer, project, site, ssh, ssh_key, token,
+    complete, component, context, events, forward, http, image, instance, job, login, man, network,
+    openwrt, peer, project, site, ssh, ssh_key, token, user,
 };
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +50,15 @@ pub enum Command {
     /// API tokens: what programs and people show to the core.
     #[command(subcommand)]
     Token(token::Command),
+    /// Log in as a person, with the site's OpenID Connect issuer.
+    Login(login::Login),
+    /// Log out.
+    Logout(login::Logout),
+    /// Say who the core takes you for, and what you may.
+    Whoami(login::Who),
+    /// People of the site, for those who run it.
+    #[command(subcommand)]
+    User(user::Command),
     /// Jobs: what the core told its components to do.
     #[command(subcommand)]
     Job(job::Command),
@@ -84,6 +93,9 @@ impl Command {
     }
 
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
+        if !matches!(self, Self::Login(_) | Self::Logout(_) | Self::Context(_)) {
+            login::freshen(cx).await?;
+        }
         match self {
             Self::Up(up) => up.run(cx).await,
             Self::Down(down) => down.run(cx).await,
@@ -99,6 +111,10 @@ impl Command {
             Self::Openwrt(command) => command.run(cx).await,
             Self::SshKey(command) => command.run(cx).await,
             Self::Token(command) => command.run(cx).await,
+            Self::Login(login) => login.run(cx).await,
+            Self::Logout(logout) => logout.run(cx).await,
+            Self::Whoami(who) => who.run(cx).await,
+            Self::User(command) => command.run(cx).await,
             Self::Job(command) => command.run(cx).await,
             Self::Events(events) => events.run(cx).await,
             Self::Forward(forward) => forward.run(cx).await,

@@ -15,6 +15,7 @@ use crate::private;
 
 pub use file::{Context, File};
 pub use verbs::Command;
+pub(crate) use verbs::token_store;
 
 /// A core to speak with.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub enum Error {
     Ambiguous,
     #[error("{} is not a configuration with contexts: {reason}", .file.display())]
     Syntax { file: PathBuf, reason: String },
+    #[error("nobody is logged in for the context {0}")]
+    NotLoggedIn(String),
     #[error("RHYZOME_PROJECT: {0}")]
     Project(rhyzome_model::name::InvalidName),
     #[error("{}: an empty token", .file.display())]
@@ -90,13 +93,9 @@ pub fn resolve(
     let (_, context) = file.pick(named.as_deref(), path)?;
     let token = match token_in_environment(env)? {
         Some(token) => Some(token),
-        None => context.token_file.as_deref().map(read_token).transpose()?,
+        None => context.token()?,
     };
-    let authority = match (&context.authority, &context.authority_file) {
-        (Some(pem), _) => Some(pem.clone()),
-        (None, Some(file)) => Some(read_authority(file)?),
-        (None, None) => None,
-    };
+    let authority = context.authority()?;
     let project = project(global, env, context.project.as_ref())?;
     Ok(Target {
         url: context.url.clone(),
@@ -155,6 +154,22 @@ fn project(
         return text.parse().map_err(|e| Error::Project(e).into());
     }
     Ok(context.cloned().unwrap_or_else(Name::default_project))
+}
+
+impl Context {
+    /// What it shows to the core.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        self.token_file.as_deref().map(read_token).transpose()
+    }
+
+    /// The authority (PEM) that it trusts; none where that is whom the system trusts.
+    pub(crate) fn authority(&self) -> Result<Option<String>, Failure> {
+        match (&self.authority, &self.authority_file) {
+            (Some(pem), _) => Ok(Some(pem.clone())),
+            (None, Some(file)) => read_authority(file).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 fn read_token(file: &Path) -> Result<String, Failure> {

@@ -19,6 +19,8 @@ pub enum Failure {
     #[error("{0}")]
     Context(#[from] context::Error),
     #[error("{0}")]
+    Login(#[from] crate::login::Error),
+    #[error("{0}")]
     Tunnel(#[from] tunnel::Error),
     #[error("{0}")]
     Ssh(#[from] ssh::Error),
@@ -128,6 +130,7 @@ impl Failure {
         match self {
             Self::Client(error) => client_advice(error),
             Self::Context(error) => error.advice(),
+            Self::Login(error) => error.advice(),
             Self::Tunnel(error) => error.advice(),
             Self::Ssh(error) => error.advice(),
             Self::Site(error) => error.advice(),
@@ -207,8 +210,8 @@ fn client_advice(error: &rhyzome_client::Error) -> Option<String> {
     let problem = error.problem()?;
     match problem.code.as_str() {
         "unauthenticated" => Some(
-            "the token is missing, wrong or no longer good: put a new one with `rhyzome context add \
-             --replace`, or set RHYZOME_TOKEN_FILE"
+            "what was shown is missing, wrong or no longer good: `rhyzome login` logs in anew, `rhyzome context \
+             add --replace` takes another token, and so does RHYZOME_TOKEN_FILE"
                 .to_owned(),
         ),
         _ if problem.status >= 500 => problem

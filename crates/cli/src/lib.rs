@@ -23,6 +23,7 @@ pub mod http;
 pub mod image;
 pub mod instance;
 pub mod job;
+pub mod login;
 pub mod man;
 pub mod naming;
 pub mod network;
@@ -38,6 +39,7 @@ pub mod ssh;
 pub mod ssh_key;
 pub mod token;
 pub mod tunnel;
+pub mod user;
 pub mod wait;
 
 use std::process::ExitCode;

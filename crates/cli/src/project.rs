@@ -1,5 +1,7 @@
 //! `rhyzome project …`
 
+pub mod people;
+
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use rhyzome_model::resource::Project;
@@ -27,6 +29,29 @@ pub enum Command {
     /// Delete a project that nothing is in.
     #[command(after_help = "Example:\n  rhyzome project delete shop")]
     Delete(Named),
+    /// Invite somebody: make a link that lets one person in.
+    #[command(after_help = "Example:\n  rhyzome project invite garden --role member --expires 2d")]
+    Invite(people::Invite),
+    /// Come into a project by an invitation.
+    #[command(after_help = "\
+Example:
+  rhyzome project join 'https://core.example:8080/join#rzi_…' --name ada")]
+    Join(people::Join),
+    /// List the invitations that nobody has redeemed.
+    #[command(after_help = "Example:\n  rhyzome project invitations garden")]
+    Invitations(people::Of),
+    /// Take an invitation back.
+    #[command(after_help = "Example:\n  rhyzome project uninvite garden i-0123456789")]
+    Uninvite(people::Uninvite),
+    /// List the members of a project.
+    #[command(after_help = "Example:\n  rhyzome project members garden")]
+    Members(people::Of),
+    /// Give a member another role.
+    #[command(after_help = "Example:\n  rhyzome project role garden ada viewer")]
+    Role(people::SetRole),
+    /// Take somebody out of a project: their tokens and peers in it are gone at once.
+    #[command(after_help = "Example:\n  rhyzome project remove garden ada")]
+    Remove(people::Remove),
 }
 
 #[derive(Debug, Args)]
@@ -37,9 +62,20 @@ pub struct Named {
 
 impl Command {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
+        // It may be what makes the first context.
+        if let Self::Join(join) = self {
+            return join.run(cx).await;
+        }
         let session = cx.session()?;
         let projects = session.client.project();
         match self {
+            Self::Join(join) => join.run(cx).await,
+            Self::Invite(invite) => invite.run(cx).await,
+            Self::Invitations(of) => people::invitations(cx, of).await,
+            Self::Uninvite(uninvite) => uninvite.run(cx).await,
+            Self::Members(of) => people::members(cx, of).await,
+            Self::Role(role) => role.run(cx).await,
+            Self::Remove(remove) => remove.run(cx).await,
             Self::Create { name } => {
                 let project = projects.create_named(&name).await?;
                 cx.output

@@ -8,8 +8,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rhyzome_model::Name;
 
 use crate::{
-    Blobs, Components, Error, Events, ImageTags, Images, Instances, Jobs, Networks, Peers,
-    Projects, SiteInfo, SshKeys, Tokens, tls,
+    Blobs, Components, Error, Events, ImageTags, Images, Instances, Invitations, Jobs, Members,
+    Networks, Peers, Projects, SiteInfo, SshKeys, Tokens, tls,
 };
 
 /// Where the core is and who asks.
@@ -46,13 +46,30 @@ impl Client {
             });
         }
         let authority = options.authority_pem.as_deref();
-        let http = build(reqwest::Client::builder(), tls::config(authority)?)?;
-        let upgrading = reqwest::Client::builder().http1_only();
-        let upgrading = build(upgrading, tls::http1_config(authority)?)?;
         let token = options.token.map(|token| bearer(&token)).transpose()?;
+        Self::over(
+            base,
+            tls::config(authority)?,
+            tls::http1_config(authority)?,
+            token,
+        )
+    }
+
+    /// One that believes whoever answers, for what is compared with something afterwards. It shows nothing.
+    pub(crate) fn without_verifying(url: &str) -> Result<Self, Error> {
+        let config = tls::without_verifying()?;
+        Self::over(base(url)?, config.clone(), config, None)
+    }
+
+    fn over(
+        base: Url,
+        tls: rustls::ClientConfig,
+        http1: rustls::ClientConfig,
+        token: Option<HeaderValue>,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            http,
-            upgrading,
+            http: build(reqwest::Client::builder(), tls)?,
+            upgrading: build(reqwest::Client::builder().http1_only(), http1)?,
             base: Arc::new(base),
             token,
         })
@@ -153,6 +170,14 @@ impl Scope {
         Tokens::new(self.client.clone(), self.path("tokens"))
     }
 
+    pub fn member(&self) -> Members {
+        Members::new(self.client.clone(), self.path("members"))
+    }
+
+    pub fn invitation(&self) -> Invitations {
+        Invitations::new(self.client.clone(), self.path("invitations"))
+    }
+
     pub fn job(&self) -> Jobs {
         Jobs::new(self.client.clone(), self.path("jobs"))
     }
@@ -162,7 +187,7 @@ impl Scope {
     }
 }
 
-fn build(
+pub(crate) fn build(
     builder: reqwest::ClientBuilder,
     tls: rustls::ClientConfig,
 ) -> Result<reqwest::Client, Error> {
@@ -193,7 +218,7 @@ fn base(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"

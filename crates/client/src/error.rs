@@ -8,6 +8,8 @@ use rhyzome_wire::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The core answered that it will not, and why.
+    #[error("the core at {url} has another authority than it should: its fingerprint is {found}")]
+    NotTheAuthority { url: String, found: String },
     #[error("{}", Sentence(.0))]
     Problem(Box<Problem>),
     /// Nothing answers at the URL.

@@ -33,7 +33,9 @@ mod image_tag;
 mod instance;
 mod job;
 mod network;
+mod oidc;
 mod peer;
+mod person;
 mod project;
 mod send;
 mod site;
@@ -54,10 +56,13 @@ pub use image_tag::ImageTags;
 pub use instance::Instances;
 pub use job::Jobs;
 pub use network::Networks;
+pub use oidc::{CodeFlow, DeviceFlow, IdTokens, OidcError, Provider};
 pub use peer::Peers;
+pub use person::{Invitations, Members, Users, authority};
 pub use project::Projects;
 pub use rhyzome_wire::Problem;
 pub use site::SiteInfo;
+pub use tls::fingerprint;
 pub use token::Tokens;
 
 /// SSH keys of a project.

@@ -78,6 +78,7 @@ impl Site {
             certificate_validity: Duration::from_secs(24 * 3600),
             authorization: true,
             oidc: None,
+            links: Default::default(),
         };
         let core = Core::open(options).await.expect("a core");
         Running {

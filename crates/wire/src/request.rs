@@ -173,6 +173,8 @@ pub struct MintedInvitation {
     pub invitation: Invitation,
     /// What is good once, as in `rzi_…`. It is told this once.
     pub code: String,
+    /// The same with where the core is, and whom to trust there: `rhyzome project join LINK`.
+    pub link: String,
 }
 
 /// Redeems an invitation.

@@ -2,16 +2,20 @@
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse};
 use rhyzome_app as app;
 use rhyzome_model::Name;
 use rhyzome_model::user::{Invitation, InvitationSpec};
 use rhyzome_wire::Page;
 use rhyzome_wire::request::{Invite, MintedInvitation, Redeem, Redeemed, SessionSecret};
+use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::context::{Api, Context, bearer};
+use crate::docs::html::escape;
 use crate::etag::{IfMatch, One};
 use crate::extract::{Json, NoQuery, Path, Query};
 use crate::idempotency::Secret;
@@ -26,7 +30,10 @@ pub fn router() -> OpenApiRouter<Api> {
 
 /// What people ask who are not known yet.
 pub fn open() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(redeem))
+    OpenApiRouter::new()
+        .routes(routes!(redeem))
+        .routes(routes!(join))
+        .routes(routes!(authority))
 }
 
 /// Lists a project's invitations that nobody has redeemed, by name.
@@ -49,12 +56,14 @@ async fn create(
     cx: Context,
     Path(project): Path<Name>,
     _none: NoQuery,
+    headers: HeaderMap,
     Json(body): Json<Invite>,
 ) -> Result<(StatusCode, Extension<Secret>, axum::Json<MintedInvitation>), Failure> {
     let spec: InvitationSpec = body.spec;
     let minted = app::invitation::create(cx.core(), &cx.caller, &project, spec).await?;
     let shown = MintedInvitation {
         invitation: minted.invitation,
+        link: link(cx.core(), &headers, &minted.code.reveal()),
         code: minted.code.reveal(),
     };
     Ok((StatusCode::CREATED, Extension(Secret), axum::Json(shown)))
@@ -113,4 +122,44 @@ async fn redeem(
             expires_at,
         }),
     }))
+}
+
+/// Says what to do with an invitation's link. The code is behind the `#`, which browsers send nowhere.
+#[utoipa::path(get, path = "/join", operation_id = "join", tag = "people", security(()),
+    responses((status = 200, description = "HTML", content_type = "text/html")))]
+async fn join(State(api): State<Api>, _none: NoQuery) -> impl IntoResponse {
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    let page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>An invitation to {site}</title>\n\
+         <style>body {{ font: 1.1rem/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 40rem; padding: 0 1rem }}</style>\n\
+         <h1>An invitation to {site}</h1>\n\
+         <p>Install <code>rhyzome</code>, and give it the whole link that brought you here, in quotation marks:</p>\n\
+         <pre>rhyzome project join 'LINK'</pre>\n\
+         <p>It is good once. Whoever has it can use it in your place: show it to nobody.</p>\n</html>\n",
+        site = escape(&api.core.site.name),
+    );
+    ([(CONTENT_SECURITY_POLICY, policy)], Html(page))
+}
+
+/// Shows the certificate (PEM) of the site's own authority. Who does not know it yet compares its fingerprint.
+#[utoipa::path(get, path = "/v1/authority", operation_id = "authority_get", tag = "people", security(()),
+    responses((status = 200, body = String, content_type = "application/x-pem-file", description = "PEM")))]
+async fn authority(State(api): State<Api>, _none: NoQuery) -> impl IntoResponse {
+    let kind = (CONTENT_TYPE, "application/x-pem-file");
+    ([kind], api.core.authority.certificate_pem())
+}
+
+/// Where an invitation is redeemed: as the operator says, or else as the caller found this core.
+fn link(core: &app::Core, headers: &HeaderMap, code: &str) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let found = || format!("{}://{}", core.links.scheme, host.unwrap_or("localhost"));
+    let url = core.links.public_url.clone().unwrap_or_else(found);
+    let mut link = format!("{url}/join#{code}");
+    if core.links.own_authority {
+        let digest = Sha256::digest(core.authority.certificate());
+        link.push('.');
+        link.push_str(&hex::encode(digest));
+    }
+    link
 }

@@ -19,7 +19,9 @@ fn behind(id: &str) -> Option<Operation> {
     use Operation as O;
     Some(match id {
         "docs" | "healthz" | "openapi" | "readyz" => return None,
-        "login_methods" | "session_begin" | "invitation_redeem" => return None,
+        "login_methods" | "session_begin" | "invitation_redeem" | "join" | "authority_get" => {
+            return None;
+        }
         "whoami" | "session_end" => O::Whoami,
         "user_list" | "user_get" => O::UserRead,
         "user_update" => O::UserUpdate,

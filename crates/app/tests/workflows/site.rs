@@ -88,6 +88,7 @@ impl Site {
             certificate_validity: Duration::from_secs(24 * 3600),
             authorization: true,
             oidc: None,
+            links: Default::default(),
         };
         let core = Core::open(options).await.expect("a core");
         core.blobs.prepare().await.expect("a folder of blobs");

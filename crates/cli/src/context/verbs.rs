@@ -198,7 +198,7 @@ fn store_token(config: &Path, name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Where a context's token is kept if it was given on the standard input.
-fn token_store(config: &Path, name: &str) -> PathBuf {
+pub(crate) fn token_store(config: &Path, name: &str) -> PathBuf {
     config.with_file_name("tokens").join(name)
 }
 
