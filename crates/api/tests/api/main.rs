@@ -23,6 +23,7 @@ mod objects;
 mod outage;
 mod pages;
 mod peers;
+mod people;
 mod postgres;
 mod raw;
 mod refusals;
