@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, Response, Url};
@@ -16,6 +16,8 @@ pub struct Issuer {
     process: Child,
     /// It ends when this is closed.
     _life: ChildStdin,
+    /// It tells more than its URL, and has to be able to.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Drop for Issuer {
@@ -41,15 +43,15 @@ impl Issuer {
         let life = process.stdin.take().expect("its standard input");
         let mut line = String::new();
         let output = process.stdout.take().expect("its standard output");
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("its URL");
+        let mut output = BufReader::new(output);
+        output.read_line(&mut line).expect("its URL");
         assert!(line.starts_with("http://127.0.0.1:"), "{line:?}");
         Self {
             url: line.trim().to_owned(),
             http: http(),
             process,
             _life: life,
+            _output: output,
         }
     }
 
