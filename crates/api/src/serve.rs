@@ -308,4 +308,73 @@ mod tests {
             b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n";
         assert!(connect(said).await.starts_with(b"HTTP/1.1 200"));
     }
+
+    const LARGE: usize = 4 << 20;
+
+    /// A connection to a core that answers with much, and its end.
+    fn large(take_within: Duration) -> (tokio::io::DuplexStream, Manner, Serving) {
+        let router = Router::new().route("/", axum::routing::any(|| async { vec![b'x'; LARGE] }));
+        let (here, there) = tokio::io::duplex(1 << 10);
+        let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+        let manner = Manner {
+            head_within: Duration::from_secs(600),
+            ..manner(Some(take_within))
+        };
+        let graceful = GracefulShutdown::new();
+        let serving = serve(there, remote, router, graceful.watcher(), manner.clone());
+        let serving = async move {
+            serving.await;
+            drop(graceful);
+        };
+        (here, manner, tokio::spawn(serving))
+    }
+
+    type Serving = tokio::task::JoinHandle<()>;
+
+    fn slow_ones(manner: &Manner) -> bool {
+        let text = manner.metrics.text(&crate::metrics::Observed::default());
+        text.contains("rhyzome_http_slow_clients_total 1\n")
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_of_an_answer_is_dropped() {
+        let (mut here, manner, serving) = large(SHORT);
+        let said = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        here.write_all(said).await.expect("written");
+        serving.await.expect("it ends while nothing is read");
+        assert!(slow_ones(&manner));
+    }
+
+    #[tokio::test]
+    async fn who_reads_gets_all_of_it_piece_by_piece() {
+        let (mut here, manner, serving) = large(Duration::from_secs(60));
+        let said = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        here.write_all(said).await.expect("written");
+        let mut heard = 0;
+        let mut piece = vec![0; 64 << 10];
+        while let count @ 1.. = here.read(&mut piece).await.expect("it goes on") {
+            heard += count;
+        }
+        assert!(heard > LARGE);
+        serving.await.expect("it ends");
+        assert!(!slow_ones(&manner));
+    }
+
+    #[tokio::test]
+    async fn over_http2_who_takes_nothing_of_an_answer_is_dropped() {
+        let (here, manner, serving) = large(SHORT);
+        let io = TokioIo::new(here);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+                .handshake(io)
+                .await
+                .expect("HTTP/2");
+        let driven = tokio::spawn(connection);
+        let request = Request::get("http://x/").body(String::new());
+        let answer = sender.send_request(request.expect("a request")).await;
+        let _untaken = answer.expect("an answer");
+        serving.await.expect("it ends while nothing is taken");
+        assert!(slow_ones(&manner));
+        let _ = driven.await;
+    }
 }

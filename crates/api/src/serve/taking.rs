@@ -174,7 +174,15 @@ impl Bodies {
         waiting.next += 1;
         waiting.since.insert(id, Instant::now());
         let bodies = self.clone();
-        response.map(|body| Body::new(Watched { body, id, bodies }))
+        response.map(|body| {
+            Body::new(Watched {
+                body,
+                rest: Bytes::new(),
+                began: false,
+                id,
+                bodies,
+            })
+        })
     }
 
     /// Ends if there is one that nobody has asked for more of for so long.
@@ -201,9 +209,16 @@ impl Bodies {
     }
 }
 
-/// A body that notes when it is asked for more.
+/// As much is given out at once: more would be kept by the HTTP/2 server, which asks for no more then.
+const PIECE: usize = 16 << 10;
+
+/// A body that notes when it is asked for more. It is asked for its end, too: only then has the client
+/// room for what came before.
 struct Watched {
     body: Body,
+    /// What the body gave and is not given out yet.
+    rest: Bytes,
+    began: bool,
     id: u64,
     bodies: Bodies,
 }
@@ -216,27 +231,38 @@ impl hyper::body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let mut waiting = self.bodies.waiting();
-        match &frame {
-            Poll::Ready(_) => {
-                waiting.since.insert(self.id, Instant::now());
-            }
-            // It is the client who waits.
-            Poll::Pending => {
-                waiting.since.remove(&self.id);
+        self.began = true;
+        if self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                Poll::Ready(over) => return Poll::Ready(over),
+                // It is the client who waits.
+                Poll::Pending => {
+                    self.bodies.waiting().since.remove(&self.id);
+                    return Poll::Pending;
+                }
             }
         }
-        drop(waiting);
-        frame
+        self.bodies.waiting().since.insert(self.id, Instant::now());
+        let length = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        !self.began && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }
 

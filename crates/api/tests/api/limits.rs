@@ -376,10 +376,13 @@ async fn a_head_that_is_too_long_is_answered_and_not_cut_off() {
 
 #[tokio::test]
 async fn over_http2_a_head_that_is_too_long_is_answered_too() {
-    let core = TestCore::start_with(|_| {}).await;
-    let admin = core.admin();
+    let core = TestCore::start().await;
+    let http2 = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy();
+    let http2 = http2.build().expect("a client");
     for (header, status) in [(31 << 10, 200), (33 << 10, 431), (200 << 10, 431)] {
-        let request = admin.request(Method::GET, "/healthz");
+        let request = http2.get(format!("http://{}/healthz", core.http()));
         let request = request.header("x-filler", "x".repeat(header));
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.version(), reqwest::Version::HTTP_2);
