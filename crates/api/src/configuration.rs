@@ -4,7 +4,9 @@
 //! after `--set`. No default points at anybody's server, and none opens anything to the network.
 
 mod blobs;
+mod limits;
 mod oidc;
+mod proxy;
 mod site;
 
 use std::net::SocketAddr;
@@ -15,7 +17,9 @@ use rhyzome_settings::{Complaint, PathKind, Settings};
 use serde::{Deserialize, Serialize};
 
 pub use blobs::{Blobs, BlobsError};
+pub use limits::Limits;
 pub use oidc::{Oidc, OidcError};
+pub use proxy::{Proxy, ProxyHeader};
 pub use site::Site;
 
 /// All that can be set.
@@ -43,6 +47,8 @@ pub struct Configuration {
     pub oidc: Oidc,
     pub site: Site,
     pub blobs: Blobs,
+    pub proxy: Proxy,
+    pub limits: Limits,
     pub log: Log,
 }
 
@@ -57,10 +63,19 @@ pub enum Switch {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// `off`: plain HTTP, only on loopback.
-    pub mode: Switch,
+    pub mode: TlsMode,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsMode {
+    On,
+    /// Plain HTTP, only on loopback.
+    Off,
+    /// Plain HTTP for this machine and for `proxy.trusted`, which is reached over TLS.
+    BehindProxy,
 }
 
 /// The signing authority for components; by default one that is made at the first start.
@@ -104,6 +119,8 @@ impl Default for Configuration {
             oidc: Oidc::default(),
             site: Site::default(),
             blobs: Blobs::default(),
+            proxy: Proxy::default(),
+            limits: Limits::default(),
             log: Log::default(),
         }
     }
@@ -112,7 +129,7 @@ impl Default for Configuration {
 impl Default for Tls {
     fn default() -> Self {
         Self {
-            mode: Switch::On,
+            mode: TlsMode::On,
             cert: None,
             key: None,
         }
@@ -158,6 +175,7 @@ impl Settings for Configuration {
         self.check_urls(&mut complaints);
         self.blobs.check(&mut complaints);
         self.oidc.check(&mut complaints);
+        self.limits.check(&mut complaints);
         self.site.check(&mut complaints);
         if let Err(error) = self
             .log
@@ -192,8 +210,8 @@ impl Configuration {
 
     pub fn http_scheme(&self) -> &'static str {
         match self.tls.mode {
-            Switch::On => "https",
-            Switch::Off => "http",
+            TlsMode::On => "https",
+            TlsMode::Off | TlsMode::BehindProxy => "http",
         }
     }
 
@@ -222,14 +240,22 @@ impl Configuration {
                 complaints.push(Complaint { key, reason });
             }
         }
-        if self.tls.mode == Switch::Off && !self.http_bind.ip().is_loopback() {
+        if self.tls.mode == TlsMode::Off && !self.http_bind.ip().is_loopback() {
             let reason = format!(
-                "plain HTTP is possible on a loopback address alone, not on {}: tokens would be readable",
+                "plain HTTP is possible on a loopback address alone, not on {}: tokens would be readable on the way. Behind a proxy of yours that has TLS, it is tls.mode = \"behind_proxy\"",
                 self.http_bind
             );
             complaints.push(Complaint {
                 key: "tls.mode",
                 reason,
+            });
+        }
+        if self.tls.mode == TlsMode::BehindProxy && self.proxy.trusted.is_empty() {
+            let reason =
+                "needed where tls.mode is behind_proxy: plain HTTP is for those addresses alone";
+            complaints.push(Complaint {
+                key: "proxy.trusted",
+                reason: reason.to_owned(),
             });
         }
         if self.http_bind == self.grpc_bind && self.http_bind.port() != 0 {
@@ -263,8 +289,8 @@ impl Configuration {
                 reason,
             });
         }
-        if self.tls.mode == Switch::Off && self.tls.cert.is_some() {
-            let reason = "a certificate is set, but tls.mode is off".to_owned();
+        if self.tls.mode != TlsMode::On && self.tls.cert.is_some() {
+            let reason = "a certificate is set, but tls.mode is not on".to_owned();
             complaints.push(Complaint {
                 key: "tls.cert",
                 reason,

@@ -13,6 +13,8 @@ use rhyzome_app as app;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::configuration::Proxy;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::problem::{Failure, Refused};
 
@@ -24,6 +26,9 @@ pub struct Api(Arc<Shared>);
 pub struct Shared {
     pub core: app::Core,
     pub metrics: Metrics,
+    pub limits: Limits,
+    /// Whose word on where a request comes from is taken.
+    pub proxy: Proxy,
     /// Cancelled when the core begins to stop: streams and waits end then.
     pub stopping: CancellationToken,
     /// What goes on without its caller.
@@ -31,13 +36,8 @@ pub struct Shared {
 }
 
 impl Api {
-    pub fn new(core: app::Core, stopping: CancellationToken, detached: TaskTracker) -> Self {
-        Self(Arc::new(Shared {
-            core,
-            metrics: Metrics::new(),
-            stopping,
-            detached,
-        }))
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
     }
 }
 

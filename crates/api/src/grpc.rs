@@ -15,6 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::metrics::Metrics;
+use crate::throttle::Throttle;
+
 mod blob;
 mod console;
 mod enrollment;
@@ -48,10 +51,12 @@ const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn serve(
     gateway: Arc<dyn ComponentGateway>,
     incoming: TlsIncoming,
+    joins: Joins,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let edge = Edge {
         gateway,
+        joins,
         sessions: Arc::default(),
         stop: stop.clone(),
     };
@@ -72,10 +77,18 @@ pub async fn serve(
     }
 }
 
+/// Who may try to join now: those who guess tokens have to pause.
+#[derive(Clone)]
+pub struct Joins {
+    pub throttle: Throttle,
+    pub metrics: Metrics,
+}
+
 /// The services, with what they share.
 #[derive(Clone)]
 struct Edge {
     gateway: Arc<dyn ComponentGateway>,
+    joins: Joins,
     sessions: Arc<Sessions>,
     stop: CancellationToken,
 }

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use rhyzome_model::job::JobState;
 
+use crate::limits::Limit;
 use crate::openapi;
 
 /// Upper bounds in seconds. Answers that wait (`?wait=`) take up to 5 minutes.
@@ -36,6 +37,11 @@ struct State {
     state: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Met {
+    limit: String,
+}
+
 #[derive(Clone)]
 struct ByBounds;
 
@@ -52,6 +58,9 @@ pub struct Metrics {
     requests: Family<Answered, Counter>,
     duration: Family<Operation, Histogram, ByBounds>,
     in_flight: Gauge,
+    refused: Family<Met, Counter>,
+    slow: Counter,
+    joins_refused: Counter,
     jobs: Family<State, Gauge>,
     components: Gauge,
 }
@@ -70,6 +79,23 @@ impl Metrics {
         let duration = Family::new_with_constructor(ByBounds);
         let (in_flight, components) = (Gauge::default(), Gauge::default());
         let jobs = Family::default();
+        let refused = Family::default();
+        let (slow, joins_refused) = (Counter::default(), Counter::default());
+        registry.register(
+            "http_requests_refused",
+            "HTTP requests refused with 429, by the limit that they met",
+            refused.clone(),
+        );
+        registry.register(
+            "http_slow_clients",
+            "HTTP connections ended since the client took nothing in time",
+            slow.clone(),
+        );
+        registry.register(
+            "joins_refused",
+            "Attempts to join refused since too many from the same address had failed",
+            joins_refused.clone(),
+        );
         registry.register("http_requests", "HTTP requests answered", requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -92,6 +118,9 @@ impl Metrics {
             requests,
             duration,
             in_flight,
+            refused,
+            slow,
+            joins_refused,
             jobs,
             components,
         }
@@ -118,6 +147,22 @@ impl Metrics {
         self.requests
             .get_or_create(&Answered { operation, status })
             .inc();
+    }
+
+    /// A request met a limit.
+    pub fn refused(&self, limit: Limit) {
+        let limit = limit.as_str().to_owned();
+        self.refused.get_or_create(&Met { limit }).inc();
+    }
+
+    /// A connection was ended since its client took nothing.
+    pub fn was_slow(&self) {
+        self.slow.inc();
+    }
+
+    /// Nobody looked at a join token, since too many were no good.
+    pub fn join_refused(&self) {
+        self.joins_refused.inc();
     }
 
     /// All figures in the text format (OpenMetrics 1.0).

@@ -19,17 +19,24 @@ use rhyzome_app as app;
 use rhyzome_wire::Problem;
 use tracing::Instrument;
 
+use crate::address;
 use crate::context::Api;
+use crate::limits::Limit;
 use crate::problem::{Failure, Refused};
 
 /// The header that every answer carries.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Where a request came from, as the listener saw it.
+/// Where a request came from: as the listener saw it or, from a trusted proxy, as that one said. The port
+/// is 0 then.
 #[derive(Debug, Clone, Copy)]
 pub struct Remote(pub SocketAddr);
 
-pub async fn outermost(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub async fn outermost(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    if let Some(Remote(remote)) = request.extensions().get().copied() {
+        let origin = address::origin(&api.proxy, remote, request.headers());
+        request.extensions_mut().insert(Remote(origin));
+    }
     let id = request_id(&request);
     let mut access = Access::begin(&api, &request);
     let span = tracing::info_span!("request", request_id = %id);
@@ -115,6 +122,9 @@ impl Access {
     }
 
     fn end(&mut self, response: &Response) {
+        if let Some(limit) = response.extensions().get::<Limit>() {
+            self.api.metrics.refused(*limit);
+        }
         let caller = response.extensions().get::<app::Caller>();
         self.write(
             Some(response.status()),

@@ -5,12 +5,15 @@
 //! layer ([`crate::outermost`]) gives it the request's id and writes it.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
 use rhyzome_wire::Problem;
+
+use crate::limits::Limit;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,15 @@ pub enum Refused {
     LengthRequired,
     #[error("an equal request with this Idempotency-Key is still being worked on")]
     InProgress,
+    #[error(
+        "the path and the query have more than {} bytes",
+        crate::limits::MAX_URI
+    )]
+    UriTooLong,
+    #[error("the headers have more than {} bytes", crate::limits::MAX_HEADERS)]
+    HeadersTooLarge,
+    #[error("{}; try again in {} s", .limit.detail(), whole_seconds(.pause))]
+    TooMany { limit: Limit, pause: Duration },
     #[error("the core failed at this request")]
     Panicked,
 }
@@ -101,6 +113,13 @@ fn of_refused(refused: &Refused) -> Named<'_> {
         Refused::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", None),
         Refused::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required", None),
         Refused::InProgress => (StatusCode::CONFLICT, "in_progress", None),
+        Refused::UriTooLong => (StatusCode::URI_TOO_LONG, "too_large", None),
+        Refused::HeadersTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_large",
+            None,
+        ),
+        Refused::TooMany { limit, .. } => (StatusCode::TOO_MANY_REQUESTS, limit.code(), None),
         Refused::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal", None),
     }
 }
@@ -140,8 +159,12 @@ impl IntoResponse for Failure {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE || self.is_in_progress() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after(status) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::Refused(Refused::TooMany { limit, .. }) = self {
+            // For the figures.
+            response.extensions_mut().insert(limit);
         }
         response.extensions_mut().insert(problem);
         response
@@ -149,9 +172,21 @@ impl IntoResponse for Failure {
 }
 
 impl Failure {
-    fn is_in_progress(&self) -> bool {
-        matches!(self, Self::Refused(Refused::InProgress))
+    /// In whole seconds, and at least one.
+    fn retry_after(&self, status: StatusCode) -> Option<u64> {
+        match self {
+            Self::Refused(Refused::TooMany { pause, .. }) => Some(whole_seconds(pause)),
+            Self::Refused(Refused::InProgress) => Some(1),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
+        }
     }
+}
+
+/// A pause as it is told: at least one second.
+pub fn whole_seconds(pause: &Duration) -> u64 {
+    let begun = u64::from(pause.subsec_nanos() > 0);
+    (pause.as_secs() + begun).max(1)
 }
 
 /// An error with all its sources, in one line.

@@ -18,6 +18,7 @@ use rhyzome_model::event::Event;
 use tokio::time::sleep;
 
 use crate::context::Context;
+use crate::limits::Held;
 use crate::problem::{Failure, Refused, chain};
 
 /// The net under the wake-ups.
@@ -29,11 +30,13 @@ const BATCH: u32 = 100;
 
 /// Events of a project, or of the whole site, from behind `after` on.
 pub async fn follow(cx: Context, project: Option<Name>, after: i64) -> Result<Response, Failure> {
+    let open = cx.api.limits.streams.open(cx.caller.credential)?;
     let mut reader = Reader {
         cx,
         project,
         after,
         ready: VecDeque::new(),
+        _open: open,
     };
     // What is refused is refused with a status, not within the stream.
     reader.look().await?;
@@ -62,6 +65,7 @@ struct Reader {
     project: Option<Name>,
     after: i64,
     ready: VecDeque<Event>,
+    _open: Held,
 }
 
 impl Reader {

@@ -29,12 +29,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::certificate::{self, CertificateError, Origin};
-use crate::configuration::{Configuration, Switch};
-use crate::context::Api;
+use crate::clock::Clock;
+use crate::configuration::{Configuration, Switch, TlsMode};
+use crate::context::{self, Api};
 use crate::gateway::Gateway;
 use crate::grpc;
+use crate::metrics::Metrics;
 use crate::problem::chain;
 use crate::serve::{self, Listener};
+use crate::throttle::Throttle;
 
 /// How long all that runs has to end: the requests under way, and a little more.
 const GRACE: Duration = serve::GRACE.saturating_add(Duration::from_secs(2));
@@ -99,6 +102,14 @@ pub struct Started {
 /// # Errors
 /// [`StartError`]; nothing listens then.
 pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
+    start_by(settings, &Clock::machine()).await
+}
+
+/// The same, with limits that go by another clock.
+///
+/// # Errors
+/// As for [`start`].
+pub async fn start_by(settings: &Configuration, clock: &Clock) -> Result<Started, StartError> {
     let lock = take_folder(&settings.state_dir)?;
     // Before an authority is made: beside a database that was not filled to the end there must be none
     // but the one that it is filled with.
@@ -114,6 +125,7 @@ pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
         set: JoinSet::new(),
         stopping: CancellationToken::new(),
         detached: TaskTracker::new(),
+        metrics: Metrics::new(),
     };
     tasks
         .set
@@ -123,8 +135,9 @@ pub async fn start(settings: &Configuration) -> Result<Started, StartError> {
         place,
         tasks.stopping.clone(),
     ));
-    let http = tasks.serve_http(http, shown.http)?;
-    let grpc = tasks.serve_grpc(grpc, shown.grpc)?;
+    let http = tasks.serve_http(http, shown.http, settings, clock)?;
+    let joins = Throttle::new(settings.limits.failures_per_address, clock.clone());
+    let grpc = tasks.serve_grpc(grpc, shown.grpc, joins)?;
     tracing::info!(%http, %grpc, version = env!("CARGO_PKG_VERSION"), "ready");
     Ok(Started {
         new_token,
@@ -149,6 +162,7 @@ impl Started {
             mut set,
             stopping,
             detached,
+            ..
         } = self.tasks;
         stopping.cancel();
         let ended = async {
@@ -221,8 +235,12 @@ async fn open(
         authorization: settings.authorization == Switch::On,
         links: app::Links {
             public_url: settings.public_url.clone(),
-            scheme: settings.http_scheme(),
-            own_authority: settings.tls.mode == Switch::On && settings.tls.cert.is_none(),
+            // A proxy in front has TLS.
+            scheme: match settings.tls.mode {
+                TlsMode::On | TlsMode::BehindProxy => "https",
+                TlsMode::Off => "http",
+            },
+            own_authority: settings.tls.mode == TlsMode::On && settings.tls.cert.is_none(),
         },
         oidc: settings.oidc.open()?,
     };
@@ -298,8 +316,8 @@ impl Shown {
                 .map(|credential| (origin, credential))
         };
         let http = match settings.tls.mode {
-            Switch::On => Some(with(Origin::of_http(settings))?),
-            Switch::Off => None,
+            TlsMode::On => Some(with(Origin::of_http(settings))?),
+            TlsMode::Off | TlsMode::BehindProxy => None,
         };
         Ok(Self {
             http,
@@ -315,6 +333,7 @@ struct Tasks {
     stopping: CancellationToken,
     /// Requests that go on without their callers.
     detached: TaskTracker,
+    metrics: Metrics,
 }
 
 impl Tasks {
@@ -322,6 +341,8 @@ impl Tasks {
         &mut self,
         port: Port,
         shown: Option<(Origin, Credential)>,
+        settings: &Configuration,
+        clock: &Clock,
     ) -> Result<SocketAddr, StartError> {
         let Port { listener, address } = port;
         let listener = match shown {
@@ -332,13 +353,17 @@ impl Tasks {
                 Listener::tls(listener, config).map_err(|source| StartError::Serve { source })?
             }
         };
-        let router = crate::router(Api::new(
-            self.core.clone(),
-            self.stopping.clone(),
-            self.detached.clone(),
-        ));
+        let router = crate::router(Api::new(context::Shared {
+            core: self.core.clone(),
+            metrics: self.metrics.clone(),
+            limits: crate::limits::Limits::new(&settings.limits, clock),
+            proxy: settings.proxy.clone(),
+            stopping: self.stopping.clone(),
+            detached: self.detached.clone(),
+        }));
+        let manner = serve::Manner::of(settings, self.metrics.clone());
         self.set
-            .spawn(serve::run(listener, router, self.stopping.clone()));
+            .spawn(serve::run(listener, router, manner, self.stopping.clone()));
         Ok(address)
     }
 
@@ -346,6 +371,7 @@ impl Tasks {
         &mut self,
         port: Port,
         shown: (Origin, Credential),
+        joins: Throttle,
     ) -> Result<SocketAddr, StartError> {
         let anchors = [self.core.authority.certificate().clone()];
         let config = server::grpc_config(&anchors, self.keep(shown));
@@ -353,7 +379,11 @@ impl Tasks {
         let incoming = TlsIncoming::new(port.listener, config, Limits::default());
         let incoming = incoming.map_err(|source| StartError::Serve { source })?;
         let gateway = Arc::new(Gateway::new(self.core.clone()));
-        let serving = grpc::serve(gateway, incoming, self.stopping.clone());
+        let joins = grpc::Joins {
+            throttle: joins,
+            metrics: self.metrics.clone(),
+        };
+        let serving = grpc::serve(gateway, incoming, joins, self.stopping.clone());
         self.set.spawn(async {
             if let Err(error) = serving.await {
                 tracing::error!(error = chain(&error), "components are not served any more");

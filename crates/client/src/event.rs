@@ -167,5 +167,8 @@ impl Follow {
 
 /// Whether a failure to connect again may pass: nobody answers, or a core that is just starting.
 fn passes(error: &Error) -> bool {
-    error.is_unreachable() || error.problem().is_some_and(|problem| problem.status == 503)
+    error.is_unreachable()
+        || error
+            .problem()
+            .is_some_and(|problem| matches!(problem.status, 429 | 503))
 }

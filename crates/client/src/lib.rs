@@ -16,7 +16,7 @@
 //!
 //! Requests that could not be sent, or whose answer got lost, are sent again a few times: every POST
 //! carries an `Idempotency-Key`, the same one each time, and the other methods may be repeated anyway.
-//! What the core answers is never tried again, but for 503 with its `Retry-After`.
+//! What the core answers is never tried again, but for 503 and 429 with their `Retry-After`.
 //!
 //! Left out on purpose: waiting with progress, files and terminals. Those are the command line's.
 

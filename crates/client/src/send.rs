@@ -23,7 +23,7 @@ const PAUSES: [Duration; 3] = [
     Duration::from_millis(1500),
 ];
 
-/// The longest pause that a core's `Retry-After` is obeyed for.
+/// The longest pause that a core's `Retry-After` is obeyed for; who has to wait longer is told so.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -164,17 +164,13 @@ impl Call {
                 url,
             });
         }
-        let pause = (status == StatusCode::SERVICE_UNAVAILABLE).then(|| retry_after(&headers));
+        let pause = pause(status, &headers);
         Err((pause, refused(&self.method, &self.url, status, &body)))
     }
 
-    /// Sends it once and hands out the answer as it comes; `patience` bounds the pause between bytes.
+    /// Hands out the answer as it comes. Sent again only where the core said that it was too much.
     pub(crate) async fn stream(self) -> Result<reqwest::Response, Error> {
-        let response = self
-            .request()
-            .send()
-            .await
-            .map_err(|source| self.broken(source))?;
+        let response = self.until_admitted(self.request()).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -189,8 +185,9 @@ impl Call {
     /// Sends it once, as the beginning of something else than HTTP.
     pub(crate) async fn upgrade(mut self, wanted: StatusCode) -> Result<reqwest::Upgraded, Error> {
         self.client.http = self.client.upgrading.clone();
-        let response = self.request().timeout(PATIENCE).send().await;
-        let response = response.map_err(|source| self.broken(source))?;
+        let response = self
+            .until_admitted(self.request().timeout(PATIENCE))
+            .await?;
         let status = response.status();
         if status == wanted {
             let upgraded = response.upgrade().await;
@@ -199,6 +196,25 @@ impl Call {
         let body = response.bytes().await;
         let body = body.map_err(|source| self.broken(source))?;
         Err(refused(&self.method, &self.url, status, &body))
+    }
+
+    /// Sends it, again after a pause where it was too much.
+    async fn until_admitted(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, Error> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let again = request.try_clone();
+            let again = again.expect("its body is no stream").send().await;
+            let response = again.map_err(|source| self.broken(source))?;
+            let (status, headers) = (response.status(), response.headers());
+            let wanted = pause(status, headers).filter(|_| status == StatusCode::TOO_MANY_REQUESTS);
+            match (wanted, pauses.next()) {
+                (Some(wanted), Some(usual)) => tokio::time::sleep(wanted.max(usual)).await,
+                _ => return Ok(response),
+            }
+        }
     }
 
     /// Sends a stream as the body, once: its bytes cannot be had again.
@@ -276,12 +292,19 @@ fn plain(url: &Url) -> String {
     url.to_string()
 }
 
-fn retry_after(headers: &HeaderMap) -> Duration {
+/// How long to pause before the same request may be answered otherwise, if that helps.
+fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let text = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok());
     let seconds = text.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    Duration::from_secs(seconds).min(LONGEST_PAUSE)
+    let wanted = Duration::from_secs(seconds);
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Some(wanted.min(LONGEST_PAUSE)),
+        // Sooner it would be refused again, and the pause be longer.
+        StatusCode::TOO_MANY_REQUESTS => Some(wanted).filter(|wanted| *wanted <= LONGEST_PAUSE),
+        _ => None,
+    }
 }
 
 fn refused(method: &Method, url: &Url, status: StatusCode, body: &[u8]) -> Error {

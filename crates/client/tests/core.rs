@@ -155,6 +155,67 @@ async fn a_post_whose_answer_got_lost_is_sent_again_with_the_same_key() {
 }
 
 #[tokio::test]
+async fn who_was_too_fast_asks_again_with_the_same_key_when_the_core_says() {
+    let too_fast = || {
+        answer(
+            "429 Too Many Requests",
+            "retry-after: 1\r\n",
+            &problem(429, "too_many_requests", "too fast; try again in 1 s"),
+        )
+    };
+    let server =
+        Scripted::start(vec![too_fast(), answer("201 Created", "", &project("lab"))]).await;
+    let created = server.client().project().create_named(&name("lab")).await;
+    assert_eq!(created.unwrap().meta.name, name("lab"));
+    let heard = server.heard();
+    assert_eq!(
+        header(&heard[0], "idempotency-key"),
+        header(&heard[1], "idempotency-key")
+    );
+    // Not for ever: whoever asks is told at last.
+    let server = Scripted::start((0..9).map(|_| too_fast()).collect()).await;
+    let error = server.client().project().all().await.unwrap_err();
+    assert_eq!(error.code(), Some("too_many_requests"));
+    assert_eq!(server.heard().len(), 4);
+}
+
+#[tokio::test]
+async fn who_would_have_to_pause_for_long_is_told_at_once() {
+    let server = Scripted::start(vec![
+        answer(
+            "429 Too Many Requests",
+            "retry-after: 300\r\n",
+            &problem(429, "too_many_requests", "guessing; try again in 300 s"),
+        ),
+        answer("201 Created", "", &project("lab")),
+    ])
+    .await;
+    let error = server.client().project().create_named(&name("lab")).await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "guessing; try again in 300 s"
+    );
+    assert_eq!(server.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_too_much_now_is_asked_for_again() {
+    let server = Scripted::start(vec![
+        answer(
+            "429 Too Many Requests",
+            "retry-after: 1\r\n",
+            &problem(429, "too_many_open", "too many streams; try again in 1 s"),
+        ),
+        None,
+    ])
+    .await;
+    // The second time there is no answer at all.
+    let error = server.client().event().follow(None).next().await;
+    assert!(error.unwrap_err().is_unreachable());
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[tokio::test]
 async fn two_posts_have_two_keys() {
     let made = || answer("201 Created", "", &project("lab"));
     let server = Scripted::start(vec![made(), made()]).await;

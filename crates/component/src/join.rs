@@ -14,7 +14,7 @@ use rhyzome_pki::{Fingerprint, Identity, IdentityFolder, JoinToken};
 use rhyzome_proto::Refusal;
 use rhyzome_proto::enrollment::Join;
 use rhyzome_proto::pb::enrollment_client::EnrollmentClient;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::link::{CoreUrl, InvalidCoreUrl, LinkError, channel};
 use crate::step::IdentityStep;
@@ -79,6 +79,8 @@ pub enum JoinError {
     Clock(#[source] Box<LinkError>),
     #[error("the core does not accept the token: {0}")]
     Refused(String),
+    #[error("{0}")]
+    TooMany(String),
     #[error("the name is taken; give another one")]
     NameTaken,
     #[error("the core could not let this component join; the same command may be given again")]
@@ -191,6 +193,9 @@ async fn ask(
         Err(status) => Err(match Refusal::of(&status) {
             Some(Refusal::NameTaken) => JoinError::NameTaken,
             Some(_) => JoinError::Refused(status.message().to_owned()),
+            None if status.code() == Code::ResourceExhausted => {
+                JoinError::TooMany(status.message().to_owned())
+            }
             None => JoinError::Failed(Box::new(status)),
         }),
     }

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use rhyzome_api::configuration::{Configuration, Switch};
+use rhyzome_api::clock::Clock;
+use rhyzome_api::configuration::{Configuration, TlsMode};
 use rhyzome_api::start::{self, Started};
 use rhyzome_app as app;
 use rhyzome_model::component::ComponentKind;
@@ -26,7 +27,7 @@ pub struct TestCore {
 impl TestCore {
     /// A core with plain HTTP and an empty site.
     pub async fn start() -> Self {
-        Self::start_with(|configuration| configuration.tls.mode = Switch::Off).await
+        Self::start_with(|configuration| configuration.tls.mode = TlsMode::Off).await
     }
 
     /// A core with a configuration that is changed in something.
@@ -34,6 +35,14 @@ impl TestCore {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(change: impl FnOnce(&mut Configuration)) -> Self {
+        Self::start_by(Clock::machine(), change).await
+    }
+
+    /// The same, with limits that go by another clock.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_by(clock: Clock, change: impl FnOnce(&mut Configuration)) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let database = Arc::new(Database::new(folder.path()).await);
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -44,19 +53,23 @@ impl TestCore {
             db: Some(database.url().to_owned()),
             ..Configuration::default()
         };
+        // All who are no good in a test come from one address.
+        configuration.limits.failures_per_address = 0;
         change(&mut configuration);
-        Self::start_on(configuration, database, folder).await
+        Self::start_on(&clock, configuration, database, folder).await
     }
 
     async fn start_on(
+        clock: &Clock,
         configuration: Configuration,
         database: Arc<Database>,
         folder: Arc<TempDir>,
     ) -> Self {
-        let started = start::start(&configuration).await.expect("the core starts");
+        let started = start::start_by(&configuration, clock).await;
+        let started = started.expect("the core starts");
         let scheme = match configuration.tls.mode {
-            Switch::On => "https",
-            Switch::Off => "http",
+            TlsMode::On => "https",
+            TlsMode::Off | TlsMode::BehindProxy => "http",
         };
         let authority = std::fs::read_to_string(configuration.state_dir.join("authority.cert"))
             .expect("the authority's certificate");
@@ -175,7 +188,8 @@ pub struct StoppedCore {
 impl StoppedCore {
     /// Starts it on the ports where it was.
     pub async fn start(self) -> TestCore {
-        TestCore::start_on(self.configuration, self.database, self.folder).await
+        let clock = Clock::machine();
+        TestCore::start_on(&clock, self.configuration, self.database, self.folder).await
     }
 
     /// A folder that goes with it.

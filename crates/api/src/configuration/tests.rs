@@ -29,7 +29,7 @@ fn the_defaults_listen_on_loopback_with_tls_and_authorization() {
     assert!(defaults.http_bind.ip().is_loopback() && defaults.grpc_bind.ip().is_loopback());
     assert_eq!(
         (defaults.tls.mode, defaults.authorization),
-        (Switch::On, Switch::On)
+        (TlsMode::On, Switch::On)
     );
     assert_eq!(defaults.http_url(), "https://127.0.0.1:8080");
     assert_eq!(defaults.grpc_url(), "https://127.0.0.1:9090");
@@ -48,6 +48,16 @@ fn what_opens_the_core_to_strangers_stays_on_loopback() {
         &["tls.mode", "loopback"],
     );
     check(&["http_bind=192.0.2.1:8080"], &[]);
+    let behind = "tls.mode=behind_proxy";
+    check(
+        &[behind, "http_bind=192.0.2.1:8080"],
+        &["proxy.trusted", "behind_proxy"],
+    );
+    for trusted in ["192.0.2.7", "10.0.0.0/8", "2001:db8::1"] {
+        let trusted = format!("proxy.trusted=[\"{trusted}\"]");
+        check(&[behind, "http_bind=192.0.2.1:8080", &trusted], &[]);
+    }
+    check(&["proxy.trusted=[\"proxy.example\"]"], &["proxy.example"]);
 }
 
 #[test]
@@ -96,6 +106,14 @@ fn values_that_do_not_go_together_are_refused() {
         &["site.peers_ipv4", "overlaps"],
     );
     check(&["site.ipv6_prefix=2001:db8::/48"], &["site.ipv6_prefix"]);
+}
+
+#[test]
+fn limits_that_would_cut_off_honest_clients_or_mean_nothing_are_refused() {
+    check(&["limits.take_within=1"], &["limits.take_within", "5 s"]);
+    check(&["limits.take_within=0", "limits.waits=0"], &[]);
+    check(&["limits.waits=10"], &["limits.waits_per_credential"]);
+    check(&["limits.requests_per_address=-1"], &["limits"]);
 }
 
 #[test]

@@ -22,6 +22,12 @@ pub(super) struct Peer {
     pub not_after: SystemTime,
 }
 
+/// Where a call comes from; proxies are not between components and the core.
+pub(super) fn address<T>(request: &Request<T>) -> Option<IpAddr> {
+    let info = request.extensions().get::<ConnectInfo>()?;
+    Some(info.remote_addr.ip().to_canonical())
+}
+
 /// Whoever shows a certificate of ours, maybe an expired one.
 pub(super) fn certified<T>(request: &Request<T>) -> Result<Peer, Status> {
     let (certificate, from) = request

@@ -12,7 +12,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 /// Reusable problems: name, status, when.
-const PROBLEMS: [(&str, &str, &str); 12] = [
+const PROBLEMS: [(&str, &str, &str); 13] = [
     ("Malformed", "400", "The body is no JSON."),
     (
         "Unauthenticated",
@@ -51,6 +51,11 @@ const PROBLEMS: [(&str, &str, &str); 12] = [
         "Invalid",
         "422",
         "`invalid`, `unknown_field`, `unsupported` or `idempotency_key_reused`; `field` names what is wrong.",
+    ),
+    (
+        "TooMany",
+        "429",
+        "`too_many_requests` or `too_many_open`; nothing was done. Try again after as many seconds as `Retry-After` says.",
     ),
     (
         "Unavailable",
@@ -135,6 +140,9 @@ fn add_components(components: &mut Components) {
             .content("application/problem+json", content)
             .build();
         add_header(&mut response, "X-Request-Id");
+        if name == "TooMany" {
+            add_header(&mut response, "Retry-After");
+        }
         components
             .responses
             .insert(name.to_owned(), response.into());
@@ -145,7 +153,11 @@ fn add_components(components: &mut Components) {
             .description(Some(description))
             .build()
     };
-    let headers: [(&str, Header); 3] = [
+    let headers: [(&str, Header); 4] = [
+        (
+            "Retry-After",
+            header("How many seconds to pause before the next request."),
+        ),
         (
             "X-Request-Id",
             header("Finds the request in the core's log."),
@@ -273,10 +285,8 @@ fn is_tagged(response: &Response) -> bool {
 }
 
 fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
-    // Empty security: an operation for everybody, that takes nothing and refuses nothing.
-    if operation.security.is_some() {
-        return;
-    }
+    // Empty security: an operation for everybody, that takes nothing and refuses nobody but who asks too often.
+    let open = operation.security.is_some();
     let id = operation.operation_id.clone();
     let is_upload = id.as_deref() == Some("blob_upload");
     let writes = *method != Method::GET && *method != Method::HEAD;
@@ -284,6 +294,8 @@ fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
     let has_json = operation.request_body.is_some() && !takes_bytes;
     for (name, status, _) in PROBLEMS.into_iter().chain([INTERNAL]) {
         let applies = match status {
+            "429" => true,
+            _ if open => false,
             "400" | "408" | "413" | "415" => has_json,
             "404" => path.contains('{'),
             "409" => writes,

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::context::{Api, Context};
 use crate::extract::{Path, Query};
+use crate::limits::Held;
 use crate::problem::{Failure, Refused};
 
 /// How often it is asked whether a caller may still be attached.
@@ -112,7 +113,7 @@ async fn show(
         Some(position) => ConsoleFrom::Position(position),
         None => ConsoleFrom::Last(query.bytes.0),
     };
-    let target = Target::new(cx, project, name, &headers);
+    let target = Target::new(cx, project, name, &headers)?;
     let attached = target.attach(from, Mode::Read).await?;
     let position = attached.first.position.to_string();
     let recorded = attached.first.bytes.len().to_string();
@@ -190,7 +191,7 @@ async fn attach(
         AttachMode::Write => Mode::Write,
         AttachMode::Take => Mode::Take,
     };
-    let target = Target::new(cx, project, name, &headers);
+    let target = Target::new(cx, project, name, &headers)?;
     let attached = target.attach(from, mode).await?;
     let upgrade = upgrade.max_message_size(1 << 20).write_buffer_size(0);
     Ok(upgrade.on_upgrade(move |socket| talk(Reader::new(target, attached), socket)))
@@ -202,18 +203,21 @@ struct Target {
     project: Name,
     name: Name,
     token: Option<String>,
+    _open: Held,
 }
 
 impl Target {
-    fn new(cx: Context, project: Name, name: Name, headers: &HeaderMap) -> Self {
+    fn new(cx: Context, project: Name, name: Name, headers: &HeaderMap) -> Result<Self, Refused> {
+        let open = cx.api.limits.streams.open(cx.caller.credential)?;
         let value = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
         let token = value.and_then(|value| value.split_once(' '));
-        Self {
+        Ok(Self {
             cx,
             project,
             name,
             token: token.map(|(_, token)| token.trim().to_owned()),
-        }
+            _open: open,
+        })
     }
 
     async fn attach(&self, from: ConsoleFrom, mode: Mode) -> Result<Attached, app::Error> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rhyzome_api::configuration::Switch;
+use rhyzome_api::configuration::TlsMode;
 use rhyzome_api::problem::chain;
 use rhyzome_api::start;
 use rhyzome_store::testing::VARIABLE;
@@ -49,7 +49,7 @@ async fn a_database_is_who_it_says_or_nothing_is_said_to_it() {
         server.url(host, &query)
     };
     let core = TestCore::start_with(|configuration| {
-        configuration.tls.mode = Switch::Off;
+        configuration.tls.mode = TlsMode::Off;
         configuration.db = Some(url("localhost", &right));
     })
     .await;

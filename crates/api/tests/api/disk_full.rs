@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use reqwest::Method;
-use rhyzome_api::configuration::Switch;
+use rhyzome_api::configuration::TlsMode;
 use rhyzome_model::Digest;
 use rhyzome_model::component::ComponentKind;
 use rhyzome_testkit::{Actor, Disk, Simulated, TestCore, wait_for};
@@ -34,7 +34,7 @@ fn an_upload_that_finds_the_disk_full_goes_on_when_there_is_room() {
     on_a_disk(24, |disk| async move {
         let state = disk.path().join("core");
         let core = TestCore::start_with(|configuration| {
-            configuration.tls.mode = Switch::Off;
+            configuration.tls.mode = TlsMode::Off;
             configuration.state_dir = state;
         });
         let core = core.await;
@@ -95,7 +95,7 @@ fn a_database_whose_disk_is_full_changes_nothing_and_goes_on_when_there_is_room(
     on_a_disk(16, |disk| async move {
         let url = format!("sqlite://{}", disk.path().join("rhyzome.db").display());
         let core = TestCore::start_with(|configuration| {
-            configuration.tls.mode = Switch::Off;
+            configuration.tls.mode = TlsMode::Off;
             configuration.db = Some(url);
         });
         let core = core.await;

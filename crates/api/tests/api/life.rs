@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use rhyzome_api::configuration::{Configuration, Switch};
+use rhyzome_api::configuration::{Configuration, Switch, TlsMode};
 use rhyzome_api::start::{self, StartError};
 use rhyzome_testkit::TestCore;
 
@@ -115,7 +115,7 @@ async fn a_certificate_without_its_key_stops_the_start_before_anything_listens()
 async fn with_authorization_off_everybody_is_the_administrator() {
     let core = TestCore::start_with(|configuration| {
         configuration.authorization = Switch::Off;
-        configuration.tls.mode = Switch::Off;
+        configuration.tls.mode = TlsMode::Off;
     })
     .await;
     core.anonymous().get("/v1/projects").await.good();

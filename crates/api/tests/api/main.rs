@@ -16,6 +16,7 @@ mod images;
 mod instances;
 mod joining;
 mod life;
+mod limits;
 mod manners;
 mod moving;
 mod nonsense;
@@ -37,7 +38,7 @@ mod upgrade;
 mod uploads;
 mod waiting;
 
-use rhyzome_api::configuration::Switch;
+use rhyzome_api::configuration::TlsMode;
 use rhyzome_testkit::{Simulated, TestCore, wait_for};
 use serde_json::{Value, json};
 
@@ -59,7 +60,7 @@ impl Site {
     /// One whose state is in a database of the test's own, with a network and an instance in it.
     async fn inhabited(database: &str) -> (Self, Value) {
         let core = TestCore::start_with(|configuration| {
-            configuration.tls.mode = Switch::Off;
+            configuration.tls.mode = TlsMode::Off;
             configuration.db = Some(database.to_owned());
         });
         let site = Self::of(core.await).await;

@@ -13,7 +13,7 @@ const REDIRECT: &str = "http://127.0.0.1:9/callback";
 async fn site() -> (Issuer, TestCore) {
     let issuer = Issuer::start();
     let core = TestCore::start_with(|configuration| {
-        configuration.tls.mode = rhyzome_api::configuration::Switch::Off;
+        configuration.tls.mode = rhyzome_api::configuration::TlsMode::Off;
         let oidc = &mut configuration.oidc;
         oidc.issuer = Some(issuer.url().to_owned());
         oidc.client_id = Some("rhyzome".to_owned());
@@ -146,7 +146,11 @@ async fn a_machine_without_a_browser_logs_in_by_a_code() {
     let flow = provider.begin_elsewhere().await.expect("a code");
     let mut browser = issuer.browser("eve");
     let (url, code) = (flow.url().to_owned(), flow.code().to_owned());
-    assert_eq!(browser.visit(&url, Some(&code)).await, None, "there is nowhere to go back to");
+    assert_eq!(
+        browser.visit(&url, Some(&code)).await,
+        None,
+        "there is nowhere to go back to"
+    );
     let tokens = provider.finish_elsewhere(&flow).await.expect("tokens");
     let made = begin(&core, &tokens.id_token).await.good();
     assert_eq!(made["user"]["name"], "eve");

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rhyzome_api::configuration::Switch;
+use rhyzome_api::configuration::TlsMode;
 use rhyzome_app::{Environment, SystemEnvironment};
 use rhyzome_model::placement::PlacementSpec;
 use rhyzome_model::{ComponentId, Timestamp};
@@ -97,7 +97,7 @@ async fn what_an_older_version_wrote_is_read_to_the_last_row() {
         let database = Database::new(folder.path()).await;
         fill(database.url(), &version).await;
         let core = TestCore::start_with(|configuration| {
-            configuration.tls.mode = Switch::Off;
+            configuration.tls.mode = TlsMode::Off;
             configuration.db = Some(database.url().to_owned());
         })
         .await;

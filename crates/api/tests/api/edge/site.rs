@@ -24,7 +24,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::memory::Memory;
+use rhyzome_api::clock::Clock;
 use rhyzome_api::grpc;
+use rhyzome_api::metrics::Metrics;
+use rhyzome_api::throttle::Throttle;
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,7 +60,14 @@ impl Site {
         let stop = CancellationToken::new();
         let serving = tokio::spawn({
             let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
-            async move { grpc::serve(gateway, incoming, stop).await.expect("served") }
+            let joins = grpc::Joins {
+                throttle: Throttle::new(0, Clock::machine()),
+                metrics: Metrics::new(),
+            };
+            async move {
+                let serving = grpc::serve(gateway, incoming, joins, stop);
+                serving.await.expect("served");
+            }
         });
         Self {
             gateway,
