@@ -42,6 +42,8 @@ operations! {
     ProjectList,
     ProjectRead,
     ProjectDelete,
+    QuotaRead,
+    QuotaSet,
     TokenCreate,
     TokenRead,
     TokenDelete,

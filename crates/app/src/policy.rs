@@ -28,6 +28,8 @@ pub enum Rule {
     SiteReads,
     /// Admins alone.
     SiteChanges,
+    /// Admins alone, of a project: to who has no role in it, it is not there.
+    SiteChangesIn,
 }
 
 const INTRODUCTION: &str = "\
@@ -58,6 +60,7 @@ pub fn rule(operation: Operation) -> Rule {
     match operation {
         O::SiteRead | O::ProjectList => Rule::Known,
         O::ProjectRead
+        | O::QuotaRead
         | O::EventRead
         | O::JobRead
         | O::BlobRead
@@ -89,6 +92,7 @@ pub fn rule(operation: Operation) -> Rule {
         | O::SshKeyDelete => Rule::Changes(Role::Member),
         O::TokenRead => Rule::Reads(Role::Owner),
         O::ProjectDelete | O::TokenCreate | O::TokenDelete => Rule::Changes(Role::Owner),
+        O::QuotaSet => Rule::SiteChangesIn,
         O::SiteInspect
         | O::MetricsRead
         | O::SiteEventRead
@@ -120,6 +124,8 @@ pub fn decide(rights: &Rights, operation: Operation, project: Option<&Name>) -> 
         Rule::SiteReads if is_auditor => return Decision::Allowed,
         Rule::SiteReads => return Decision::Lacks(Role::Auditor),
         Rule::SiteChanges => return Decision::Lacks(Role::Admin),
+        Rule::SiteChangesIn if role.is_some() || is_auditor => return Decision::Lacks(Role::Admin),
+        Rule::SiteChangesIn => return Decision::Hidden,
         Rule::Reads(least) => (least, true),
         Rule::Changes(least) => (least, false),
     };
@@ -223,7 +229,10 @@ mod tests {
                         known,
                         "{operation:?} {role} {project:?}"
                     );
-                    let of_projects = matches!(rule(*operation), Rule::Reads(_) | Rule::Changes(_));
+                    let of_projects = matches!(
+                        rule(*operation),
+                        Rule::Reads(_) | Rule::Changes(_) | Rule::SiteChangesIn
+                    );
                     assert_eq!(
                         decision == Decision::Hidden,
                         of_projects,

@@ -66,7 +66,7 @@ pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, S
     .await
 }
 
-/// Removes an empty project, with its SSH keys and API tokens.
+/// Removes an empty project, with its SSH keys, API tokens and quota.
 pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
     query!("DELETE FROM ssh_keys WHERE project_id = $1")
         .bind(id.to_string())
@@ -75,6 +75,10 @@ pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
     query!("DELETE FROM tokens WHERE project_id = $1")
         .bind(id.to_string())
         .run(tx, "delete a project's API tokens")
+        .await?;
+    query!("DELETE FROM quotas WHERE project_id = $1")
+        .bind(id.to_string())
+        .run(tx, "delete a project's quota")
         .await?;
     query!("DELETE FROM projects WHERE id = $1")
         .bind(id.to_string())

@@ -24,6 +24,7 @@ mod outage;
 mod pages;
 mod peers;
 mod postgres;
+mod quotas;
 mod raw;
 mod refusals;
 mod roles;
