@@ -98,3 +98,52 @@ async fn disks_from_before(conn: &mut Conn, project: ProjectId) -> Result<u64> {
         .await?;
     Ok(sizes.into_iter().fold(0, u64::saturating_add))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Store;
+    use crate::testing::Database;
+
+    const PROJECT: &str = "01a21470-5aa9-7627-9f77-5dbf9901b2ef";
+
+    /// An instance of a project, with a disk as a spec and a format have it, and what its column says.
+    async fn instance(tx: &mut Tx, name: &str, disk: &str, format: &str, column: &str) {
+        let text = format!(
+            "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, format, \
+             command_line, cpus, memory, \"placing\", deleting, created_at, updated_at, disk) VALUES ('{}', \
+             '{PROJECT}', '{name}', 1, '{{\"image\":\"x\",\"disk\":{disk}}}', 'c', 'x', 'd', '{format}', '', 1, 1, \
+             '[]', 0, 0, 0, {column})",
+            Uuid::new_v4(),
+        );
+        tx.script(&text).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn disks_of_instances_from_before_there_was_a_column_are_summed_up_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new(folder.path()).await;
+        let store = Store::open(database.url()).await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        tx.script(&format!(
+            "INSERT INTO projects (id, name, generation, created_at, updated_at) VALUES ('{PROJECT}', 'old', 1, 0, 0); \
+             INSERT INTO components (id, name, kind, generation, spec, facts, cpus, memory, session, connected, \
+             created_at, updated_at) VALUES ('c', 'c', 'libvirt', 1, '{{}}', '{{}}', 1, 1, 0, 0, 0, 0); \
+             INSERT INTO blobs (digest, size, created_at) VALUES ('d', 1, 0)"
+        ))
+        .await
+        .unwrap();
+        let disk = r#"{"family":"disk","layout":"qcow2","size":"1GiB","firmware":"bios"}"#;
+        let linux = r#"{"family":"linux"}"#;
+        instance(&mut tx, "of-image", "null", disk, "NULL").await;
+        instance(&mut tx, "larger", "\"2GiB\"", disk, "NULL").await;
+        instance(&mut tx, "none", "null", linux, "NULL").await;
+        instance(&mut tx, "new", "\"4GiB\"", linux, "4294967296").await;
+        let id: ProjectId = PROJECT.parse().unwrap();
+        let bytes = used(&mut tx, id, QuotaKind::Disk).await.unwrap();
+        assert_eq!(bytes, 7 << 30);
+        assert_eq!(used(&mut tx, id, QuotaKind::Instances).await.unwrap(), 4);
+    }
+}
