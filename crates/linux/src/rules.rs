@@ -4,9 +4,9 @@
 //! elsewhere, `from_outside` for what comes by the way out, `to_router` for what is asked of the router itself, `invalid`. On
 //! the host: `to_host`, `to_networks`, `from_outside`, `of_others`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_hostnet::Mark;
 use rhyzome_hostnet::forwarding::Before;
 use rhyzome_hostnet::nft::{
@@ -38,7 +38,7 @@ fn goes_to(link: &str) -> Value {
 /// What a network's router lets through. All else is dropped; what an instance asks of the world
 /// outside without having egress is refused, so that it need not wait.
 pub(crate) fn router(spec: &NetworkPlacement) -> Ruleset {
-    let ruleset = Ruleset::new("inet", "rhyzome")
+    let ruleset = elsewhere(Ruleset::new("inet", "rhyzome"), spec)
         .base_chain("input", hook("filter", "input", FILTER, "drop"));
     forward(from_tunnel(from_segment(ruleset, spec), spec), spec)
         .base_chain("clamp", hook("filter", "forward", MANGLE, "accept"))
@@ -53,6 +53,46 @@ pub(crate) fn router(spec: &NetworkPlacement) -> Ruleset {
             ],
         )
 }
+
+/// What leads nowhere, looked at before the routes, which would refuse most of it without counting it. For peers it ends
+/// here; instances are told that there is no way, so that they need not wait.
+fn elsewhere(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
+    let to = |version: &str| payload(version, "daddr");
+    let mut segment6 = vec![comes_from(SEGMENT_LINK)];
+    let inside6 = [spec.ipv6, spec.peers_ipv6, LINK_LOCAL_IPV6, MULTICAST_IPV6];
+    segment6.extend(inside6.map(|prefix| is_not_within(to("ip6"), prefix)));
+    segment6.push(counted("from_segment"));
+    let mut segment4 = vec![comes_from(SEGMENT_LINK)];
+    let inside4 = [spec.ipv4, spec.peers_ipv4, MULTICAST];
+    segment4.extend(inside4.map(|prefix| is_not_within(to("ip"), prefix)));
+    segment4.push(counted("from_segment"));
+    let from_tunnel = |inside: Value| {
+        [
+            comes_from(TUNNEL),
+            inside,
+            counted("from_tunnel"),
+            discard(),
+        ]
+    };
+    let ruleset = ruleset
+        .base_chain("elsewhere", hook("filter", "prerouting", MANGLE, "accept"))
+        .rule("elsewhere", from_tunnel(is_not_within(to("ip"), spec.ipv4)))
+        .rule(
+            "elsewhere",
+            from_tunnel(is_not_within(to("ip6"), spec.ipv6)),
+        )
+        .rule("elsewhere", segment6);
+    match spec.egress {
+        true => ruleset,
+        false => ruleset.rule("elsewhere", segment4),
+    }
+}
+
+/// To several, with the broadcast address.
+const MULTICAST: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 3);
+const MULTICAST_IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
+const LINK_LOCAL_IPV6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
 /// What the router itself answers instances.
 fn from_segment(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {

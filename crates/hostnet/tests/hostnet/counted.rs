@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// How many packets came to each counter of a table of the calling thread's namespace.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Counted(BTreeMap<String, u64>);
 
 impl Counted {
@@ -32,11 +32,17 @@ impl Counted {
         self
     }
 
-    /// Makes sure that a counter has counted more than it had.
+    /// Makes sure that a counter, or several together with `|` between them, has counted more than it had.
     pub fn rose(&self, before: &Self, counter: &str, what: &str) {
-        let (Some(before), Some(now)) = (before.0.get(counter), self.0.get(counter)) else {
-            panic!("{what}: there is no counter {counter} in {self:?}");
+        let sum = |counted: &Self| -> u64 {
+            let count = |name| counted.0.get(name).copied();
+            let none = || panic!("{what}: there is no counter {counter} in {counted:?}");
+            let all = counter
+                .split('|')
+                .map(|name| count(name).unwrap_or_else(none));
+            all.sum()
         };
+        let (before, now) = (sum(before), sum(self));
         assert!(
             now > before,
             "{what} was not counted as {counter}: {self:?}"

@@ -85,15 +85,15 @@ async fn what_is_asked_for_each_instance_is_led_past_what_it_is_not_about() {
             "placements_network (network_id=? AND kind=?)",
         ),
         (
-            "SUM(cpus)",
+            "COALESCE(SUM(cpus), 0) AS BIGINT) AS n",
             "COVERING INDEX instances_project (project_id=?)",
         ),
         (
-            "SUM(memory)",
+            "COALESCE(SUM(memory), 0) AS BIGINT) AS n",
             "COVERING INDEX instances_project (project_id=?)",
         ),
         (
-            "SUM(disk)",
+            "COALESCE(SUM(disk), 0) AS BIGINT) AS n",
             "COVERING INDEX instances_project (project_id=?)",
         ),
         ("disk IS NULL", "instances_project (project_id=?)"),
