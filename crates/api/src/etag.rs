@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
+use rhyzome_model::quota::Quota;
 use rhyzome_model::resource::{
     ApiToken, Component, Image, ImageTag, Instance, Network, Peer, Project, SshKey,
 };
@@ -34,6 +35,12 @@ macro_rules! whole {
 whole!(
     ApiToken, Component, Image, Instance, Invitation, Member, Network, Peer, Project, SshKey, User
 );
+
+impl Whole for Quota {
+    fn version(&self) -> (Uuid, u64) {
+        (self.id, self.generation)
+    }
+}
 
 impl Whole for ImageTag {
     fn version(&self) -> (Uuid, u64) {

@@ -337,6 +337,7 @@ fn failed(error: app::Error) -> GatewayError {
         | Kind::InUse
         | Kind::WrongState
         | Kind::NoCapacity
+        | Kind::QuotaExceeded
         | Kind::Changed
         | Kind::Unauthenticated
         | Kind::Forbidden

@@ -133,6 +133,7 @@ fn of_app(error: &app::Error) -> Named<'_> {
         Kind::WrongState => (StatusCode::CONFLICT, "wrong_state"),
         Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         Kind::NoCapacity => (StatusCode::CONFLICT, "no_capacity"),
+        Kind::QuotaExceeded => (StatusCode::CONFLICT, "quota_exceeded"),
         Kind::Changed => (StatusCode::PRECONDITION_FAILED, "changed"),
         Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),

@@ -15,6 +15,7 @@ pub mod member;
 pub mod network;
 pub mod peer;
 pub mod project;
+pub mod quota;
 pub mod site;
 pub mod ssh_key;
 pub mod token;
@@ -30,6 +31,7 @@ pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(site::router())
         .merge(project::router())
+        .merge(quota::router())
         .merge(component::router())
         .merge(token::router())
         .merge(api_token::router())

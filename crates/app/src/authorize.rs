@@ -45,6 +45,8 @@ operations! {
     ProjectList,
     ProjectRead,
     ProjectDelete,
+    QuotaRead,
+    QuotaSet,
     TokenCreate,
     TokenRead,
     TokenDelete,

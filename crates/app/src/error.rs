@@ -19,6 +19,8 @@ pub enum Kind {
     Invalid,
     /// No host or pool has room for it.
     NoCapacity,
+    /// The project may not have more of something.
+    QuotaExceeded,
     /// It is not at the generation that the caller believed it to be at.
     Changed,
     Unauthenticated,

@@ -99,6 +99,7 @@ pub async fn update(
         };
         let now = work.now;
         image::update(&mut work, &row, now).await?;
+        release(&mut work, project_id, &found).await?;
         tell(&mut work, (project_id, project), (id, name), "updated").await?;
         work.commit().await?;
     }
@@ -182,6 +183,15 @@ pub async fn verification(
     })
 }
 
+/// Lets go of the bytes that an image named, which nothing else in its project names: they do not count any more, and
+/// whoever wants to name them again has to send them again.
+async fn release(work: &mut Work, project: ProjectId, image: &Image) -> Result<()> {
+    for digest in digests(image) {
+        image::release(work, project, digest).await?;
+    }
+    Ok(())
+}
+
 fn digests(image: &Image) -> impl Iterator<Item = Digest> + use<> {
     [Some(image.spec.digest), image.spec.initrd]
         .into_iter()
@@ -207,6 +217,7 @@ pub async fn delete(
     }
     let id = ImageId(found.meta.id);
     image::delete(&mut work, id).await?;
+    release(&mut work, project_id, &found).await?;
     tell(&mut work, (project_id, project), (id, name), "deleted").await?;
     work.commit().await
 }

@@ -10,19 +10,21 @@ mod power;
 mod view;
 mod way;
 
+use rhyzome_model::image::ImageFormat;
 use rhyzome_model::instance::{Attachment, InstanceSpec};
 use rhyzome_model::placement::PlacementKind;
+use rhyzome_model::quota::QuotaKind;
 use rhyzome_model::resource::{Instance, InstanceSummary};
 use rhyzome_model::segment::Segment;
 use rhyzome_model::ssh_key::PinnedKey;
 use rhyzome_model::status::Phase;
-use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId, ProjectId};
-use rhyzome_store::{instance, lease, network, placement};
+use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId, ProjectId, Size};
+use rhyzome_store::{image, instance, lease, network, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::network::card;
 use crate::work::Work;
-use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve, status};
+use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, quota, resolve, status};
 
 pub use power::{console, reboot, start, stop};
 pub use view::why;
@@ -49,6 +51,8 @@ pub async fn create(
     let boots = boot::find(&mut work, project_id, &spec).await?;
     boot::check_devices(&spec, &boots.format)?;
     disk::check(&spec, &boots.format)?;
+    let more = Claims::of(&spec, &boots.format);
+    quota::check(&mut work, project_id, &more.beyond(&Claims::default(), 1)).await?;
     let mut networks = Vec::new();
     for network in &spec.networks {
         networks.push(resolve::usable_network(&mut work, project_id, network).await?);
@@ -170,6 +174,9 @@ pub async fn update(
     let ssh_keys = guest::changed_keys(&mut work, project_id, &mut spec, &found.ssh_keys).await?;
     disk::check_growth(&found.spec, &spec, &found.format)?;
     disk::check(&spec, &found.format)?;
+    let had = Claims::of(&found.spec, &found.format);
+    let more = Claims::of(&spec, &found.format).beyond(&had, 0);
+    quota::check(&mut work, project_id, &more).await?;
     host::check_room(&mut work, &found, &spec).await?;
     let change = Change {
         spec,
@@ -180,6 +187,34 @@ pub async fn update(
     change.apply(&mut work, &found).await?;
     work.commit().await?;
     get(core, caller, project, name).await
+}
+
+/// What an instance takes of its project's quota, besides being one.
+#[derive(Default)]
+struct Claims {
+    cpus: u64,
+    memory: u64,
+    disk: u64,
+}
+
+impl Claims {
+    fn of(spec: &InstanceSpec, format: &ImageFormat) -> Self {
+        Self {
+            cpus: u64::from(spec.cpus),
+            memory: spec.memory.as_bytes(),
+            disk: spec.disk_size(format).map_or(0, Size::as_bytes),
+        }
+    }
+
+    /// What it takes more than it had.
+    fn beyond(&self, had: &Self, instances: u64) -> [(QuotaKind, u64); 4] {
+        [
+            (QuotaKind::Instances, instances),
+            (QuotaKind::Cpus, self.cpus.saturating_sub(had.cpus)),
+            (QuotaKind::Memory, self.memory.saturating_sub(had.memory)),
+            (QuotaKind::Disk, self.disk.saturating_sub(had.disk)),
+        ]
+    }
 }
 
 /// A change of an instance.
@@ -206,6 +241,7 @@ impl Change<'_> {
         let line = boot::command_line(work.core(), name, spec, image, (&networks, &leases))?;
         if *spec != found.spec || self.ssh_keys != found.ssh_keys {
             let now = work.now;
+            let spec = (spec, &found.format);
             instance::update(work, found.id, spec, (&line, &self.ssh_keys), now).await?;
             tell(work, found, self.what, "").await?;
         }
@@ -304,6 +340,9 @@ pub(crate) async fn forget_if_gone(work: &mut Work, id: InstanceId) -> Result<()
     let leased = !lease::of_instance(work, id).await?.is_empty();
     if row.deleting && !placed && !leased {
         instance::delete(work, id).await?;
+        for digest in [Some(row.digest), row.initrd].into_iter().flatten() {
+            image::release(work, row.project, digest).await?;
+        }
         tell(work, &row, "deleted", "").await?;
     }
     Ok(())

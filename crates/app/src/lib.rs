@@ -26,6 +26,7 @@ pub mod news;
 pub mod peer;
 pub mod policy;
 pub mod project;
+pub mod quota;
 pub mod restored;
 pub mod session;
 pub mod ssh_key;

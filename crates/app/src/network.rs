@@ -7,6 +7,7 @@ mod router;
 use rhyzome_model::address::{router_ipv4, router_ipv6};
 use rhyzome_model::network::{NetworkObserved, NetworkSpec};
 use rhyzome_model::placement::{Observed, PlacementKind};
+use rhyzome_model::quota::QuotaKind;
 use rhyzome_model::resource::{Endpoint, Network, NetworkSegment, NetworkStatus, NetworkSummary};
 use rhyzome_model::segment::Segmentation;
 use rhyzome_model::{ComponentId, Name, NetworkId, ProjectId};
@@ -15,7 +16,9 @@ use rhyzome_store::{Conn, component, network, placement};
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::Work;
-use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, placing, resolve, status};
+use crate::{
+    Core, Error, IfMatch, Kind, Listed, PageRequest, Result, placing, quota, resolve, status,
+};
 
 use allocate::At;
 
@@ -34,6 +37,7 @@ pub async fn create(
     if network::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("network", &name));
     }
+    quota::check(&mut work, project_id, &[(QuotaKind::Networks, 1)]).await?;
     let at = At {
         project_id,
         project,

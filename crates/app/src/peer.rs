@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rhyzome_model::address::{overlap_ipv4, overlap_ipv6, router_ipv4};
 use rhyzome_model::peer::PeerSpec;
+use rhyzome_model::quota::QuotaKind;
 use rhyzome_model::resource::{Peer, PeerNetwork, PeerStatus, PeerSummary};
 use rhyzome_model::{Name, NetworkId, PeerId, ProjectId};
 use rhyzome_store::network::Network;
@@ -16,7 +17,8 @@ use rhyzome_store::{Conn, peer, placement};
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::Work;
 use crate::{
-    Core, Error, IfMatch, Kind, Listed, PageRequest, Result, network, placing, resolve, status,
+    Core, Error, IfMatch, Kind, Listed, PageRequest, Result, network, placing, quota, resolve,
+    status,
 };
 
 pub async fn create(
@@ -34,6 +36,7 @@ pub async fn create(
     if peer::get(&mut work, project_id, &name).await?.is_some() {
         return Err(Error::name_taken("peer", &name));
     }
+    quota::check(&mut work, project_id, &[(QuotaKind::Peers, 1)]).await?;
     if let Some(other) = peer::with_key(&mut work, project_id, &spec.public_key).await? {
         let why = format!("the peer {other} has this key already; a key belongs to one device");
         return Err(Error::invalid("spec.public_key", why));

@@ -28,6 +28,8 @@ pub enum Rule {
     SiteReads,
     /// Admins alone.
     SiteChanges,
+    /// Admins alone, of a project: to who has no role in it, it is not there.
+    SiteChangesIn,
 }
 
 const INTRODUCTION: &str = "\
@@ -60,6 +62,7 @@ pub fn rule(operation: Operation) -> Rule {
     match operation {
         O::SiteRead | O::Whoami | O::ProjectList => Rule::Known,
         O::ProjectRead
+        | O::QuotaRead
         | O::EventRead
         | O::JobRead
         | O::BlobRead
@@ -99,6 +102,7 @@ pub fn rule(operation: Operation) -> Rule {
         | O::MemberDelete
         | O::InvitationCreate
         | O::InvitationDelete => Rule::Changes(Role::Owner),
+        O::QuotaSet => Rule::SiteChangesIn,
         O::SiteInspect
         | O::MetricsRead
         | O::SiteEventRead
@@ -133,6 +137,8 @@ pub fn decide(rights: &Rights, operation: Operation, project: Option<&Name>) -> 
         Rule::SiteReads if is_auditor => return Decision::Allowed,
         Rule::SiteReads => return Decision::Lacks(Role::Auditor),
         Rule::SiteChanges => return Decision::Lacks(Role::Admin),
+        Rule::SiteChangesIn if role.is_some() || is_auditor => return Decision::Lacks(Role::Admin),
+        Rule::SiteChangesIn => return Decision::Hidden,
         Rule::Reads(least) => (least, true),
         Rule::Changes(least) => (least, false),
     };
@@ -236,7 +242,10 @@ mod tests {
                         known,
                         "{operation:?} {role} {project:?}"
                     );
-                    let of_projects = matches!(rule(*operation), Rule::Reads(_) | Rule::Changes(_));
+                    let of_projects = matches!(
+                        rule(*operation),
+                        Rule::Reads(_) | Rule::Changes(_) | Rule::SiteChangesIn
+                    );
                     assert_eq!(
                         decision == Decision::Hidden,
                         of_projects,

@@ -1,5 +1,6 @@
 //! API tokens: of a project, made by its owners, and of the site, made by admins.
 
+use rhyzome_model::quota::QuotaKind;
 use rhyzome_model::resource::ApiToken;
 use rhyzome_model::token::ApiTokenSpec;
 use rhyzome_model::{ApiTokenId, Name};
@@ -8,7 +9,7 @@ use rhyzome_store::Conn;
 use rhyzome_store::token::{self, NewToken, Owner};
 
 use crate::authorize::{Caller, Operation, authorize};
-use crate::{Core, Error, IfMatch, Listed, PageRequest, Result, resolve};
+use crate::{Core, Error, IfMatch, Listed, PageRequest, Result, quota, resolve};
 
 /// Seconds.
 const LIFE: std::ops::RangeInclusive<u32> = 60..=31_622_400;
@@ -39,6 +40,9 @@ pub async fn create(
     let owner = owner(&mut work, project).await?;
     if token::get(&mut work, owner, &name).await?.is_some() {
         return Err(Error::name_taken("API token", &name));
+    }
+    if let Some(project) = owner {
+        quota::check(&mut work, project, &[(QuotaKind::Tokens, 1)]).await?;
     }
     let now = work.now;
     let expires_at = spec

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rhyzome_blob::{Key, Location, Staged, digest_of};
 use rhyzome_model::image::{Blob, Upload};
+use rhyzome_model::quota::QuotaKind;
 use rhyzome_model::{Digest, Name, ProjectId, Size};
 use rhyzome_store::blob::{self, Place};
 use rhyzome_store::image::{self, BlobRow};
@@ -28,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use crate::authorize::{Caller, Operation, authorize};
 use crate::step::UploadStep;
 use crate::work::hold;
-use crate::{Core, Error, Kind, Listed, PageRequest, Result, resolve};
+use crate::{Core, Error, Kind, Listed, PageRequest, Result, quota, resolve};
 
 pub use receiving::Receiving;
 
@@ -400,6 +401,11 @@ async fn take(core: &Core, project: ProjectId, part: Part) -> Result<upload::Upl
                 created_at: now,
                 updated_at: now,
             };
+            // The bytes are the project's as soon as they may come: no sum overlooks them on their way.
+            if image::blob(&mut tx, project, part.digest).await?.is_none() {
+                let more = [(QuotaKind::Images, part.size.as_bytes())];
+                quota::check(&mut tx, project, &more).await?;
+            }
             upload::insert(&mut tx, &row).await?;
             row
         }

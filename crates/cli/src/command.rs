@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
     complete, component, context, events, forward, http, image, instance, job, login, man, network,
-    openwrt, peer, project, site, ssh, ssh_key, token, user,
+    openwrt, peer, project, quota, site, ssh, ssh_key, token, user,
 };
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +26,9 @@ pub enum Command {
     /// Projects: each sees only what is its own.
     #[command(subcommand)]
     Project(project::Command),
+    /// Quotas: how much each project may have.
+    #[command(subcommand)]
+    Quota(quota::Command),
     /// Components: the programs that make instances and networks on hosts.
     #[command(subcommand)]
     Component(component::Command),
@@ -103,6 +106,7 @@ impl Command {
             Self::Simulate(simulate) => simulate.run().await,
             Self::Site(command) => command.run(cx).await,
             Self::Project(command) => command.run(cx).await,
+            Self::Quota(command) => command.run(cx).await,
             Self::Component(command) => command.run(cx).await,
             Self::Network(command) => command.run(cx).await,
             Self::Peer(command) => command.run(cx).await,

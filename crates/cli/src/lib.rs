@@ -33,6 +33,7 @@ pub mod peer;
 pub mod private;
 pub mod progress;
 pub mod project;
+mod quota;
 pub mod session;
 pub mod site;
 pub mod ssh;

@@ -122,6 +122,47 @@ fn programs_get_json_and_nothing_else() {
 }
 
 #[test]
+fn a_quota_is_set_limit_by_limit_and_shown_with_what_is_left() {
+    let user = User::new();
+    user.check(
+        "quota set garden --cpus 8 --memory none --images 20GiB",
+        0,
+        "the quota of garden: cpus 8, peers 4, images 20GiB\n",
+        "",
+    );
+    let seen = user.core.get(|state| state.seen.clone());
+    let put = "Bearer rz_test PUT /v1/projects/garden/quota";
+    assert!(seen.contains(put), "{seen:?}");
+    let got = user.run("quota show garden");
+    let told = String::from_utf8(got.stdout).unwrap();
+    let rows: Vec<Vec<&str>> = told
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    for row in [
+        ["OF", "USED", "LIMIT", "LEFT"],
+        ["cpus", "6", "8", "2"],
+        ["memory", "1536MiB", "none", "-"],
+        ["peers", "5", "4", "0"],
+        ["tokens", "0", "none", "-"],
+    ] {
+        assert!(rows.contains(&row.to_vec()), "{row:?} in\n{told}");
+    }
+    // Without a name, the project that commands are about.
+    let got = user.run("quota show --json");
+    let quota: Value = serde_json::from_slice(&got.stdout).unwrap();
+    assert_eq!(
+        (&quota["project"], &quota["spec"]),
+        (
+            &json!("default"),
+            &json!({"cpus": 8, "peers": 4, "images": "20GiB"})
+        )
+    );
+    let got = user.run("quota set garden");
+    assert_eq!(got.status.code(), Some(2), "nothing was asked for");
+}
+
+#[test]
 fn a_component_shows_what_differs_from_what_is_wanted_and_why() {
     let user = User::new();
     let got = user.run("component show gw");

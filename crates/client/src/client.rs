@@ -9,7 +9,7 @@ use rhyzome_model::Name;
 
 use crate::{
     Blobs, Components, Error, Events, ImageTags, Images, Instances, Invitations, Jobs, Members,
-    Networks, Peers, Projects, SiteInfo, SshKeys, Tokens, tls,
+    Networks, Peers, Projects, Quotas, SiteInfo, SshKeys, Tokens, tls,
 };
 
 /// Where the core is and who asks.
@@ -136,6 +136,10 @@ pub struct Scope {
 impl Scope {
     fn path(&self, collection: &str) -> String {
         format!("{}/{collection}", self.root)
+    }
+
+    pub fn quota(&self) -> Quotas {
+        Quotas::new(self.client.clone(), self.path("quota"))
     }
 
     pub fn network(&self) -> Networks {

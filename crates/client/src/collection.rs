@@ -16,8 +16,8 @@ use crate::{Client, Error};
 /// How many rows a page of [`Collection::list_all`] has.
 const PAGE: u32 = 200;
 
-/// How often [`Collection::edit`] starts again because somebody else changed the resource meanwhile.
-const EDITS: usize = 5;
+/// How often an edit, such as [`Collection::edit`], starts again because somebody else changed the resource meanwhile.
+pub(crate) const EDITS: usize = 5;
 
 /// A collection: rows of type `R` in lists, things of type `T`, asked for by specs of type `S`.
 pub struct Collection<R, T, S> {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::link::Change;
 use crate::lock::{self, LockError};
 use crate::mark::Mark;
-use crate::nft::{self, NftError, Ruleset};
+use crate::nft::{self, NftError, Ruleset, counted, discard};
 use crate::sysctl::{self, SysctlError};
 use crate::{Link, LinkError, Links, card, tunnel, vlan};
 
@@ -147,13 +147,14 @@ fn parameters(bridge: &str) -> [(String, &'static str); 4] {
     ]
 }
 
-/// Drops what reaches the bridge itself. The table outlives the bridge, without effect on another one
+/// Drops what reaches the bridge itself, counted as `to_host`. The table outlives the bridge, without effect on another one
 /// of its name: the empty chain says which bridge it was made for.
 fn shield(bridge: &Link) -> Ruleset {
     let ingress = json!({ "type": "filter", "hook": "ingress", "dev": bridge.name, "prio": 0, "policy": "drop" });
     Ruleset::new("netdev", &bridge.name)
         .chain(&format!("link{}", bridge.index))
         .base_chain("host", ingress)
+        .rule("host", [counted("to_host"), discard()])
 }
 
 /// Makes the bridge of a network's segment where there is none, and holds it. Returns its name.

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share are tests, too")]
 
+#[path = "hostnet/counted.rs"]
+mod counted;
+#[path = "hostnet/flood.rs"]
+mod flood;
 #[path = "hostnet/frame.rs"]
 mod frame;
 #[path = "hostnet/namespace.rs"]

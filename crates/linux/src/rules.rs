@@ -1,13 +1,17 @@
 //! The firewalls as rulesets: a network's own, in its namespace, and the host's for the ways out. Pure.
+//!
+//! What is dropped is counted. In a network's: `from_segment` and `from_tunnel` for what an instance and a peer want from
+//! elsewhere, `from_outside` for what comes by the way out, `to_router` for what is asked of the router itself, `invalid`. On
+//! the host: `to_host`, `to_networks`, `from_outside`, `of_others`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use rhyzome_hostnet::Mark;
 use rhyzome_hostnet::forwarding::Before;
 use rhyzome_hostnet::nft::{
-    Ruleset, accept, clamp_segment_size, connection_in, discard, is, is_not, is_not_within,
-    is_one_of, is_within, jump, masquerade, meta, payload, reject,
+    Ruleset, accept, clamp_segment_size, connection_in, counted, discard, is, is_not,
+    is_not_within, is_one_of, is_within, jump, masquerade, meta, payload, reject,
 };
 use rhyzome_model::network::NetworkPlacement;
 use serde_json::{Value, json};
@@ -34,7 +38,7 @@ fn goes_to(link: &str) -> Value {
 /// What a network's router lets through. All else is dropped; what an instance asks of the world
 /// outside without having egress is refused, so that it need not wait.
 pub(crate) fn router(spec: &NetworkPlacement) -> Ruleset {
-    let ruleset = Ruleset::new("inet", "rhyzome")
+    let ruleset = elsewhere(Ruleset::new("inet", "rhyzome"), spec)
         .base_chain("input", hook("filter", "input", FILTER, "drop"));
     forward(from_tunnel(from_segment(ruleset, spec), spec), spec)
         .base_chain("clamp", hook("filter", "forward", MANGLE, "accept"))
@@ -50,6 +54,46 @@ pub(crate) fn router(spec: &NetworkPlacement) -> Ruleset {
         )
 }
 
+/// What leads nowhere, looked at before the routes, which would refuse most of it without counting it. For peers it ends
+/// here; instances are told that there is no way, so that they need not wait.
+fn elsewhere(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
+    let to = |version: &str| payload(version, "daddr");
+    let mut segment6 = vec![comes_from(SEGMENT_LINK)];
+    let inside6 = [spec.ipv6, spec.peers_ipv6, LINK_LOCAL_IPV6, MULTICAST_IPV6];
+    segment6.extend(inside6.map(|prefix| is_not_within(to("ip6"), prefix)));
+    segment6.push(counted("from_segment"));
+    let mut segment4 = vec![comes_from(SEGMENT_LINK)];
+    let inside4 = [spec.ipv4, spec.peers_ipv4, MULTICAST];
+    segment4.extend(inside4.map(|prefix| is_not_within(to("ip"), prefix)));
+    segment4.push(counted("from_segment"));
+    let from_tunnel = |inside: Value| {
+        [
+            comes_from(TUNNEL),
+            inside,
+            counted("from_tunnel"),
+            discard(),
+        ]
+    };
+    let ruleset = ruleset
+        .base_chain("elsewhere", hook("filter", "prerouting", MANGLE, "accept"))
+        .rule("elsewhere", from_tunnel(is_not_within(to("ip"), spec.ipv4)))
+        .rule(
+            "elsewhere",
+            from_tunnel(is_not_within(to("ip6"), spec.ipv6)),
+        )
+        .rule("elsewhere", segment6);
+    match spec.egress {
+        true => ruleset,
+        false => ruleset.rule("elsewhere", segment4),
+    }
+}
+
+/// To several, with the broadcast address.
+const MULTICAST: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 3);
+const MULTICAST_IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
+const LINK_LOCAL_IPV6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+
 /// What the router itself answers instances.
 fn from_segment(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
     let udp = |port: u16| is(payload("udp", "dport"), port);
@@ -59,9 +103,13 @@ fn from_segment(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
             "input",
             [connection_in(&["established", "related"]), accept()],
         )
-        .rule("input", [connection_in(&["invalid"]), discard()])
+        .rule(
+            "input",
+            [connection_in(&["invalid"]), counted("invalid"), discard()],
+        )
         .rule("input", [comes_from(SEGMENT_LINK), jump("from_segment")])
         .rule("input", [comes_from(TUNNEL), jump("from_tunnel")])
+        .rule("input", [counted("to_router"), discard()])
         .chain("from_segment")
         // DHCP (RFC 2131) and DHCPv6 (RFC 8415).
         .rule("from_segment", [udp(67), accept()])
@@ -75,7 +123,11 @@ fn from_segment(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
         )
         .rule(
             "from_segment",
-            [is_not_within(payload("ip", "saddr"), spec.ipv4), discard()],
+            [
+                is_not_within(payload("ip", "saddr"), spec.ipv4),
+                counted("to_router"),
+                discard(),
+            ],
         )
         .rule("from_segment", [jump("services")])
         .chain("services")
@@ -95,7 +147,7 @@ fn from_segment(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
             "services",
             [is(payload("icmpv6", "type"), "echo-request"), accept()],
         )
-        .rule("services", [discard()])
+        .rule("services", [counted("to_router"), discard()])
 }
 
 /// Solicitations and advertisements of routers and neighbours (RFC 4861), and reports of listeners
@@ -110,7 +162,7 @@ fn from_tunnel(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
         .chain("from_tunnel")
         .rule("from_tunnel", [router4, jump("services")])
         .rule("from_tunnel", [router6, jump("services")])
-        .rule("from_tunnel", [discard()])
+        .rule("from_tunnel", [counted("to_router"), discard()])
 }
 
 fn forward(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
@@ -132,7 +184,10 @@ fn forward(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
             "forward",
             [connection_in(&["established", "related"]), accept()],
         )
-        .rule("forward", [connection_in(&["invalid"]), discard()])
+        .rule(
+            "forward",
+            [connection_in(&["invalid"]), counted("invalid"), discard()],
+        )
         .rule(
             "forward",
             rule(
@@ -174,7 +229,16 @@ fn forward(ruleset: Ruleset, spec: &NetworkPlacement) -> Ruleset {
         ];
         ruleset = ruleset.rule("forward", leaves);
     }
-    ruleset.rule("forward", [comes_from(SEGMENT_LINK), reject()])
+    ruleset
+        .rule(
+            "forward",
+            [comes_from(SEGMENT_LINK), counted("from_segment"), reject()],
+        )
+        .rule(
+            "forward",
+            [comes_from(TUNNEL), counted("from_tunnel"), discard()],
+        )
+        .rule("forward", [counted("from_outside"), discard()])
 }
 
 /// The set of the host's ends of ways out, in [`host`].
@@ -207,20 +271,34 @@ pub(crate) fn host(mark: Mark, before: Before) -> Ruleset {
     let ruleset = host_table(mark)
         .set(UPLINKS, &["ifname"])
         .base_chain("input", hook("filter", "input", FILTER - 1, "accept"))
-        .rule("input", [from_uplink(), discard()])
+        .rule("input", [from_uplink(), counted("to_host"), discard()])
         .base_chain("forward", hook("filter", "forward", FILTER - 1, "accept"))
         .rule(
             "forward",
             [
                 from_uplink(),
                 is_within(payload("ip", "daddr"), LINK_LOCAL),
+                counted("to_host"),
                 discard(),
             ],
         )
-        .rule("forward", [from_uplink(), to_uplink(), discard()])
         .rule(
             "forward",
-            [from_uplink(), is(meta("oifname"), OURS), discard()],
+            [
+                from_uplink(),
+                to_uplink(),
+                counted("to_networks"),
+                discard(),
+            ],
+        )
+        .rule(
+            "forward",
+            [
+                from_uplink(),
+                is(meta("oifname"), OURS),
+                counted("to_networks"),
+                discard(),
+            ],
         )
         .rule(
             "forward",
@@ -230,7 +308,7 @@ pub(crate) fn host(mark: Mark, before: Before) -> Ruleset {
                 accept(),
             ],
         )
-        .rule("forward", [to_uplink(), discard()]);
+        .rule("forward", [to_uplink(), counted("from_outside"), discard()]);
     match before {
         Before::Off => ruleset.rule("forward", nothing_of_others()),
         Before::On => ruleset,
@@ -243,11 +321,12 @@ pub(crate) fn host(mark: Mark, before: Before) -> Ruleset {
 /// the bridges of segments pass here where the host's firewall filters bridged frames. IPv6 has a switch
 /// of its own, which stays as it is. Frames on bridges of others cannot be told from packets here, and
 /// are dropped where that filter is on; `host_warnings` says so.
-fn nothing_of_others() -> [Value; 4] {
+fn nothing_of_others() -> [Value; 5] {
     [
         is(meta("nfproto"), "ipv4"),
         is_not(meta("iifname"), OURS),
         is_not(meta("oifname"), OURS),
+        counted("of_others"),
         discard(),
     ]
 }

@@ -9,6 +9,10 @@ mod client;
 mod contract;
 #[path = "linux/convergence.rs"]
 mod convergence;
+#[path = "../../hostnet/tests/hostnet/counted.rs"]
+mod counted;
+#[path = "linux/flood.rs"]
+mod flood;
 #[path = "linux/forwarding.rs"]
 mod forwarding;
 #[path = "linux/leases.rs"]

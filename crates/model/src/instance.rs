@@ -244,6 +244,14 @@ impl InvalidInstance {
 }
 
 impl InstanceSpec {
+    /// The size of the disk of an instance of an image: as it was asked for, or as the image is.
+    pub fn disk_size(&self, format: &ImageFormat) -> Option<Size> {
+        match format {
+            ImageFormat::Disk { size, .. } => Some(self.disk.unwrap_or(*size)),
+            _ => self.disk,
+        }
+    }
+
     /// What can be said of a spec without knowing anything else.
     pub fn validate(&self) -> Result<(), InvalidInstance> {
         if !(1..=64).contains(&self.cpus) {

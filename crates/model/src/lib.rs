@@ -19,6 +19,7 @@ pub mod name;
 pub mod network;
 pub mod peer;
 pub mod placement;
+pub mod quota;
 pub mod resource;
 pub mod role;
 pub mod segment;

@@ -216,6 +216,22 @@ pub async fn users(
     Ok((names, u64::try_from(all).unwrap_or_default()))
 }
 
+/// Takes a blob from a project that names it no longer. The bytes stay until nothing anywhere needs them.
+pub async fn release(tx: &mut Tx, project: ProjectId, digest: Digest) -> Result<()> {
+    query!(
+        "DELETE FROM project_blobs WHERE project_id = $1 AND digest = $2 \
+         AND NOT EXISTS (SELECT 1 FROM images i WHERE i.digest = $2 AND i.project_id = $1) \
+         AND NOT EXISTS (SELECT 1 FROM images i WHERE i.initrd = $2 AND i.project_id = $1) \
+         AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.digest = $2 AND i.project_id = $1) \
+         AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.initrd = $2 AND i.project_id = $1)",
+    )
+    .bind(project.to_string())
+    .bind(digest.to_string())
+    .run(tx, "take a blob from a project")
+    .await
+    .map(drop)
+}
+
 pub async fn delete(tx: &mut Tx, id: ImageId) -> Result<()> {
     query!("DELETE FROM images WHERE id = $1")
         .bind(id.to_string())

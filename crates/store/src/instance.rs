@@ -106,12 +106,17 @@ fn memory(size: Size) -> i64 {
     i64::try_from(size.as_bytes()).unwrap_or(i64::MAX)
 }
 
+/// 0 where it has none.
+fn disk(spec: &InstanceSpec, format: &ImageFormat) -> i64 {
+    spec.disk_size(format).map_or(0, memory)
+}
+
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> Result<()> {
     query!(
         "INSERT INTO instances (id, project_id, name, generation, spec, component_id, image, digest, initrd, \
          format, command_line, cpus, memory, \"placing\", affinity, anti_affinity, ssh_keys, deleting, created_at, \
-         updated_at, image_command_line) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-         $15, $16, 0, $17, $17, $18)",
+         updated_at, image_command_line, disk) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         $15, $16, 0, $17, $17, $18, $19)",
     )
     .bind(instance.id.to_string())
     .bind(instance.project.to_string())
@@ -131,6 +136,7 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>, now: Timestamp) -> 
     .bind(to_json(&instance.ssh_keys)?)
     .bind(now.as_millis())
     .bind(instance.image_command_line)
+    .bind(disk(instance.spec, instance.format))
     .run(tx, "insert an instance")
     .await?;
     let wanted = (i64::from(instance.spec.cpus), memory(instance.spec.memory));
@@ -233,7 +239,7 @@ pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<
 pub async fn update(
     tx: &mut Tx,
     id: InstanceId,
-    spec: &InstanceSpec,
+    (spec, format): (&InstanceSpec, &ImageFormat),
     (command_line, ssh_keys): (&str, &[PinnedKey]),
     now: Timestamp,
 ) -> Result<()> {
@@ -248,14 +254,15 @@ pub async fn update(
         }
     }
     query!(
-        "UPDATE instances SET spec = $1, command_line = $2, ssh_keys = $3, cpus = $4, memory = $5, \
-         generation = generation + 1, updated_at = $6 WHERE id = $7",
+        "UPDATE instances SET spec = $1, command_line = $2, ssh_keys = $3, cpus = $4, memory = $5, disk = $6, \
+         generation = generation + 1, updated_at = $7 WHERE id = $8",
     )
     .bind(spec_column(spec)?)
     .bind(command_line)
     .bind(to_json(&ssh_keys)?)
     .bind(i64::from(spec.cpus))
     .bind(memory(spec.memory))
+    .bind(disk(spec, format))
     .bind(now.as_millis())
     .bind(id.to_string())
     .run(tx, "update an instance")

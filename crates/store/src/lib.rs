@@ -29,6 +29,7 @@ pub mod network;
 pub mod peer;
 pub mod placement;
 pub mod project;
+pub mod quota;
 pub mod refill;
 pub mod restored;
 pub mod revocation;

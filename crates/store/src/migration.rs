@@ -100,6 +100,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "people",
         sql: include_str!("../migrations/0140_people.sql"),
     },
+    Migration {
+        version: 150,
+        name: "quotas",
+        sql: include_str!("../migrations/0150_quotas.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -66,7 +66,7 @@ pub async fn content(conn: &mut Conn, id: ProjectId) -> Result<Option<(String, S
     .await
 }
 
-/// Removes an empty project, with its SSH keys, API tokens and members.
+/// Removes an empty project, with its SSH keys, API tokens, members and quota.
 pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
     query!("DELETE FROM ssh_keys WHERE project_id = $1")
         .bind(id.to_string())
@@ -78,6 +78,7 @@ pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<()> {
         sql!("DELETE FROM members WHERE project_id = $1"),
         sql!("DELETE FROM revoked_peers WHERE project_id = $1"),
         sql!("DELETE FROM revocations WHERE project_id = $1"),
+        sql!("DELETE FROM quotas WHERE project_id = $1"),
     ] {
         gathered(text)
             .bind(id.to_string())

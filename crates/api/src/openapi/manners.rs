@@ -29,7 +29,7 @@ const PROBLEMS: [(&str, &str, &str); 13] = [
     (
         "Conflict",
         "409",
-        "`name_taken`, `in_use`, `wrong_state`, `no_capacity`, `secret_already_shown` or `in_progress`.",
+        "`name_taken`, `in_use`, `wrong_state`, `no_capacity`, `quota_exceeded`, `secret_already_shown` or `in_progress`.",
     ),
     (
         "LengthRequired",
@@ -86,7 +86,7 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
 ];
 
 /// What is answered with an ETag.
-const TAGGED: [&str; 8] = [
+const TAGGED: [&str; 9] = [
     "Component",
     "Image",
     "ImageTag",
@@ -94,6 +94,7 @@ const TAGGED: [&str; 8] = [
     "Network",
     "Peer",
     "Project",
+    "Quota",
     "SshKey",
 ];
 

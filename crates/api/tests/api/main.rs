@@ -26,6 +26,7 @@ mod pages;
 mod peers;
 mod people;
 mod postgres;
+mod quotas;
 mod raw;
 mod refusals;
 mod roles;

@@ -7,16 +7,12 @@ use crate::{Error, Result};
 
 /// What an instance of an image gets: as it was asked for, or as the image is.
 pub(crate) fn effective(spec: &InstanceSpec, format: &ImageFormat) -> Option<Disk> {
-    match format {
-        ImageFormat::Disk { size, firmware, .. } => Some(Disk {
-            size: spec.disk.unwrap_or(*size),
-            firmware: Some(spec.firmware.unwrap_or(firmware.preferred())),
-        }),
-        _ => spec.disk.map(|size| Disk {
-            size,
-            firmware: None,
-        }),
-    }
+    let firmware = match format {
+        ImageFormat::Disk { firmware, .. } => Some(spec.firmware.unwrap_or(firmware.preferred())),
+        _ => None,
+    };
+    let size = spec.disk_size(format)?;
+    Some(Disk { size, firmware })
 }
 
 /// Whether an instance of an image can be as it was asked for.

@@ -27,6 +27,8 @@ pub struct Behaviour {
     pub polls: usize,
     pub bodies: Vec<String>,
     pub seen: BTreeSet<String>,
+    /// What the project may have.
+    pub quota: Value,
     things: BTreeMap<(String, String), Value>,
 }
 
@@ -49,6 +51,7 @@ impl Core {
             polls: 0,
             bodies: Vec::new(),
             seen: BTreeSet::new(),
+            quota: json!({"memory": "2GiB", "peers": 4}),
             things: BTreeMap::new(),
         }));
         let router = Router::new()
@@ -59,6 +62,7 @@ impl Core {
             .route("/v1/components/gw", get(async || axum::Json(gateway())))
             .route("/v1/projects/{project}/jobs", get(jobs))
             .route("/v1/projects/{project}/events", get(events))
+            .route("/v1/projects/{project}/quota", get(quota).put(set_quota))
             .route("/v1/projects/{project}/{kind}", get(list).post(create))
             .route(
                 "/v1/projects/{project}/{kind}/{name}",
@@ -217,6 +221,23 @@ async fn delete(
         Some(thing) => axum::Json(thing).into_response(),
         None => problem(404, "not_found", None, "there is no such thing"),
     }
+}
+
+async fn quota(State(state): State<Shared>, Path(project): Path<String>) -> axum::Json<Value> {
+    axum::Json(json!({
+        "id": ID, "project": project, "generation": 1, "updated_at": TIME,
+        "spec": state.lock().unwrap().quota,
+        "status": {"used": {
+            "instances": 3, "cpus": 6, "memory": "1536MiB", "disk": "0B", "networks": 1, "peers": 5,
+            "images": "20MiB", "tokens": 0,
+        }},
+    }))
+}
+
+async fn set_quota(state: State<Shared>, project: Path<String>, body: Bytes) -> axum::Json<Value> {
+    let mut asked: Value = serde_json::from_slice(&body).unwrap();
+    state.lock().unwrap().quota = asked["spec"].take();
+    quota(state, project).await
 }
 
 async fn jobs() -> axum::Json<Value> {

@@ -17,6 +17,7 @@ pub struct Ruleset {
     chains: Map<String, Value>,
     rules: Vec<(String, usize)>,
     sets: Vec<(&'static str, String)>,
+    counters: Vec<String>,
 }
 
 impl Ruleset {
@@ -28,6 +29,7 @@ impl Ruleset {
             chains: Map::new(),
             rules: Vec::new(),
             sets: Vec::new(),
+            counters: Vec::new(),
         }
     }
 
@@ -89,10 +91,16 @@ impl Ruleset {
         self
     }
 
-    /// A rule at the end of a chain made before.
+    /// A rule at the end of a chain made before. The counters in it are the table's.
     #[must_use]
     pub fn rule(mut self, chain: &str, expressions: impl IntoIterator<Item = Value>) -> Self {
         let expressions: Vec<Value> = expressions.into_iter().collect();
+        for name in expressions.iter().filter_map(|e| e["counter"].as_str()) {
+            if !self.counters.iter().any(|known| known == name) {
+                self.counters.push(name.to_owned());
+                self.add("counter", json!({ "name": name }));
+            }
+        }
         self.add("rule", json!({ "chain": chain, "expr": expressions }));
         if let Some((_, count)) = self.rules.iter_mut().find(|(name, _)| name == chain) {
             *count += 1;
@@ -277,6 +285,12 @@ pub fn accept() -> Value {
 
 pub fn discard() -> Value {
     json!({ "drop": null })
+}
+
+/// Counts what comes as far as this in its rule, in a counter of the table that several rules may share:
+/// `nft list counters` shows them.
+pub fn counted(name: &str) -> Value {
+    json!({ "counter": name })
 }
 
 pub fn masquerade() -> Value {

@@ -1,10 +1,14 @@
 //! The port rules as a ruleset, and the plan from the elements that are there to those that should be.
+//!
+//! What is dropped is counted by why: `mac`, `ipv4` and `ipv6` for a sender that the instance is not, `arp` and `neighbour`
+//! for an address that it says is its own, `dhcp_server` and `router` for what it is not, `other` for frames of other kinds,
+//! `to_host` and `from_host` for what is between it and the host, `elsewhere` for what is for somebody else.
 
 use serde_json::{Value, json};
 
 use super::{Port, link_local};
 use crate::nft::{
-    Listing, Ruleset, accept, concat, discard, is, is_not, is_one_of, jump, meta, payload,
+    Listing, Ruleset, accept, concat, counted, discard, is, is_not, is_one_of, jump, meta, payload,
 };
 
 /// Kinds and names of what has an element for each tap.
@@ -53,9 +57,12 @@ pub(super) fn build(table: &str) -> Ruleset {
     let chains = from_ipv6(from_ipv4(from_arp(sets)));
     chains
         .chain("from_tap")
-        .rule("from_tap", [is_not(mac_from(), "@macs"), discard()])
+        .rule(
+            "from_tap",
+            [is_not(mac_from(), "@macs"), counted("mac"), discard()],
+        )
         .rule("from_tap", [by_type])
-        .rule("from_tap", [discard()])
+        .rule("from_tap", [counted("other"), discard()])
         .chain("to_tap")
         .rule(
             "to_tap",
@@ -74,15 +81,15 @@ pub(super) fn build(table: &str) -> Ruleset {
                 accept(),
             ],
         )
-        .rule("to_tap", [discard()])
+        .rule("to_tap", [counted("elsewhere"), discard()])
         .base_chain("prerouting", hook("prerouting"))
         .rule("prerouting", [from_tap(), jump("from_tap")])
         .base_chain("input", hook("input"))
-        .rule("input", [from_tap(), discard()])
+        .rule("input", [from_tap(), counted("to_host"), discard()])
         .base_chain("forward", hook("forward"))
         .rule("forward", [to_tap(), jump("to_tap")])
         .base_chain("output", hook("output"))
-        .rule("output", [to_tap(), discard()])
+        .rule("output", [to_tap(), counted("from_host"), discard()])
 }
 
 fn from_arp(ruleset: Ruleset) -> Ruleset {
@@ -101,7 +108,7 @@ fn from_arp(ruleset: Ruleset) -> Ruleset {
                 accept(),
             ],
         )
-        .rule("from_arp", [discard()])
+        .rule("from_arp", [counted("arp"), discard()])
 }
 
 fn from_ipv4(ruleset: Ruleset) -> Ruleset {
@@ -114,7 +121,11 @@ fn from_ipv4(ruleset: Ruleset) -> Ruleset {
         .chain("from_ipv4")
         .rule(
             "from_ipv4",
-            [is(payload("udp", "sport"), DHCP_SERVER), discard()],
+            [
+                is(payload("udp", "sport"), DHCP_SERVER),
+                counted("dhcp_server"),
+                discard(),
+            ],
         )
         .rule("from_ipv4", [is(tuple, "@four"), accept()])
         .rule(
@@ -127,7 +138,7 @@ fn from_ipv4(ruleset: Ruleset) -> Ruleset {
                 accept(),
             ],
         )
-        .rule("from_ipv4", [discard()])
+        .rule("from_ipv4", [counted("ipv4"), discard()])
 }
 
 fn from_ipv6(ruleset: Ruleset) -> Ruleset {
@@ -144,17 +155,26 @@ fn from_ipv6(ruleset: Ruleset) -> Ruleset {
             "from_ipv6",
             [
                 is_one_of(icmp(), [ROUTER_ADVERTISEMENT, REDIRECT]),
+                counted("router"),
                 discard(),
             ],
         )
         .rule(
             "from_ipv6",
-            [is(payload("udp", "sport"), DHCPV6_SERVER), discard()],
+            [
+                is(payload("udp", "sport"), DHCPV6_SERVER),
+                counted("dhcp_server"),
+                discard(),
+            ],
         )
         .rule("from_ipv6", [is(icmp(), NEIGHBOUR_ADVERTISEMENT), guard])
         .rule(
             "from_ipv6",
-            [is(icmp(), NEIGHBOUR_ADVERTISEMENT), discard()],
+            [
+                is(icmp(), NEIGHBOUR_ADVERTISEMENT),
+                counted("neighbour"),
+                discard(),
+            ],
         )
         .rule("from_ipv6", [is(tuple, "@six"), accept()])
         // Looking whether an address is free, before having it (RFC 4862), and joining its group.
@@ -166,7 +186,7 @@ fn from_ipv6(ruleset: Ruleset) -> Ruleset {
                 accept(),
             ],
         )
-        .rule("from_ipv6", [discard()])
+        .rule("from_ipv6", [counted("ipv6"), discard()])
 }
 
 /// The elements of one port: in the order of [`SETS`].

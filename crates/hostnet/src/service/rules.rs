@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{ADDRESS, MAC, PORT, PORTS};
-use crate::nft::{Ruleset, accept, discard, is, jump, meta, payload};
+use crate::nft::{Ruleset, accept, counted, discard, is, jump, meta, payload};
 
 /// What the names of all taps begin with.
 const TAPS: &str = "rt*";
@@ -36,14 +36,14 @@ pub(super) fn build(table: &str) -> Ruleset {
             "to_service",
             [about("ip", "daddr"), ports("dport"), accept()],
         )
-        .rule("to_service", [discard()])
+        .rule("to_service", [counted("metadata"), discard()])
         .chain("from_service")
         .rule("from_service", [about("arp", "saddr ip"), accept()])
         .rule(
             "from_service",
             [about("ip", "saddr"), ports("sport"), accept()],
         )
-        .rule("from_service", [discard()])
+        .rule("from_service", [counted("metadata"), discard()])
         .base_chain("prerouting", hook("prerouting"))
         .rule(
             "prerouting",
@@ -58,11 +58,29 @@ pub(super) fn build(table: &str) -> Ruleset {
             "forward",
             [comes_from(&services), goes_to(TAPS), jump("from_service")],
         )
-        .rule("forward", [comes_from(&services), discard()])
-        .rule("forward", [goes_to(&services), discard()])
+        .rule(
+            "forward",
+            [comes_from(&services), counted("metadata"), discard()],
+        )
+        .rule(
+            "forward",
+            [goes_to(&services), counted("metadata"), discard()],
+        )
         // Between all others the address is nobody's.
-        .rule("forward", [about("arp", "daddr ip"), discard()])
-        .rule("forward", [about("arp", "saddr ip"), discard()])
-        .rule("forward", [about("ip", "daddr"), discard()])
-        .rule("forward", [about("ip", "saddr"), discard()])
+        .rule(
+            "forward",
+            [about("arp", "daddr ip"), counted("metadata"), discard()],
+        )
+        .rule(
+            "forward",
+            [about("arp", "saddr ip"), counted("metadata"), discard()],
+        )
+        .rule(
+            "forward",
+            [about("ip", "daddr"), counted("metadata"), discard()],
+        )
+        .rule(
+            "forward",
+            [about("ip", "saddr"), counted("metadata"), discard()],
+        )
 }

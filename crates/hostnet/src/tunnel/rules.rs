@@ -19,10 +19,14 @@ use uuid::Uuid;
 
 use crate::Mark;
 use crate::link::{EVERYBODY, Forwarding};
-use crate::nft::{Listing, Ruleset, accept, concat, discard, is, is_one_of, jump, meta, payload};
+use crate::nft::{
+    Listing, Ruleset, accept, concat, counted, discard, is, is_one_of, jump, meta, payload,
+};
 
 pub(super) const TABLE: &str = "rhyzome_tunnel";
 pub(super) const INPUT: &str = "input";
+/// Counts what comes from elsewhere than an end of its segment, or from a MAC that is not behind that.
+const FORGED: &str = "forged";
 
 /// The address of the metadata service, which is each host's own.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -223,6 +227,7 @@ fn frame(chain: &str) -> Vec<Value> {
         json!({ "add": { "table": { "family": "inet", "name": TABLE } } }),
         add("chain", hook),
         add("chain", json!({ "name": chain })),
+        add("counter", json!({ "name": FORGED })),
     ]
 }
 
@@ -243,16 +248,18 @@ fn deletions(chain: &str, handles: Vec<Value>) -> impl Iterator<Item = Value> {
     })
 }
 
+/// The last rule of a segment's chain.
+fn shut() -> Value {
+    json!([counted(FORGED), discard()])
+}
+
 /// The commands that keep an end, in the place of what was kept of it.
 pub(super) fn put(chain: &str, have: Option<&Listing>, want: &Kept) -> Vec<Value> {
     let mut commands = frame(chain);
-    let closed = have.is_some_and(|listing| {
-        listing
-            .objects("rule")
-            .any(|rule| rule["expr"] == json!([discard()]))
-    });
+    let closed =
+        have.is_some_and(|listing| listing.objects("rule").any(|rule| rule["expr"] == shut()));
     if !closed {
-        commands.push(add("rule", json!({ "chain": chain, "expr": [discard()] })));
+        commands.push(add("rule", json!({ "chain": chain, "expr": shut() })));
     }
     commands.extend(deletions(chain, handles(have, want.mark, want.host)));
     let rule = json!({ "chain": chain, "comment": want.comment(), "expr": want.expressions() });
@@ -285,7 +292,7 @@ pub(super) fn remove_chain(chain: &str) -> Vec<Value> {
 pub(super) fn frames() -> Ruleset {
     let hook =
         |hook: &str| json!({ "type": "filter", "hook": hook, "prio": 0, "policy": "accept" });
-    let drop_if = |what: Value| [what, discard()];
+    let drop_if = |what: Value, why: &str| [what, counted(why), discard()];
     let mut ruleset = Ruleset::new("bridge", TABLE)
         .set("routers", &["ifname", "ether_addr"])
         .chain("metadata")
@@ -303,18 +310,18 @@ pub(super) fn frames() -> Ruleset {
         )
         .rule(
             "from_tunnel",
-            drop_if(is(payload("udp", "sport"), DHCP_SERVER)),
+            drop_if(is(payload("udp", "sport"), DHCP_SERVER), "dhcp_server"),
         )
         .rule(
             "from_tunnel",
-            drop_if(is(payload("udp", "sport"), DHCPV6_SERVER)),
+            drop_if(is(payload("udp", "sport"), DHCPV6_SERVER), "dhcp_server"),
         )
         .rule(
             "from_tunnel",
-            drop_if(is_one_of(
-                payload("icmpv6", "type"),
-                [ROUTER_ADVERTISEMENT, REDIRECT],
-            )),
+            drop_if(
+                is_one_of(payload("icmpv6", "type"), [ROUTER_ADVERTISEMENT, REDIRECT]),
+                "router",
+            ),
         )
         .base_chain("prerouting", hook("prerouting"))
         .rule(
@@ -333,7 +340,7 @@ pub(super) fn frames() -> Ruleset {
         ("ip", "daddr"),
     ] {
         let what = is(payload(protocol, field), METADATA.to_string());
-        ruleset = ruleset.rule("metadata", drop_if(what));
+        ruleset = ruleset.rule("metadata", drop_if(what, "metadata"));
     }
     ruleset
 }

@@ -67,6 +67,17 @@ pub async fn arrives(socket: &OwnedFd, needle: &[u8]) -> bool {
     }
 }
 
+/// Sends a frame if there is room for it. Whether it was sent.
+pub fn send_now(socket: &OwnedFd, frame: &[u8]) -> bool {
+    send(socket.as_raw_fd(), frame, MsgFlags::empty()).is_ok()
+}
+
+/// The next frame that is there already.
+pub fn receive_now<'b>(socket: &OwnedFd, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let size = recv(socket.as_raw_fd(), buffer, MsgFlags::empty()).ok()?;
+    Some(&buffer[..size])
+}
+
 /// Sends a frame out of an instance.
 pub async fn inject(from: &Place, frame: Vec<u8>) {
     from.run(move || async move {

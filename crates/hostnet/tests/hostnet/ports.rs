@@ -8,6 +8,7 @@ use rhyzome_hostnet::{Holder, Links, Mark, Port, PortError, Ports, Role, nft};
 use rhyzome_model::{MacAddr, NetworkId, PlacementId};
 use uuid::Uuid;
 
+use crate::counted::Counted;
 use crate::frame::{arp, arrives, icmp6, inject, open, udp4, udp6};
 use crate::mark;
 use crate::world::{Place, on_a_host, plug};
@@ -15,14 +16,16 @@ use crate::world::{Place, on_a_host, plug};
 const TOKEN: &[u8] = b"rhyzome-was-here";
 
 /// Two instances on one segment: one that speaks, and one that listens.
-struct Pair {
-    speaker: Place,
-    listener: Place,
-    speaks: Port,
+pub struct Pair {
+    pub ports: Ports,
+    bridge: String,
+    pub speaker: Place,
+    pub listener: Place,
+    pub speaks: Port,
     listens: Port,
 }
 
-fn port(number: u8) -> Port {
+pub fn port(number: u8) -> Port {
     Port {
         tap: format!("rttest{number}"),
         mac: MacAddr::qemu([0, 0, number]),
@@ -42,7 +45,7 @@ pub async fn attach(ports: &Ports, bridge: &str, port: &Port) -> Place {
     place
 }
 
-async fn pair() -> Pair {
+pub async fn pair() -> Pair {
     let mark = mark();
     let ports = Ports::of(mark);
     let holder = Holder {
@@ -57,6 +60,8 @@ async fn pair() -> Pair {
     let speaker = attach(&ports, &bridge, &speaks).await;
     let listener = attach(&ports, &bridge, &listens).await;
     let pair = Pair {
+        ports,
+        bridge,
         speaker,
         listener,
         speaks,
@@ -79,6 +84,17 @@ impl Pair {
             tries += 1;
             assert!(tries < 20, "nothing gets through at all");
         }
+    }
+
+    fn counted(&self) -> Counted {
+        Counted::of("bridge", &self.ports.table())
+    }
+
+    /// Makes sure that a frame of the speaker's does not reach the listener, and is counted as dropped.
+    async fn is_dropped(&self, what: &str, counter: &str, frame: Vec<u8>, needle: &[u8]) {
+        let before = self.counted();
+        assert!(!self.passes(frame, needle).await, "{what} got through");
+        self.counted().rose(&before, counter, what);
     }
 
     /// Whether a frame of the speaker's reaches the listener.
@@ -144,67 +160,105 @@ fn an_honest_instance_passes() {
     });
 }
 
+/// What a frame claims, by which counter it is dropped, the frame, and some bytes of it that are in no other.
+pub type Lie = (&'static str, &'static str, Vec<u8>, Vec<u8>);
+
+/// Frames in which an instance says that it is another one, and its network's router.
+pub fn lies(speaks: &Port) -> Vec<Lie> {
+    let (own, ipv4, ipv6) = (speaks.mac.octets(), speaks.ipv4, speaks.ipv6);
+    let (other4, router4) = (Ipv4Addr::new(10, 1, 0, 9), Ipv4Addr::new(10, 1, 0, 1));
+    let (other6, router6): (Ipv6Addr, Ipv6Addr) =
+        ("fd00::9".parse().unwrap(), "fd00::1".parse().unwrap());
+    let other = MacAddr::qemu([0, 0, 9]);
+    let token = |what, counter, frame| (what, counter, frame, TOKEN.to_vec());
+    let said = |what, frame: Vec<u8>| (what, "arp", frame.clone(), frame[14..].to_vec());
+    let advertised = |what, target: Ipv6Addr| {
+        let claim = [&[0x20, 0, 0, 0][..], &target.octets(), TOKEN].concat();
+        token(what, "neighbour", icmp6(own, ipv6, 136, &claim))
+    };
+    let ports = (4000, 4000);
+    let inner = udp4(own, ipv4, ports, TOKEN);
+    let tagged = [&inner[..12], &[0x81, 0, 0, 0], &inner[12..]].concat();
+    let kind = [&[0xff; 6][..], &own, &[0x88, 0xb5], TOKEN].concat();
+    vec![
+        token("a MAC", "mac", udp4(other.octets(), ipv4, ports, TOKEN)),
+        token(
+            "a MAC in IPv6",
+            "mac",
+            udp6(other.octets(), ipv6, ports, TOKEN),
+        ),
+        token("an IPv4 address", "ipv4", udp4(own, other4, ports, TOKEN)),
+        token(
+            "the router's IPv4 address",
+            "ipv4",
+            udp4(own, router4, ports, TOKEN),
+        ),
+        token("an IPv6 address", "ipv6", udp6(own, other6, ports, TOKEN)),
+        token(
+            "the router's IPv6 address",
+            "ipv6",
+            udp6(own, router6, ports, TOKEN),
+        ),
+        token(
+            "an unspecified source",
+            "ipv6",
+            udp6(own, Ipv6Addr::UNSPECIFIED, ports, TOKEN),
+        ),
+        said("an address in ARP", arp(own, 2, (own, other4), ipv4)),
+        said(
+            "the router's address in ARP",
+            arp(own, 2, (own, router4), other4),
+        ),
+        said(
+            "a question as the router",
+            arp(own, 1, (own, router4), other4),
+        ),
+        said("a MAC in ARP", arp(own, 1, (other.octets(), ipv4), other4)),
+        advertised("an address in neighbour discovery", other6),
+        advertised("the router's address in neighbour discovery", router6),
+        advertised(
+            "a link-local address in neighbour discovery",
+            link_local(other),
+        ),
+        token("a frame of another kind", "other", kind),
+        token("a tagged frame", "other", tagged),
+    ]
+}
+
+/// Frames that only a router or a DHCP server sends.
+pub fn offices(speaks: &Port) -> Vec<Lie> {
+    let (own, ipv4, local) = (speaks.mac.octets(), speaks.ipv4, link_local(speaks.mac));
+    let router = [&[64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0][..], TOKEN].concat();
+    let frames = [
+        (
+            "a DHCP offer",
+            "dhcp_server",
+            udp4(own, ipv4, (67, 68), TOKEN),
+        ),
+        (
+            "a DHCPv6 advertisement",
+            "dhcp_server",
+            udp6(own, local, (547, 546), TOKEN),
+        ),
+        (
+            "a router advertisement",
+            "router",
+            icmp6(own, local, 134, &router),
+        ),
+        ("a redirect", "router", icmp6(own, speaks.ipv6, 137, TOKEN)),
+    ];
+    frames
+        .map(|(what, counter, frame)| (what, counter, frame, TOKEN.to_vec()))
+        .into()
+}
+
 #[test]
-fn an_instance_cannot_speak_as_another() {
+fn an_instance_cannot_speak_as_another_and_not_as_its_router() {
     on_a_host(|| async {
         let pair = pair().await;
-        let Port {
-            mac, ipv4, ipv6, ..
-        } = pair.speaks.clone();
-        let mac = mac.octets();
-        let (other4, other6) = (
-            Ipv4Addr::new(10, 1, 0, 9),
-            "fd00::9".parse::<Ipv6Addr>().unwrap(),
-        );
-        let other_mac = MacAddr::qemu([0, 0, 9]).octets();
-        let check = async |what: &str, frame: Vec<u8>, needle: &[u8]| {
-            assert!(!pair.passes(frame, needle).await, "{what} got through");
-        };
-        check("a MAC", udp4(other_mac, ipv4, (4000, 4000), TOKEN), TOKEN).await;
-        check(
-            "a MAC in IPv6",
-            udp6(other_mac, ipv6, (4000, 4000), TOKEN),
-            TOKEN,
-        )
-        .await;
-        check(
-            "an IPv4 address",
-            udp4(mac, other4, (4000, 4000), TOKEN),
-            TOKEN,
-        )
-        .await;
-        check(
-            "an IPv6 address",
-            udp6(mac, other6, (4000, 4000), TOKEN),
-            TOKEN,
-        )
-        .await;
-        let claim = arp(mac, 2, (mac, other4), ipv4);
-        check("an address in ARP", claim.clone(), &claim[14..]).await;
-        let claim = arp(mac, 1, (other_mac, ipv4), other4);
-        check("a MAC in ARP", claim.clone(), &claim[14..]).await;
-        let claim = [&[0x20, 0, 0, 0][..], &other6.octets(), TOKEN].concat();
-        check(
-            "another's address in neighbour discovery",
-            icmp6(mac, ipv6, 136, &claim),
-            TOKEN,
-        )
-        .await;
-        check(
-            "an unspecified source",
-            udp6(mac, Ipv6Addr::UNSPECIFIED, (4000, 4000), TOKEN),
-            TOKEN,
-        )
-        .await;
-        check(
-            "a frame of another kind",
-            [&[0xff; 6][..], &mac, &[0x88, 0xb5], TOKEN].concat(),
-            TOKEN,
-        )
-        .await;
-        let inner = udp4(mac, ipv4, (4000, 4000), TOKEN);
-        let tagged = [&inner[..12], &[0x81, 0, 0, 0], &inner[12..]].concat();
-        check("a tagged frame", tagged, TOKEN).await;
+        for (what, counter, frame, needle) in lies(&pair.speaks) {
+            pair.is_dropped(what, counter, frame, &needle).await;
+        }
     });
 }
 
@@ -212,31 +266,33 @@ fn an_instance_cannot_speak_as_another() {
 fn an_instance_is_no_dhcp_server_and_no_router() {
     on_a_host(|| async {
         let pair = pair().await;
-        let Port {
-            mac, ipv4, ipv6, ..
-        } = pair.speaks.clone();
-        let own = link_local(mac);
-        let mac = mac.octets();
-        assert!(
-            !pair.passes(udp4(mac, ipv4, (67, 68), TOKEN), TOKEN).await,
-            "a DHCP offer"
-        );
-        assert!(
-            !pair.passes(udp6(mac, own, (547, 546), TOKEN), TOKEN).await,
-            "a DHCPv6 advertisement"
-        );
-        let advertisement = [&[64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0][..], TOKEN].concat();
-        assert!(
-            !pair
-                .passes(icmp6(mac, own, 134, &advertisement), TOKEN)
-                .await,
-            "a router advertisement"
-        );
-        assert!(
-            !pair.passes(icmp6(mac, ipv6, 137, TOKEN), TOKEN).await,
-            "a redirect"
-        );
+        for (what, counter, frame, needle) in offices(&pair.speaks) {
+            pair.is_dropped(what, counter, frame, &needle).await;
+        }
     });
+}
+
+#[test]
+fn what_an_instance_sends_to_its_host_is_dropped_and_counted() {
+    on_a_host(|| async {
+        let pair = pair().await;
+        let bridge = mac_of(&pair.bridge);
+        let Port { mac, ipv4, .. } = pair.speaks;
+        let mut frame = udp4(mac.octets(), ipv4, (4000, 4000), TOKEN);
+        frame[..6].copy_from_slice(&bridge);
+        pair.is_dropped("a frame for the host", "to_host", frame, TOKEN)
+            .await;
+    });
+}
+
+/// The Ethernet address of a link of the calling thread's namespace.
+fn mac_of(link: &str) -> [u8; 6] {
+    let mut all = nix::ifaddrs::getifaddrs().unwrap();
+    let found = all.find_map(|one| {
+        let address = one.address.filter(|_| one.interface_name == link)?;
+        address.as_link_addr()?.addr()
+    });
+    found.unwrap()
 }
 
 #[test]

@@ -4,18 +4,21 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rhyzome_component::Driver;
+use rhyzome_hostnet::nft;
 use rhyzome_model::PeerId;
 use rhyzome_model::job::FailureKind;
 use rhyzome_model::network::NetworkPlacement;
 use rhyzome_model::peer::PeerPlacement;
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
 use rhyzome_wireguard::config::{ClientConfig, HostPort, PeerConfig};
+use rhyzome_wireguard::endpoint::Control;
 use rhyzome_wireguard::key::PrivateKey;
 use rhyzome_wireguard::tunnel::Tunnel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use crate::client::{GREETING, Server, configure};
+use crate::counted::Counted;
 use crate::neighbour::neighbour;
 use crate::site::{Site, instance, lease, network, on_a_site, placed};
 use crate::world::Place;
@@ -73,7 +76,8 @@ impl Member {
                 public_key: endpoint_key.parse().unwrap(),
                 preshared_key: None,
                 endpoint: HostPort::new("192.0.2.1", network.endpoint_port).unwrap(),
-                allowed_ips: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()],
+                // Whatever the core said: a stranger sends everything.
+                allowed_ips: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
                 keepalive: None,
             }],
         };
@@ -145,10 +149,33 @@ fn a_peer_reaches_its_network_and_no_other_until_it_is_removed() {
             member.reaches(&spec, &key, (web.ipv6, 80).into()).await,
             "over IPv6"
         );
-        assert!(
-            !member.reaches(&spec, &key, (foreign.ipv4, 80).into()).await,
-            "through its own endpoint"
-        );
+        let _own = Server::here(80).await;
+        let elsewhere: [(&str, SocketAddr, &str); 7] = [
+            ("another network", (foreign.ipv4, 80).into(), "from_tunnel"),
+            ("and over IPv6", (foreign.ipv6, 80).into(), "from_tunnel"),
+            (
+                "its router",
+                (other.router_ipv4(), 53).into(),
+                "from_tunnel",
+            ),
+            ("the host", "192.0.2.1:80".parse().unwrap(), "from_tunnel"),
+            ("the core", "192.0.2.2:9090".parse().unwrap(), "from_tunnel"),
+            (
+                "other ports of the router",
+                (spec.router_ipv4(), 80).into(),
+                "to_router",
+            ),
+            (
+                "and over IPv6",
+                (spec.router_ipv6(), 51821).into(),
+                "to_router",
+            ),
+        ];
+        for (what, to, counter) in elsewhere {
+            let before = site.counted().await;
+            assert!(!member.reaches(&spec, &key, to).await, "{what}: {to}");
+            site.counted().await.rose(&before, counter, what);
+        }
         assert!(
             !member
                 .reaches(&other, &other_key, (foreign.ipv4, 80).into())
@@ -172,6 +199,74 @@ fn a_peer_reaches_its_network_and_no_other_until_it_is_removed() {
             "removed"
         );
         assert!(site.driver.look(&member.placement).await.unwrap().is_err());
+    });
+}
+
+/// The endpoint of the site's only network.
+async fn endpoint(site: &Site) -> Control {
+    let folder = std::fs::read_dir(site.state.path().join("networks"));
+    let network = folder.unwrap().next().unwrap().unwrap().path();
+    Control::connect(&network.join("wg")).await.unwrap()
+}
+
+/// Counts what comes out of the tunnel, before anything else looks at it.
+async fn count_tunnelled() {
+    let rules = serde_json::json!([
+        { "add": { "table": { "family": "inet", "name": "test" } } },
+        { "add": { "counter": { "family": "inet", "table": "test", "name": "tunnelled" } } },
+        { "add": { "chain": { "family": "inet", "table": "test", "name": "raw", "type": "filter",
+            "hook": "prerouting", "prio": -400, "policy": "accept" } } },
+        { "add": { "rule": { "family": "inet", "table": "test", "chain": "raw", "expr": [
+            { "match": { "op": "==", "left": { "meta": { "key": "iifname" } }, "right": "wg" } },
+            { "counter": "tunnelled" } ] } } },
+    ]);
+    nft::apply(rules.as_array().unwrap().clone()).await.unwrap();
+}
+
+#[test]
+fn what_comes_with_another_peers_address_ends_at_the_endpoint() {
+    on_a_site(|site| async move {
+        let (_network, spec, key) = made(&site, 1).await;
+        let (web, web_spec) = lease(&spec, 17, "web");
+        site.ensure(&web).await.unwrap();
+        let instance = instance(&spec, web_spec.mac).await;
+        configure(&instance, &spec, &web_spec).await;
+        let _server = Server::in_place(&instance, 80).await;
+        let mut thief = member(&spec).await;
+        let other = peer(&spec, &PrivateKey::generate(&mut rand::rng()), 10);
+        for placement in [
+            &thief.placement,
+            &placed(PlacementSpec::Peer(other.clone())),
+        ] {
+            site.ensure(placement).await.unwrap();
+        }
+        let [router] = &site.routers()[..] else {
+            panic!("one router")
+        };
+        router.run(count_tunnelled).await.unwrap();
+        let tunnelled = || router.run(|| async { Counted::of("inet", "test") });
+        let (four, six) = (
+            SocketAddr::from((web_spec.ipv4, 80)),
+            (web_spec.ipv6, 80).into(),
+        );
+        let none = tunnelled().await.unwrap();
+        assert!(thief.reaches(&spec, &key, four).await, "as itself");
+        let before = tunnelled().await.unwrap();
+        before.rose(&none, "tunnelled", "what the peer sends as itself");
+        let received = async || {
+            let status = endpoint(&site).await.status().await.unwrap();
+            let all = status.peers.iter().map(|peer| peer.rx_bytes);
+            all.sum::<u64>()
+        };
+        for spec_of_other in [other.clone(), peer(&spec, &thief.key, 77)] {
+            (thief.spec.ipv4, thief.spec.ipv6) = (spec_of_other.ipv4, spec_of_other.ipv6);
+            for to in [four, six] {
+                let bytes = received().await;
+                assert!(!thief.reaches(&spec, &key, to).await, "{to}");
+                assert!(received().await > bytes, "its packets came to the endpoint");
+            }
+        }
+        assert_eq!(tunnelled().await.unwrap(), before, "none of them went on");
     });
 }
 

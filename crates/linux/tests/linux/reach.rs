@@ -15,8 +15,8 @@ use crate::world::Place;
 /// A network with one instance that greets on port 80.
 pub struct Lan {
     pub placement: Placement,
-    spec: NetworkPlacement,
-    lease: LeasePlacement,
+    pub spec: NetworkPlacement,
+    pub lease: LeasePlacement,
     pub instance: Place,
     _server: Server,
 }
@@ -57,6 +57,14 @@ pub async fn world() -> (Place, Server, Server) {
     (world, outside, own)
 }
 
+/// Makes sure that an instance does not reach something, and that its packets are counted as dropped.
+async fn is_dropped(site: &Site, lan: &Lan, (what, to): (&str, SocketAddr), counter: &str) {
+    let before = site.counted().await;
+    assert!(!connects(&lan.instance, to).await, "{what}: {to}");
+    let what = format!("{what}: {to}");
+    site.counted().await.rose(&before, counter, &what);
+}
+
 pub fn outside() -> SocketAddr {
     "192.0.2.2:80".parse().unwrap()
 }
@@ -67,22 +75,33 @@ fn a_closed_network_reaches_nothing_outside() {
         let _world = world().await;
         let one = lan(&site, 1, false).await;
         let two = lan(&site, 2, false).await;
-        let out = async |to: SocketAddr| connects(&one.instance, to).await;
         assert!(
             comes_to_connect(&one.instance, (one.lease.ipv4, 80).into()).await,
             "the test can see its own server"
         );
-        assert!(!out(outside()).await, "the world");
-        assert!(!out("192.0.2.1:80".parse().unwrap()).await, "the host");
-        assert!(!out((two.lease.ipv4, 80).into()).await, "another network");
-        assert!(
-            !out((two.lease.ipv6, 80).into()).await,
-            "another network over IPv6"
-        );
-        assert!(
-            !out((two.spec.router_ipv4(), 53).into()).await,
-            "another network's router"
-        );
+        let elsewhere: [(&str, SocketAddr); 8] = [
+            ("the world", outside()),
+            ("the host", "192.0.2.1:80".parse().unwrap()),
+            ("the core", "192.0.2.2:9090".parse().unwrap()),
+            ("the host's cloud", "169.254.169.254:80".parse().unwrap()),
+            ("another network", (two.lease.ipv4, 80).into()),
+            ("another network over IPv6", (two.lease.ipv6, 80).into()),
+            (
+                "another network's router",
+                (two.spec.router_ipv4(), 53).into(),
+            ),
+            ("and over IPv6", (two.spec.router_ipv6(), 53).into()),
+        ];
+        for (what, to) in elsewhere {
+            is_dropped(&site, &one, (what, to), "from_segment").await;
+        }
+        let own = [
+            (one.spec.router_ipv4(), 80).into(),
+            (one.spec.router_ipv6(), 51821).into(),
+        ];
+        for to in own {
+            is_dropped(&site, &one, ("its router's other ports", to), "to_router").await;
+        }
         assert_eq!(
             rhyzome_hostnet::sysctl::read("net/ipv4/ip_forward")
                 .unwrap()
@@ -120,16 +139,19 @@ fn egress_leads_to_the_world_and_nowhere_else() {
             comes_to_connect(&two.instance, outside()).await,
             "for the other network too"
         );
-        assert!(
-            !out("192.0.2.1:80".parse().unwrap()).await,
-            "the host's address outside"
+        let host = (
+            "the host's address outside",
+            "192.0.2.1:80".parse().unwrap(),
         );
+        is_dropped(&site, &one, host, "to_host").await;
+        // The host knows no way there, as to any address of nobody.
         assert!(!out((two.lease.ipv4, 80).into()).await, "another network");
         for address in uplink_addresses().await {
-            assert!(
-                !out((address, 80).into()).await,
-                "the host's or another router's {address}"
+            let whose = (
+                "the host's or a router's end of a way out",
+                (address, 80).into(),
             );
+            is_dropped(&site, &one, whose, "to_host|to_networks|to_router").await;
             assert!(
                 !out((address, 53).into()).await,
                 "the name server at {address}"
@@ -175,7 +197,7 @@ fn egress_does_not_lead_to_the_metadata_of_the_hosts_cloud() {
             comes_to_connect(&one.instance, outside()).await,
             "the world"
         );
-        assert!(!connects(&one.instance, metadata).await, "the metadata");
+        is_dropped(&site, &one, ("the metadata", metadata), "to_host").await;
     });
 }
 

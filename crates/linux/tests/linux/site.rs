@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rhyzome_component::{Driver, DriverError, Progress};
-use rhyzome_hostnet::{Links, Namespace, nft};
+use rhyzome_hostnet::{Links, Mark, Namespace, nft};
 use rhyzome_linux::{LinuxDriver, Settings};
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, bridge_name};
@@ -17,6 +17,7 @@ use rhyzome_wireguard::endpoint::Program;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::counted::Counted;
 use crate::world::{Place, on_a_host, plug};
 
 pub struct Site {
@@ -59,6 +60,37 @@ impl Site {
             .remove(&placement.reference(), &Progress::new().0)
             .await
             .unwrap();
+    }
+
+    /// The namespaces of its routers.
+    pub fn routers(&self) -> Vec<Namespace> {
+        let mark = Mark::of_state_dir(self.state.path()).to_string();
+        let all = Namespace::list().unwrap().into_iter();
+        all.filter(|namespace| namespace.name().ends_with(&mark))
+            .collect()
+    }
+
+    /// The host's own rules of this component.
+    pub fn table(&self) -> String {
+        format!("rhyzome_{}", Mark::of_state_dir(self.state.path()))
+    }
+
+    /// What all of its rules have counted: those of its routers, and the host's where there are any.
+    pub async fn counted(&self) -> Counted {
+        let (inet, table) = ("inet".to_owned(), self.table());
+        let mut counted = match nft::tables()
+            .await
+            .unwrap()
+            .contains(&(inet, table.clone()))
+        {
+            true => Counted::of("inet", &table),
+            false => Counted::default(),
+        };
+        for router in self.routers() {
+            let rules = || async { Counted::of("inet", "rhyzome") };
+            counted = counted.and(router.run(rules).await.unwrap());
+        }
+        counted
     }
 
     /// What is on the host that was not there at first.

@@ -84,6 +84,19 @@ async fn what_is_asked_for_each_instance_is_led_past_what_it_is_not_about() {
             "network_id = $1 AND kind = 'vtep'",
             "placements_network (network_id=? AND kind=?)",
         ),
+        (
+            "COALESCE(SUM(cpus), 0) AS BIGINT) AS n",
+            "COVERING INDEX instances_project (project_id=?)",
+        ),
+        (
+            "COALESCE(SUM(memory), 0) AS BIGINT) AS n",
+            "COVERING INDEX instances_project (project_id=?)",
+        ),
+        (
+            "COALESCE(SUM(disk), 0) AS BIGINT) AS n",
+            "COVERING INDEX instances_project (project_id=?)",
+        ),
+        ("disk IS NULL", "instances_project (project_id=?)"),
     ] {
         for plan in plans(&store, within).await {
             assert!(plan.contains(index), "{within}: {plan}");
