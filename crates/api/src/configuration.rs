@@ -40,6 +40,7 @@ pub struct Configuration {
     pub authority: Authority,
     pub site: Site,
     pub blobs: Blobs,
+    pub audit: Audit,
     pub log: Log,
 }
 
@@ -66,6 +67,13 @@ pub struct Tls {
 pub struct Authority {
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// How many days entries of the audit log are kept; 0: for ever.
+    pub keep: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -100,6 +108,7 @@ impl Default for Configuration {
             authority: Authority::default(),
             site: Site::default(),
             blobs: Blobs::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -112,6 +121,12 @@ impl Default for Tls {
             cert: None,
             key: None,
         }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { keep: 365 }
     }
 }
 

@@ -9,7 +9,7 @@ use rhyzome_pki::token::ApiToken;
 use rhyzome_store::token;
 
 use crate::policy::{Decision, Rights, decide};
-use crate::{Core, Error, Kind, Result};
+use crate::{Core, Error, Kind, Result, audit};
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -32,11 +32,13 @@ operations! {
     SiteConfirm,
     MetricsRead,
     SiteEventRead,
+    SiteAuditRead,
     SiteJobRead,
     SiteTokenCreate,
     SiteTokenRead,
     SiteTokenDelete,
     EventRead,
+    AuditRead,
     JobRead,
     ProjectCreate,
     ProjectList,
@@ -205,12 +207,19 @@ pub fn authorize(caller: &Caller, operation: Operation, project: Option<&Name>) 
         ?operation,
         project = project.map(Name::as_str)
     );
-    match (decide(&caller.rights, operation, project), project) {
+    let decision = decide(&caller.rights, operation, project);
+    audit::decided(operation, project, decision);
+    match (decision, project) {
         (Decision::Allowed, _) => Ok(()),
         (Decision::Hidden, Some(project)) => Err(Error::not_found("project", project)),
         (Decision::Hidden, None) => Err(lacks(Role::Auditor)),
         (Decision::Lacks(role), _) => Err(lacks(role)),
     }
+}
+
+/// Whether a caller may do something besides what they ask for: to show more or less, not to refuse.
+pub fn may(caller: &Caller, operation: Operation, project: Option<&Name>) -> bool {
+    decide(&caller.rights, operation, project) == Decision::Allowed
 }
 
 fn lacks(role: Role) -> Error {
@@ -239,6 +248,7 @@ pub async fn reset_admin_token(core: &Core) -> Result<ApiToken> {
         expires_at: None,
     };
     token::insert(&mut tx, &row, core.now()).await?;
+    audit::of_admin_token(core, &mut tx, &row).await?;
     tx.commit().await?;
     Ok(minted)
 }

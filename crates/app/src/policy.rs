@@ -87,11 +87,12 @@ pub fn rule(operation: Operation) -> Rule {
         | O::InstanceDelete
         | O::SshKeyCreate
         | O::SshKeyDelete => Rule::Changes(Role::Member),
-        O::TokenRead => Rule::Reads(Role::Owner),
+        O::TokenRead | O::AuditRead => Rule::Reads(Role::Owner),
         O::ProjectDelete | O::TokenCreate | O::TokenDelete => Rule::Changes(Role::Owner),
         O::SiteInspect
         | O::MetricsRead
         | O::SiteEventRead
+        | O::SiteAuditRead
         | O::SiteJobRead
         | O::ComponentRead
         | O::SiteTokenRead => Rule::SiteReads,

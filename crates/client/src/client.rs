@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rhyzome_model::Name;
 
 use crate::{
-    Blobs, Components, Error, Events, ImageTags, Images, Instances, Jobs, Networks, Peers,
+    Audit, Blobs, Components, Error, Events, ImageTags, Images, Instances, Jobs, Networks, Peers,
     Projects, SiteInfo, SshKeys, Tokens, tls,
 };
 
@@ -92,6 +92,11 @@ impl Client {
         Events::new(self.clone(), "v1/events".to_owned())
     }
 
+    /// The site's own audit log.
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.clone(), "v1/audit".to_owned())
+    }
+
     /// What belongs to a project.
     pub fn within(&self, project: &Name) -> Scope {
         Scope {
@@ -123,6 +128,10 @@ impl Scope {
 
     pub fn network(&self) -> Networks {
         Networks::new(self.client.clone(), self.path("networks"))
+    }
+
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.client.clone(), self.path("audit"))
     }
 
     pub fn peer(&self) -> Peers {

@@ -95,6 +95,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "tokens",
         sql: include_str!("../migrations/0130_tokens.sql"),
     },
+    Migration {
+        version: 160,
+        name: "audit",
+        sql: include_str!("../migrations/0160_audit.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {
