@@ -261,3 +261,6 @@ pub async fn forget(tx: &mut Tx, id: &str) -> Result<()> {
         .await
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests;
