@@ -75,9 +75,9 @@ pub async fn unsealed(
     .await
 }
 
-/// The chains that have something to seal.
+/// The chains that have something to seal, in the order of their names.
 pub async fn unsealed_chains(conn: &mut Conn) -> Result<Vec<String>> {
-    query!("SELECT DISTINCT chain FROM audit_entries WHERE number IS NULL")
+    query!("SELECT DISTINCT chain FROM audit_entries WHERE number IS NULL ORDER BY chain")
         .rows(conn, "look what is not sealed", |c| c.string("chain"))
         .await
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rhyzome_model::audit::{AuditResource, ENDED, Mark, seal};
-use rhyzome_store::audit;
+use rhyzome_store::{Aside, audit};
 use uuid::Uuid;
 
 use super::{entry, itself, refusals};
@@ -52,29 +52,42 @@ pub async fn all(core: &Core) -> Result<()> {
         let mut conn = core.store.read().await?;
         audit::unsealed_chains(&mut conn).await?
     };
-    let any = !chains.is_empty();
-    for chain in chains {
-        while batch(core, &chain).await? {}
+    if chains.is_empty() {
+        return Ok(());
     }
-    if any {
-        core.audit
-            .sealed
-            .send_modify(|count| *count = count.wrapping_add(1));
+    let mut left = chains.as_slice();
+    while !left.is_empty() {
+        left = batch(core, left).await?;
     }
+    core.audit
+        .sealed
+        .send_modify(|count| *count = count.wrapping_add(1));
     Ok(())
 }
 
-/// Seals some of a chain; says whether there may be more.
-async fn batch(core: &Core, chain: &str) -> Result<bool> {
+/// Seals so much of chains as fits one transaction; returns those of which something may be left. In the
+/// order of their names, in which everybody takes them: nobody waits for somebody who waits for them.
+async fn batch<'a>(core: &Core, mut chains: &'a [String]) -> Result<&'a [String]> {
     let mut tx = core.store.aside().await?;
-    let Some(found) = audit::take(&mut tx, chain).await? else {
-        return Ok(false);
-    };
-    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let entries = audit::unsealed(&mut tx, chain, Uuid::nil(), limit).await?;
-    if entries.is_empty() {
-        return Ok(false);
+    let mut room = BATCH;
+    while let (Some((chain, rest)), true) = (chains.split_first(), room > 0) {
+        let sealed = some(&mut tx, chain, room).await?;
+        if sealed < room {
+            chains = rest;
+        }
+        room -= sealed;
     }
+    tx.commit().await?;
+    Ok(chains)
+}
+
+/// Seals at most so many entries of a chain, none while another one seals it; returns how many.
+async fn some(tx: &mut Aside, chain: &str, limit: usize) -> Result<usize> {
+    let Some(found) = audit::take(tx, chain).await? else {
+        return Ok(0);
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let entries = audit::unsealed(tx, chain, Uuid::nil(), limit).await?;
     let mut head = found.head;
     for entry in &entries {
         let number = head.number + 1;
@@ -82,11 +95,12 @@ async fn batch(core: &Core, chain: &str) -> Result<bool> {
             number,
             hash: seal(&head.hash, number, entry),
         };
-        audit::seal(&mut tx, entry.id, &head).await?;
+        audit::seal(tx, entry.id, &head).await?;
     }
-    audit::advance(&mut tx, chain, &head).await?;
-    tx.commit().await?;
-    Ok(entries.len() == BATCH)
+    if !entries.is_empty() {
+        audit::advance(tx, chain, &head).await?;
+    }
+    Ok(entries.len())
 }
 
 /// Says in the site's chain with what the chains of projects ended that are gone.

@@ -122,10 +122,18 @@ async fn what_was_committed_before_a_core_was_killed_is_sealed_by_the_next() {
 async fn several_that_seal_while_others_write_make_one_chain() {
     let site = Site::new().await;
     let of = Whose::Project(site.default.clone());
-    let (site_ref, default) = (&site, &site.default);
+    let site_ref = &site;
     let writing = async {
         for number in 0..30 {
-            assert!(make(site_ref, default, &format!("net{number}")).await);
+            let (core, admin, default) = (&site_ref.core, &site_ref.admin, &site_ref.default);
+            let spec = ApiTokenSpec {
+                role: Role::Viewer,
+                expires_in: None,
+            };
+            let called = name(&format!("t{number}"));
+            let making = token::create(core, admin, Some(default), called, spec);
+            let made = asked(site_ref, admin, "token_create", making).await;
+            made.expect("a token");
         }
     };
     let sealing = async {
