@@ -49,6 +49,7 @@ pub struct Configuration {
     pub blobs: Blobs,
     pub proxy: Proxy,
     pub limits: Limits,
+    pub audit: Audit,
     pub log: Log,
 }
 
@@ -88,6 +89,13 @@ pub struct Authority {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// How many days entries of the audit log are kept; 0: for ever.
+    pub keep: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or more finely as in `info,rhyzome_app=debug`.
     pub level: String,
@@ -121,6 +129,7 @@ impl Default for Configuration {
             blobs: Blobs::default(),
             proxy: Proxy::default(),
             limits: Limits::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -133,6 +142,12 @@ impl Default for Tls {
             cert: None,
             key: None,
         }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { keep: 365 }
     }
 }
 

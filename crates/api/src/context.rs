@@ -3,19 +3,21 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use rhyzome_app as app;
+use rhyzome_app::audit::Origin;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::configuration::Proxy;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::outermost::{Remote, RequestId};
 use crate::problem::{Failure, Refused};
 
 /// The HTTP face's state; cheap to clone.
@@ -84,12 +86,35 @@ pub async fn authenticated(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    let caller = app::authenticate(&api.core, bearer(request.headers())).await?;
-    request.extensions_mut().insert(caller.clone());
-    let mut response = next.run(request).await;
-    // For the access log.
-    response.extensions_mut().insert(caller);
-    Ok(response)
+    let origin = origin(&api, &request);
+    let work = async {
+        let caller = app::authenticate(&api.core, bearer(request.headers())).await;
+        let caller = caller.inspect_err(app::audit::unknown)?;
+        app::audit::known(&caller);
+        request.extensions_mut().insert(caller.clone());
+        let mut response = next.run(request).await;
+        // For the access log.
+        response.extensions_mut().insert(caller);
+        Ok(response)
+    };
+    app::audit::during(&api.core, origin, work).await
+}
+
+/// The layer around what people ask who are not known yet, and may be so afterwards.
+pub async fn unknown(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let origin = origin(&api, &request);
+    app::audit::during(&api.core, origin, next.run(request)).await
+}
+
+/// What the audit log says of a request, whoever it is from.
+fn origin(api: &Api, request: &Request) -> Origin {
+    let extensions = request.extensions();
+    let route = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    Origin {
+        from: extensions.get::<Remote>().map(|remote| remote.0.ip()),
+        request_id: extensions.get::<RequestId>().map(|id| id.0.clone()),
+        operation: api.metrics.operation(request.method(), route),
+    }
 }
 
 /// What a request shows, if it shows something.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rhyzome_app::audit::Origin;
 use rhyzome_app::consoles::Far;
 use rhyzome_app::session::{self, Allowed, Taken};
-use rhyzome_app::{self as app, Kind, join};
+use rhyzome_app::{self as app, Kind, audit, join};
 use rhyzome_model::console::ConsoleRequest;
 use rhyzome_model::job::Job;
 use rhyzome_model::placement::Found;
@@ -69,7 +70,20 @@ impl ComponentGateway for Gateway {
             name: join.name,
             hostname: &join.hostname,
         };
-        let joined = join::join(&self.core, &request).await.map_err(of_joining)?;
+        let origin = Origin {
+            operation: "component_join".to_owned(),
+            ..Origin::default()
+        };
+        let joining = async {
+            let joined = join::join(&self.core, &request).await;
+            joined.inspect_err(|error| {
+                if error.kind() == Kind::Unauthenticated {
+                    audit::unknown(error);
+                }
+            })
+        };
+        let joined = audit::during(&self.core, origin, joining).await;
+        let joined = joined.map_err(of_joining)?;
         Ok(Joined {
             component: joined.id,
             name: joined.name,

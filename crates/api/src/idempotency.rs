@@ -67,7 +67,8 @@ pub async fn idempotent(
         let response = keys::during(&begun, next.run(request)).await;
         finish(begun, response).await
     };
-    match api.detached.spawn(work.in_current_span()).await {
+    let work = rhyzome_app::audit::carried(work).in_current_span();
+    match api.detached.spawn(work).await {
         Ok(answer) => answer,
         Err(_) => Err(Refused::Panicked.into()),
     }

@@ -51,8 +51,14 @@ pub fn router(api: Api) -> Router {
         .route_layer(from_fn_with_state(api.clone(), idempotency::idempotent))
         .route_layer(from_fn_with_state(api.clone(), limits::waits))
         .route_layer(from_fn_with_state(api.clone(), context::authenticated));
-    let (open, _) = operational::open().merge(v1::open()).split_for_parts();
-    open.merge(closed)
+    // Layers of what has no callers yet, but secrets that can be guessed.
+    let (entrance, _) = v1::open().split_for_parts();
+    let entrance = entrance
+        .route_layer(from_fn_with_state(api.clone(), context::unknown))
+        .route_layer(from_fn_with_state(api.clone(), limits::guesses));
+    let (open, _) = operational::open().split_for_parts();
+    open.merge(entrance)
+        .merge(closed)
         .fallback(context::nothing_here)
         .method_not_allowed_fallback(context::no_such_method)
         .layer(from_fn_with_state(api.clone(), limits::limited))

@@ -177,6 +177,26 @@ pub async fn limited(
     Ok(response)
 }
 
+/// The layer around what takes a secret in its body: ID tokens, invitations.
+pub async fn guesses(
+    State(api): State<Api>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    let remote = request.extensions().get::<Remote>();
+    let Some(from) = remote.map(|remote| remote.0.ip()) else {
+        return Ok(next.run(request).await);
+    };
+    if let Some(pause) = api.limits.failures.refused(from) {
+        return Err(too_many(Limit::Failures)(pause).into());
+    }
+    let response = next.run(request).await;
+    if [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND].contains(&response.status()) {
+        api.limits.failures.failed(from);
+    }
+    Ok(response)
+}
+
 fn shown(headers: &HeaderMap) -> Option<Shown> {
     let value = headers.get(AUTHORIZATION)?;
     Some(Sha256::digest(value.as_bytes()).into())

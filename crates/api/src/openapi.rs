@@ -146,6 +146,10 @@ fn tags() -> Vec<Tag> {
             "events",
             "What happened, in the order in which it was committed.",
         ),
+        tag(
+            "audit",
+            "Who did what and what was refused to whom, in chains that show when something was altered.",
+        ),
         tag("site", "The site itself."),
         tag("operation", "For those who run the core."),
     ]

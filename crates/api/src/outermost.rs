@@ -32,12 +32,17 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone, Copy)]
 pub struct Remote(pub SocketAddr);
 
+/// The id of a request, also in what it leads to.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
 pub async fn outermost(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     if let Some(Remote(remote)) = request.extensions().get().copied() {
         let origin = address::origin(&api.proxy, remote, request.headers());
         request.extensions_mut().insert(Remote(origin));
     }
     let id = request_id(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut access = Access::begin(&api, &request);
     let span = tracing::info_span!("request", request_id = %id);
     async {

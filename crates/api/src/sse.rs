@@ -1,4 +1,4 @@
-//! Events as a stream that does not end (server-sent events, WHATWG HTML § 9.2), resumable by
+//! Events, or entries of an audit log, as a stream that does not end (server-sent events, WHATWG HTML § 9.2), resumable by
 //! `Last-Event-ID`.
 //!
 //! A reader holds no connection to the database between two looks, and nothing is queued for it: a slow
@@ -13,7 +13,9 @@ use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
 use rhyzome_app as app;
+use rhyzome_app::audit::Whose;
 use rhyzome_model::Name;
+use rhyzome_model::audit::AuditEntry;
 use rhyzome_model::event::Event;
 use tokio::time::sleep;
 
@@ -28,12 +30,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How many events one look fetches.
 const BATCH: u32 = 100;
 
-/// Events of a project, or of the whole site, from behind `after` on.
-pub async fn follow(cx: Context, project: Option<Name>, after: i64) -> Result<Response, Failure> {
+/// What is followed.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Events of a project, or of the whole site.
+    Events(Option<Name>),
+    /// Sealed entries of an audit log.
+    Audit(Whose),
+}
+
+/// What there is behind `after`, and all that comes.
+pub async fn follow(cx: Context, source: Source, after: i64) -> Result<Response, Failure> {
     let open = cx.api.limits.streams.open(cx.caller.credential)?;
     let mut reader = Reader {
         cx,
-        project,
+        source,
         after,
         ready: VecDeque::new(),
         _open: open,
@@ -62,33 +73,72 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refused> {
 
 struct Reader {
     cx: Context,
-    project: Option<Name>,
+    source: Source,
     after: i64,
-    ready: VecDeque<Event>,
+    ready: VecDeque<Told>,
     _open: Held,
+}
+
+/// One of them, as it is sent.
+struct Told {
+    id: i64,
+    what: String,
+    data: String,
+}
+
+impl Told {
+    fn event(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            what: event.what.clone(),
+            data: serde_json::to_string(event).expect("an event is plain data"),
+        }
+    }
+
+    fn entry(entry: &AuditEntry) -> Self {
+        let number = entry.seal.map_or(0, |seal| seal.number);
+        Self {
+            id: i64::try_from(number).unwrap_or(i64::MAX),
+            what: entry.result.as_str().to_owned(),
+            data: serde_json::to_string(entry).expect("an entry is plain data"),
+        }
+    }
 }
 
 impl Reader {
     async fn look(&mut self) -> Result<(), app::Error> {
         let (core, caller) = (self.cx.core(), &self.cx.caller);
-        let events =
-            app::event::after(core, caller, self.project.as_ref(), self.after, BATCH).await?;
-        self.ready.extend(events);
+        match &self.source {
+            Source::Events(project) => {
+                let found =
+                    app::event::after(core, caller, project.as_ref(), self.after, BATCH).await?;
+                self.ready.extend(found.iter().map(Told::event));
+            }
+            Source::Audit(whose) => {
+                let after = u64::try_from(self.after).unwrap_or(0);
+                let found = app::audit::sealed_after(core, caller, whose, after, BATCH).await?;
+                self.ready.extend(found.iter().map(Told::entry));
+            }
+        }
         Ok(())
     }
 
     /// The next event; none when the core stops or the stream cannot go on: the reader connects again
     /// and misses nothing.
-    async fn next(&mut self) -> Option<Event> {
-        let mut changed = self.cx.core().events_changed();
+    async fn next(&mut self) -> Option<Told> {
+        let core = self.cx.core();
+        let mut changed = match self.source {
+            Source::Events(_) => core.events_changed(),
+            Source::Audit(_) => core.audit_changed(),
+        };
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.after = event.id;
-                return Some(event);
+            if let Some(told) = self.ready.pop_front() {
+                self.after = told.id;
+                return Some(told);
             }
             changed.borrow_and_update();
             if let Err(error) = self.look().await {
-                tracing::warn!(error = chain(&error), "a stream of events ends");
+                tracing::warn!(error = chain(&error), "a stream ends");
                 return None;
             }
             if !self.ready.is_empty() {
@@ -104,16 +154,15 @@ impl Reader {
 
     fn stream(self) -> impl Stream<Item = Result<Sent, Infallible>> + Send + 'static {
         stream::unfold(self, |mut reader| async move {
-            let event = reader.next().await?;
-            Some((Ok(written(&event)), reader))
+            let told = reader.next().await?;
+            Some((Ok(written(told)), reader))
         })
     }
 }
 
-fn written(event: &Event) -> Sent {
-    let data = serde_json::to_string(event).expect("an event is plain data");
+fn written(told: Told) -> Sent {
     Sent::default()
-        .id(event.id.to_string())
-        .event(&event.what)
-        .data(data)
+        .id(told.id.to_string())
+        .event(told.what)
+        .data(told.data)
 }

@@ -174,6 +174,13 @@ impl Started {
             tracing::warn!("not everything ended in time; it is cut off");
             set.shutdown().await;
         }
+        if let Err(error) = app::audit::sealing::last(&core).await {
+            // The next core seals what is left.
+            tracing::warn!(
+                error = chain(&error),
+                "the audit log is not sealed to its end"
+            );
+        }
         core.store.close().await;
         tracing::info!("stopped");
     }
@@ -227,7 +234,10 @@ async fn open(
     let options = app::CoreOptions {
         store,
         authority,
-        site: settings.site.settings(),
+        site: app::SiteSettings {
+            audit_days: settings.audit.keep,
+            ..settings.site.settings()
+        },
         environment: Arc::new(app::SystemEnvironment),
         blobs,
         grpc_url: settings.grpc_url(),
@@ -274,7 +284,11 @@ async fn ensure_admin_token(
 async fn housekeeping(core: app::Core, stopping: CancellationToken) {
     stopping
         .run_until_cancelled(async {
-            tokio::join!(app::housekeeping::run(core.clone()), app::gone::run(core))
+            tokio::join!(
+                app::housekeeping::run(core.clone()),
+                app::audit::sealing::run(core.clone()),
+                app::gone::run(core)
+            )
         })
         .await;
 }

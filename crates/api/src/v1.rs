@@ -1,6 +1,7 @@
 //! The endpoints, one file a resource. An operation's id is its resource and its verb.
 
 pub mod api_token;
+pub mod audit;
 pub mod blob;
 pub mod component;
 pub mod console;
@@ -50,6 +51,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .merge(ssh_key::router())
         .merge(job::router())
         .merge(event::router())
+        .merge(audit::router())
 }
 
 /// What people ask who are not known yet.

@@ -10,7 +10,7 @@ use rhyzome_pki::token::{ApiToken, SessionToken};
 use rhyzome_store::{Tx, login, member, token, user};
 
 use crate::policy::{Decision, Rights, decide};
-use crate::{Core, Error, Kind, Result};
+use crate::{Core, Error, Kind, Result, audit};
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -35,11 +35,13 @@ operations! {
     SiteConfirm,
     MetricsRead,
     SiteEventRead,
+    SiteAuditRead,
     SiteJobRead,
     SiteTokenCreate,
     SiteTokenRead,
     SiteTokenDelete,
     EventRead,
+    AuditRead,
     JobRead,
     ProjectCreate,
     ProjectList,
@@ -352,12 +354,19 @@ pub fn authorize(caller: &Caller, operation: Operation, project: Option<&Name>) 
         ?operation,
         project = project.map(Name::as_str)
     );
-    match (decide(&caller.rights, operation, project), project) {
+    let decision = decide(&caller.rights, operation, project);
+    audit::decided(operation, project, decision);
+    match (decision, project) {
         (Decision::Allowed, _) => Ok(()),
         (Decision::Hidden, Some(project)) => Err(Error::not_found("project", project)),
         (Decision::Hidden, None) => Err(lacks(Role::Auditor)),
         (Decision::Lacks(role), _) => Err(lacks(role)),
     }
+}
+
+/// Whether a caller may do something besides what they ask for: to show more or less, not to refuse.
+pub fn may(caller: &Caller, operation: Operation, project: Option<&Name>) -> bool {
+    decide(&caller.rights, operation, project) == Decision::Allowed
 }
 
 fn lacks(role: Role) -> Error {
@@ -387,6 +396,7 @@ pub async fn reset_admin_token(core: &Core) -> Result<ApiToken> {
         user: None,
     };
     token::insert(&mut tx, &row, core.now()).await?;
+    audit::of_admin_token(core, &mut tx, &row).await?;
     tx.commit().await?;
     Ok(minted)
 }

@@ -6,7 +6,7 @@ use rhyzome_model::{ComponentId, Name, Timestamp};
 use rhyzome_pki::token::JoinToken;
 use rhyzome_store::{Conn, component, join_token, placement};
 
-use crate::authorize::{Caller, Operation, authorize};
+use crate::authorize::{Caller, Operation, authorize, may};
 use crate::work::{Subject, Work};
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, resolve, status};
 
@@ -57,6 +57,8 @@ pub async fn token_create(
         used_by: None,
     };
     join_token::insert_join(&mut work, &minted.secret_hash().to_string(), &row, now).await?;
+    let whose = row.name.as_ref().map_or("any", Name::as_str);
+    work.audit.concerns(None, "component_token", None, whose);
     work.commit().await?;
     Ok(MintedToken {
         token: minted,
@@ -92,8 +94,7 @@ async fn differing(
     let before = core.silent_before();
     let told = |differs: placement::Differs| {
         let said = status::condition(&differs.row, before);
-        let may_know =
-            |project: &Name| authorize(caller, Operation::NetworkRead, Some(project)).is_ok();
+        let may_know = |project: &Name| may(caller, Operation::NetworkRead, Some(project));
         let known = differs.project.as_ref().is_some_and(may_know);
         Difference {
             kind: differs.row.kind,

@@ -14,6 +14,7 @@ use rhyzome_store::{Store, site};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use crate::audit::Audit;
 use crate::blob::{Blobs, Verifying};
 use crate::consoles::Consoles;
 use crate::idempotency::Requests;
@@ -68,6 +69,8 @@ pub struct SiteSettings {
     pub vlans: (VlanId, VlanId),
     /// How long a component may be silent before it counts as gone.
     pub gone_after: Duration,
+    /// How many days entries of the audit log are kept; 0 for ever.
+    pub audit_days: u32,
 }
 
 impl Default for SiteSettings {
@@ -86,6 +89,7 @@ impl Default for SiteSettings {
             // Not 1, which is what switches call what has no tag.
             vlans: (vlan(2), vlan(4094)),
             gone_after: Duration::from_secs(30),
+            audit_days: 365,
         }
     }
 }
@@ -155,6 +159,7 @@ pub struct Shared {
     /// Whom a change of one thing wakes.
     pub news: News,
     pub(crate) requests: Requests,
+    pub(crate) audit: Audit,
     wakes: Mutex<HashMap<ComponentId, Arc<Notify>>>,
     events: watch::Sender<u64>,
 }
@@ -192,6 +197,7 @@ impl Core {
             consoles: Arc::default(),
             news: News::default(),
             requests: Requests::default(),
+            audit: Audit::default(),
             wakes: Mutex::default(),
             events: watch::channel(0).0,
         })))
@@ -214,6 +220,11 @@ impl Core {
     /// Changes whenever events may have been committed. Polling is the net under it.
     pub fn events_changed(&self) -> watch::Receiver<u64> {
         self.events.subscribe()
+    }
+
+    /// Changes whenever entries of the audit log were sealed. Polling is the net under it.
+    pub fn audit_changed(&self) -> watch::Receiver<u64> {
+        self.audit.sealed()
     }
 
     pub(crate) fn wake(&self, component: ComponentId) {

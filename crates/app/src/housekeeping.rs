@@ -42,6 +42,7 @@ pub async fn once(core: &Core) -> Result<()> {
         |place: &blob::Place| crate::blob::json(&Staged::of_finished(crate::blob::key(place)));
     blob::prune(&mut tx, now.plus_millis(-KEEP_BLOBS), now, garbage).await?;
     tx.commit().await?;
+    crate::audit::drop_old(core).await?;
     crate::upload::expire(core).await?;
     crate::blob::sweep(core).await?;
     crate::blob::verify_oldest(core).await

@@ -21,7 +21,7 @@ use rhyzome_model::status::Phase;
 use rhyzome_model::{InstanceId, Name, NetworkId, PlacementId, ProjectId, Size};
 use rhyzome_store::{image, instance, lease, network, placement};
 
-use crate::authorize::{Caller, Operation, authorize};
+use crate::authorize::{Caller, Operation, authorize, may};
 use crate::network::card;
 use crate::work::Work;
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, quota, resolve, status};
@@ -100,7 +100,7 @@ pub async fn create(
 
 pub async fn get(core: &Core, caller: &Caller, project: &Name, name: &Name) -> Result<Instance> {
     authorize(caller, Operation::InstanceRead, Some(project))?;
-    let reads_secrets = authorize(caller, Operation::InstanceSecretRead, Some(project)).is_ok();
+    let reads_secrets = may(caller, Operation::InstanceSecretRead, Some(project));
     let mut conn = core.store.read().await?;
     let project = resolve::project(&mut conn, project).await?;
     let found = instance::get(&mut conn, project, name).await?;

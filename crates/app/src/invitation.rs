@@ -9,7 +9,7 @@ use rhyzome_store::user;
 
 use crate::authorize::{Caller, Operation, authorize};
 use crate::work::Subject;
-use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, login, resolve};
+use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, audit, login, resolve};
 
 /// Seconds.
 const LIFE: std::ops::RangeInclusive<u32> = 60..=2_592_000;
@@ -128,6 +128,16 @@ pub async fn redeem(
     code: &str,
     name: Option<&Name>,
 ) -> Result<Redeemed> {
+    let redeemed = try_redeem(core, caller, code, name).await;
+    redeemed.inspect_err(audit::unknown)
+}
+
+async fn try_redeem(
+    core: &Core,
+    caller: Option<&Caller>,
+    code: &str,
+    name: Option<&Name>,
+) -> Result<Redeemed> {
     let unknown = || {
         Error::new(
             Kind::NotFound,
@@ -143,6 +153,18 @@ pub async fn redeem(
     let (project, found) = found
         .filter(|(_, found)| now < found.expires_at)
         .ok_or_else(unknown)?;
+    let project_name = found
+        .meta
+        .project
+        .clone()
+        .unwrap_or_else(Name::default_project);
+    let (id, called) = (found.meta.id, found.meta.name.as_str());
+    work.audit.concerns(
+        Some((project, &project_name)),
+        "invitation",
+        Some(id),
+        called,
+    );
     let (person, session) = match caller {
         Some(caller) => {
             let is_program = "an invitation is for a person: log in, and redeem it then";
@@ -172,11 +194,6 @@ pub async fn redeem(
     let had = member::get(&mut work, project, &user).await?;
     let role = had.and_then(|had| had.invited).max(Some(found.role));
     member::set(&mut work, (project, person), Source::Invitation, role, now).await?;
-    let project_name = found
-        .meta
-        .project
-        .clone()
-        .unwrap_or_else(Name::default_project);
     let subject = Subject {
         project: Some((project, &project_name)),
         kind: "member",

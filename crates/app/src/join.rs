@@ -11,7 +11,7 @@ use rhyzome_store::component::{self, Standing};
 use rhyzome_store::join_token::{self, User};
 
 use crate::work::Work;
-use crate::{Core, Error, Kind, Result};
+use crate::{Core, Error, Kind, Result, audit};
 
 /// What a component wants to join as.
 pub struct JoinRequest<'a> {
@@ -66,6 +66,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
         }
         let id = ComponentId(found.meta.id);
         let certificate = issue(&mut work, id, request.csr).await?;
+        told(&mut work, id, &found.meta.name, "component_join");
         work.commit().await?;
         tracing::info!(component = %id, "a component that joined before is given its answer again");
         return Ok(Joined {
@@ -81,6 +82,7 @@ pub async fn join(core: &Core, request: &JoinRequest<'_>) -> Result<Joined> {
     let name = free_name(&mut work, asked, request).await?;
     let id = ComponentId(core.uuid());
     component::insert(&mut work, id, &name, request.kind, now).await?;
+    told(&mut work, id, &name, "component_join");
     rhyzome_store::restored::unsettle_if_restored(&mut work, id).await?;
     let certificate = issue(&mut work, id, request.csr).await?;
     let by = User { component: id, key };
@@ -130,8 +132,18 @@ pub async fn renew(core: &Core, id: ComponentId, serial: &str, csr: &[u8]) -> Re
         }
     }
     let issued = issue(&mut work, id, csr).await?;
+    if let Some(found) = component::by_id(&mut work, id).await? {
+        told(&mut work, id, &found.meta.name, "component_renew");
+    }
     work.commit().await?;
     Ok(issued)
+}
+
+/// The audit log tells of each certificate.
+fn told(work: &mut Work, id: ComponentId, name: &Name, operation: &'static str) {
+    work.audit.by(audit::component(id, name), operation);
+    work.audit
+        .concerns(None, "component", Some(id.0), name.as_str());
 }
 
 async fn issue(work: &mut Work, id: ComponentId, csr: &[u8]) -> Result<Issued> {

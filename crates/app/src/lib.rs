@@ -3,6 +3,7 @@
 //!
 //! HTTP and gRPC are other crates' business; what they need to tell callers is in [`Error`].
 
+pub mod audit;
 pub mod authorize;
 pub mod blob;
 pub mod component;

@@ -16,7 +16,7 @@ use rhyzome_store::{project, user};
 use crate::authorize::{Caller, Credential, Operation, authorize};
 use crate::member::revoke;
 use crate::work::{Subject, Work};
-use crate::{Core, Error, Kind, Result};
+use crate::{Core, Error, Kind, Result, audit};
 
 /// How long somebody of the site's own is logged in without using it. Milliseconds.
 const OWN_SESSION: i64 = 30 * 24 * 3_600_000;
@@ -71,6 +71,10 @@ pub fn methods(core: &Core) -> LoginMethods {
 /// `Unauthenticated` where the token is not good, `Unavailable` where nobody can say so now, `Forbidden` where the operator keeps
 /// them out.
 pub async fn login(core: &Core, id_token: &str) -> Result<LoggedIn> {
+    try_login(core, id_token).await.inspect_err(audit::unknown)
+}
+
+async fn try_login(core: &Core, id_token: &str) -> Result<LoggedIn> {
     let Some(oidc) = &core.oidc else {
         let why = "this site has no OpenID Connect issuer: people come in by invitations, programs with API tokens";
         return Err(Error::new(Kind::Unsupported, why));
@@ -91,10 +95,12 @@ pub async fn login(core: &Core, id_token: &str) -> Result<LoggedIn> {
         return Err(kept_out(&person.meta.name));
     }
     let id = UserId(person.meta.id);
+    work.audit
+        .concerns(None, "user", Some(id.0), person.meta.name.as_str());
     sync(&mut work, oidc, &claims, &person).await?;
     let life = i64::try_from(oidc.session.as_millis()).unwrap_or(i64::MAX);
     let expires_at = work.now.plus_millis(life);
-    let secret = begin(&mut work, id, expires_at, None).await?;
+    let secret = begin(&mut work, (id, &person.meta.name), expires_at, None).await?;
     tell(&mut work, &person, "logged_in").await?;
     work.commit().await?;
     let user = crate::user::view(core, &person.meta.name).await?;
@@ -115,7 +121,7 @@ pub(crate) async fn welcome(
     }
     let id = make(work, name, None, name.as_str()).await?;
     let expires_at = work.now.plus_millis(OWN_SESSION);
-    let secret = begin(work, id, expires_at, Some(OWN_SESSION)).await?;
+    let secret = begin(work, (id, name), expires_at, Some(OWN_SESSION)).await?;
     Ok((id, secret, expires_at))
 }
 
@@ -281,13 +287,15 @@ async fn sync(work: &mut Work, oidc: &Oidc, claims: &Claims, person: &User) -> R
 
 async fn begin(
     work: &mut Work,
-    user: UserId,
+    (user, name): (UserId, &Name),
     expires_at: Timestamp,
     extended_by: Option<i64>,
 ) -> Result<SessionToken> {
     let secret = SessionToken::mint(&mut rand::rng());
+    let id = SessionId(work.core().uuid());
+    audit::logged_in(name, user, id);
     let row = NewSession {
-        id: SessionId(work.core().uuid()),
+        id,
         user,
         hash: &secret.secret_hash().to_string(),
         expires_at,

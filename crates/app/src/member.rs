@@ -131,6 +131,9 @@ pub(crate) async fn revoke(
     cause: Cause,
 ) -> Result<()> {
     let id = UserId(person.meta.id);
+    let name = person.meta.name.as_str();
+    work.audit
+        .concerns(Some(project), "member", Some(id.0), name);
     if matches!(cause, Cause::Left | Cause::NotClaimed | Cause::Deleted) {
         member::delete(work, project.0, id).await?;
     }

@@ -94,7 +94,9 @@ pub fn rule(operation: Operation) -> Rule {
         | O::InstanceDelete
         | O::SshKeyCreate
         | O::SshKeyDelete => Rule::Changes(Role::Member),
-        O::TokenRead | O::InvitationRead | O::RevocationRead => Rule::Reads(Role::Owner),
+        O::TokenRead | O::InvitationRead | O::RevocationRead | O::AuditRead => {
+            Rule::Reads(Role::Owner)
+        }
         O::ProjectDelete
         | O::TokenCreate
         | O::TokenDelete
@@ -106,6 +108,7 @@ pub fn rule(operation: Operation) -> Rule {
         O::SiteInspect
         | O::MetricsRead
         | O::SiteEventRead
+        | O::SiteAuditRead
         | O::SiteJobRead
         | O::ComponentRead
         | O::SiteTokenRead

@@ -84,5 +84,6 @@ pub async fn delete(core: &Core, caller: &Caller, name: &Name, if_match: IfMatch
         name: name.as_str(),
     };
     work.event(&subject, "deleted", "").await?;
+    work.audit.of_site();
     work.commit().await
 }

@@ -16,7 +16,7 @@ use rhyzome_store::job::Verb;
 use rhyzome_store::placement;
 use rhyzome_store::restored::{self, Held, Restored};
 
-use crate::authorize::{Caller, Operation, authorize};
+use crate::authorize::{Caller, Operation, authorize, may};
 use crate::session::MOST_UNKNOWN;
 use crate::work::Work;
 use crate::{Core, Error, Kind, Listed, PageRequest, Result, resolve};
@@ -37,7 +37,7 @@ pub struct State {
 /// None where the site was never restored, and for who may not know of all of it.
 pub async fn state(core: &Core, caller: &Caller) -> Result<Option<State>> {
     authorize(caller, Operation::SiteRead, None)?;
-    if authorize(caller, Operation::SiteInspect, None).is_err() {
+    if !may(caller, Operation::SiteInspect, None) {
         return Ok(None);
     }
     let mut conn = core.store.read().await?;
@@ -102,6 +102,7 @@ pub async fn confirm(core: &Core, caller: &Caller) -> Result<()> {
         }
     }
     restored::confirm(&mut work, &found, now).await?;
+    work.audit.concerns(None, "site", None, "site");
     work.commit().await
 }
 

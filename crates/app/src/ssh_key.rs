@@ -36,6 +36,9 @@ pub async fn create(
         fingerprint: &fingerprint,
     };
     ssh_key::insert(&mut work, &row, now).await?;
+    let of = Some((project_id, project));
+    work.audit
+        .concerns(of, "ssh_key", Some(id.0), name.as_str());
     work.commit().await?;
     get(core, caller, project, &name).await
 }
@@ -70,11 +73,13 @@ pub async fn delete(
 ) -> Result<()> {
     authorize(caller, Operation::SshKeyDelete, Some(project))?;
     let mut work = core.begin().await?;
-    let project = resolve::project(&mut work, project).await?;
-    let found = ssh_key::get(&mut work, project, name).await?;
+    let project_id = resolve::project(&mut work, project).await?;
+    let found = ssh_key::get(&mut work, project_id, name).await?;
     let found = found.ok_or_else(|| Error::not_found("SSH key", name))?;
     resolve::check_match(&found.meta, if_match)?;
-    ssh_key::delete(&mut work, project, name).await?;
+    ssh_key::delete(&mut work, project_id, name).await?;
+    let (of, id) = (Some((project_id, project)), Some(found.meta.id));
+    work.audit.concerns(of, "ssh_key", id, name.as_str());
     work.commit().await
 }
 

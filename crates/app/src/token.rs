@@ -60,6 +60,12 @@ pub async fn create(
     token::insert(&mut work, &row, now).await?;
     let made = token::get(&mut work, owner, &name).await?;
     let token = made.ok_or_else(|| missing(&name))?;
+    work.audit.concerns(
+        owner.zip(project),
+        "api_token",
+        Some(token.meta.id),
+        name.as_str(),
+    );
     work.commit().await?;
     Ok(Minted { token, secret })
 }
@@ -117,6 +123,12 @@ pub async fn delete(
     let found = found.ok_or_else(|| missing(name))?;
     resolve::check_match(&found.meta, if_match)?;
     token::delete(&mut work, owner, name).await?;
+    work.audit.concerns(
+        owner.zip(project),
+        "api_token",
+        Some(found.meta.id),
+        name.as_str(),
+    );
     work.commit().await
 }
 

@@ -128,12 +128,13 @@ pub async fn list(
 /// Throws an upload away.
 pub async fn delete(core: &Core, caller: &Caller, project: &Name, digest: Digest) -> Result<()> {
     authorize(caller, Operation::BlobWrite, Some(project))?;
-    let mut tx = core.store.write().await?;
-    let project = resolve::project(&mut tx, project).await?;
-    let found = upload::get(&mut tx, project, digest).await?;
+    let mut work = core.begin().await?;
+    let project = resolve::project(&mut work, project).await?;
+    let found = upload::get(&mut work, project, digest).await?;
     let found = found.ok_or_else(|| Error::not_found("upload of", &digest))?;
-    forget(core, &mut tx, &found).await?;
-    tx.commit().await?;
+    forget(core, &mut work, &found).await?;
+    work.audit.blob(digest);
+    work.commit().await?;
     crate::blob::sweep(core).await
 }
 
@@ -333,6 +334,7 @@ impl<'a> Running<'a> {
             return Err(taken());
         }
         image::insert_blob(&mut work, self.row.project, &row, now).await?;
+        work.audit.blob(digest);
         blob::touch(&mut work, digest).await?;
         let before = blob::places(&mut work, digest).await?;
         let place = Place {

@@ -39,6 +39,7 @@ pub async fn update(
     let mut work = core.begin().await?;
     let found = existing(&mut work, name).await?;
     resolve::check_match(&found.meta, if_match)?;
+    concerns(&mut work, &found);
     if spec != found.spec {
         let now = work.now;
         user::set_disabled(&mut work, UserId(found.meta.id), spec.disabled, now).await?;
@@ -58,6 +59,7 @@ pub async fn delete(core: &Core, caller: &Caller, name: &Name, if_match: IfMatch
     let mut work = core.begin().await?;
     let found = existing(&mut work, name).await?;
     resolve::check_match(&found.meta, if_match)?;
+    concerns(&mut work, &found);
     revoke_all(&mut work, &found, Cause::Deleted).await?;
     user::delete(&mut work, UserId(found.meta.id)).await?;
     tell(&mut work, &found, "deleted").await?;
@@ -86,6 +88,12 @@ async fn revoke_all(work: &mut Work, person: &User, cause: Cause) -> Result<()> 
     revocation::tokens_of(work, None, id).await?;
     rhyzome_store::login::delete_of(work, id).await?;
     Ok(())
+}
+
+/// The change is about the person, whatever of theirs goes with it.
+fn concerns(work: &mut Work, person: &User) {
+    let (id, name) = (person.meta.id, person.meta.name.as_str());
+    work.audit.concerns(None, "user", Some(id), name);
 }
 
 async fn existing(work: &mut Work, name: &Name) -> Result<User> {

@@ -16,7 +16,7 @@ use rhyzome_store::wake::Wake;
 use uuid::Uuid;
 
 use crate::step::Step;
-use crate::{Core, Result, session};
+use crate::{Core, Result, audit, session};
 
 /// Changing a spec, enqueueing its jobs and telling of it are one of these.
 pub struct Work {
@@ -28,6 +28,8 @@ pub struct Work {
     news: BTreeSet<Uuid>,
     /// What it is about: the first that it tells of.
     about: Option<idempotency::Subject>,
+    /// What the audit log will say of it.
+    pub(crate) audit: audit::Draft,
 }
 
 /// What an event is about.
@@ -53,6 +55,7 @@ impl Core {
             wake: BTreeSet::new(),
             news: BTreeSet::new(),
             about: None,
+            audit: audit::Draft::default(),
         })
     }
 }
@@ -77,6 +80,10 @@ impl Work {
         if let (Some(request), Some(about)) = (crate::idempotency::current(), &self.about) {
             idempotency::changed(&mut self.tx, &request, about, self.now).await?;
         }
+        let told = self
+            .audit
+            .append(&self.core, &mut self.tx, self.now)
+            .await?;
         hold(Step::Commit);
         self.tx.commit().await?;
         hold(Step::Committed);
@@ -85,6 +92,9 @@ impl Work {
         }
         self.core.news.tell(&self.news);
         self.core.announce_events();
+        if told {
+            self.core.audit.wake();
+        }
         Ok(())
     }
 
@@ -95,6 +105,7 @@ impl Work {
             kind: subject.kind.to_owned(),
             name: subject.name.to_owned(),
         });
+        self.audit.about(subject);
         let event = NewEvent {
             project: subject.project,
             resource_kind: subject.kind,
@@ -168,7 +179,8 @@ impl Work {
         verb: &Verb,
     ) -> Result<JobId> {
         let id = JobId(self.core.uuid());
-        job::enqueue(&mut self.tx, id, placement, verb, self.now).await?;
+        let cause = self.audit.enqueued(&self.core, id);
+        job::enqueue(&mut self.tx, id, (placement, verb), cause, self.now).await?;
         self.wake.insert(component);
         Ok(id)
     }

@@ -2,6 +2,7 @@
 //! to do, in what order, and what follows from their answers.
 
 mod workflows {
+    pub mod audit;
     pub mod differing;
     pub mod expiry;
     pub mod guests;

@@ -3,6 +3,7 @@
 //!
 //! Figures are facts about a machine and a moment: compare those of one run.
 
+mod audit;
 mod control_plane;
 mod core;
 mod figures;
@@ -50,6 +51,8 @@ enum Name {
     Tunnel,
     /// Peers that come and go: how soon, and what others lose by it.
     Peers,
+    /// Changes a second with and without the audit log, in this process.
+    Audit,
     /// Each program's size and start, and an idle core's memory and time to ready.
     Footprint,
 }
@@ -90,6 +93,7 @@ async fn named(arguments: &Arguments) -> anyhow::Result<figures::Figures> {
         Name::ControlPlane => {
             control_plane::measure(arguments.database.as_deref(), arguments.quick).await
         }
+        Name::Audit => audit::measure(arguments.database.as_deref(), arguments.quick).await,
         Name::Start => start::measure(arguments.quick).await,
         Name::FirstRequest => first_request::measure(arguments.quick).await,
         Name::Tunnel => tunnel::measure(arguments.quick).await,

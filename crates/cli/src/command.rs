@@ -5,8 +5,8 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::session::Cx;
 use crate::{
-    complete, component, context, events, forward, http, image, instance, job, login, man, network,
-    openwrt, peer, project, quota, site, ssh, ssh_key, token, user,
+    audit, complete, component, context, events, forward, http, image, instance, job, login, man,
+    network, openwrt, peer, project, quota, site, ssh, ssh_key, token, user,
 };
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +67,8 @@ pub enum Command {
     Job(job::Command),
     /// Show what happened, and what happens.
     Events(events::Events),
+    /// The audit log: who did what, and what was refused to whom.
+    Audit(audit::Command),
     /// Reach ports of an instance at ports of this machine, through WireGuard in this process.
     Forward(forward::Forward),
     /// Get one page from an instance, through WireGuard in this process.
@@ -121,6 +123,7 @@ impl Command {
             Self::User(command) => command.run(cx).await,
             Self::Job(command) => command.run(cx).await,
             Self::Events(events) => events.run(cx).await,
+            Self::Audit(command) => command.run(cx).await,
             Self::Forward(forward) => forward.run(cx).await,
             Self::Http(http) => http.run(cx).await,
             Self::Ssh(ssh) => ssh.run(cx).await,

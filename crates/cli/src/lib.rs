@@ -12,6 +12,7 @@
 //! * [`output`], [`failure`]: what is printed, and the exit codes.
 
 pub mod args;
+mod audit;
 pub mod command;
 pub mod complete;
 pub mod component;

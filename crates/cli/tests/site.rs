@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test may fail it")]
 
+#[path = "site/audit.rs"]
+mod audit;
 #[path = "site/images.rs"]
 mod images;
 #[path = "site/openwrt.rs"]

@@ -8,8 +8,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rhyzome_model::Name;
 
 use crate::{
-    Blobs, Components, Error, Events, ImageTags, Images, Instances, Invitations, Jobs, Members,
-    Networks, Peers, Projects, Quotas, SiteInfo, SshKeys, Tokens, tls,
+    Audit, Blobs, Components, Error, Events, ImageTags, Images, Instances, Invitations, Jobs,
+    Members, Networks, Peers, Projects, Quotas, SiteInfo, SshKeys, Tokens, tls,
 };
 
 /// Where the core is and who asks.
@@ -109,6 +109,11 @@ impl Client {
         Events::new(self.clone(), "v1/events".to_owned())
     }
 
+    /// The site's own audit log.
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.clone(), "v1/audit".to_owned())
+    }
+
     /// What belongs to a project.
     pub fn within(&self, project: &Name) -> Scope {
         Scope {
@@ -144,6 +149,10 @@ impl Scope {
 
     pub fn network(&self) -> Networks {
         Networks::new(self.client.clone(), self.path("networks"))
+    }
+
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.client.clone(), self.path("audit"))
     }
 
     pub fn peer(&self) -> Peers {

@@ -20,6 +20,7 @@
 //!
 //! Left out on purpose: waiting with progress, files and terminals. Those are the command line's.
 
+mod audit;
 mod blob;
 mod client;
 mod collection;
@@ -44,6 +45,7 @@ mod sse;
 mod tls;
 mod token;
 
+pub use audit::{Audit, Entries};
 pub use blob::{Blobs, Sent};
 pub use client::{Client, ClientOptions, Scope};
 pub use collection::{Collection, Deleted, Tagged};

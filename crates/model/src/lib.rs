@@ -5,6 +5,7 @@
 //! *status* (derived from what the components reported about its *placements*).
 
 pub mod address;
+pub mod audit;
 pub mod component;
 pub mod console;
 pub mod digest;

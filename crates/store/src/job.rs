@@ -50,6 +50,8 @@ pub struct Row {
     pub failure: Option<(FailureKind, String)>,
     /// Base64 of what an action answered with.
     pub output: Option<String>,
+    /// The entry in the audit log of the change that led to it.
+    pub cause: Option<Uuid>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
 }
@@ -107,6 +109,7 @@ fn read(c: &Columns<'_>) -> Result<Row> {
         amount: c.maybe_integer("done")?.zip(c.maybe_integer("whole")?),
         failure,
         output: c.maybe_string("output")?,
+        cause: c.maybe_text("cause")?,
         created_at: c.time("created_at")?,
         finished_at: c.maybe_time("finished_at")?,
     })
@@ -117,8 +120,8 @@ fn read(c: &Columns<'_>) -> Result<Row> {
 pub async fn enqueue(
     tx: &mut Tx,
     id: JobId,
-    placement: PlacementId,
-    verb: &Verb,
+    (placement, verb): (PlacementId, &Verb),
+    cause: Option<Uuid>,
     now: Timestamp,
 ) -> Result<()> {
     let action = match verb {
@@ -138,13 +141,14 @@ pub async fn enqueue(
     query!(
         "INSERT INTO jobs (id, project_id, component_id, placement_id, kind, resource_id, resource_name, \
          network_id, verb, action, generation, state, fence, attempts, session, lease_until, not_before, \
-         created_at) SELECT $1, project_id, component_id, id, kind, resource_id, resource_name, network_id, \
-         $2, $3, generation, 'queued', 0, 0, 0, 0, $4, $4 FROM placements WHERE id = $5",
+         created_at, cause) SELECT $1, project_id, component_id, id, kind, resource_id, resource_name, network_id, \
+         $2, $3, generation, 'queued', 0, 0, 0, 0, $4, $4, $5 FROM placements WHERE id = $6",
     )
     .bind(id.to_string())
     .bind(verb.as_str())
     .bind(action)
     .bind(now.as_millis())
+    .bind(cause.map(|cause| cause.to_string()))
     .bind(placement.to_string())
     .run(tx, "enqueue a job")
     .await

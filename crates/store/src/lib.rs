@@ -5,6 +5,7 @@
 //! nothing, an [`Aside`]: whoever calls them decides what is one transaction. Nothing here asks for a second connection while one is open.
 //! Texts and 64-bit integers are the only column types.
 
+pub mod audit;
 pub mod blob;
 pub mod cause;
 pub mod column;

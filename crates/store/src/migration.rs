@@ -105,6 +105,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "quotas",
         sql: include_str!("../migrations/0150_quotas.sql"),
     },
+    Migration {
+        version: 160,
+        name: "audit",
+        sql: include_str!("../migrations/0160_audit.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

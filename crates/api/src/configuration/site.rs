@@ -70,6 +70,7 @@ impl Site {
             // Checked before; the default is taken for what is none.
             vlans: self.vlans().unwrap_or(SiteSettings::default().vlans),
             gone_after: Duration::from_secs(self.gone_after.into()),
+            ..SiteSettings::default()
         }
     }
 

@@ -146,7 +146,8 @@ pub(super) async fn receive(
     let bytes = StreamReader::new(pieces(body));
     let work =
         async move { app::upload::append(cx.core(), &cx.caller, &project, part, bytes).await };
-    match detached.spawn(work.in_current_span()).await {
+    let work = app::audit::carried(work).in_current_span();
+    match detached.spawn(work).await {
         Ok(appended) => Ok(appended?),
         Err(_) => Err(Refused::Panicked.into()),
     }

@@ -81,7 +81,7 @@ async fn answer(
 ) -> Result<Response, Failure> {
     let after = sse::last_event_id(headers)?.unwrap_or(query.after);
     if query.follow {
-        return sse::follow(cx, project, after).await;
+        return sse::follow(cx, sse::Source::Events(project), after).await;
     }
     let limit = query.limit.get();
     let events = app::event::after(cx.core(), &cx.caller, project.as_ref(), after, limit).await?;

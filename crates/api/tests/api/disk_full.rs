@@ -134,6 +134,19 @@ fn a_database_whose_disk_is_full_changes_nothing_and_goes_on_when_there_is_room(
         seen.sort_by_key(ToString::to_string);
         made.sort_by_key(ToString::to_string);
         assert_eq!(seen, made);
+        // Nor does the audit log say that what was refused was made.
+        let audit = admin
+            .get(&format!("{DEFAULT}/audit?limit=1000"))
+            .await
+            .good();
+        let told = |name: &Value| {
+            let entries = audit["items"].as_array().expect("items").iter();
+            let of =
+                |e: &&Value| e["operation"] == "network_create" && e["resource"]["name"] == *name;
+            entries.filter(of).count()
+        };
+        assert!(made.iter().all(|name| told(name) == 1), "{audit}");
+        assert_eq!(told(&json!(name)), 0, "{audit}");
         // That a token is used for the first time cannot be noted, and is no reason to refuse it.
         assert_eq!(names(&unused).await.len(), made.len());
 

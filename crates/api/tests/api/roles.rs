@@ -60,6 +60,10 @@ fn behind(id: &str) -> Option<Operation> {
         "blob_download" | "blob_head" | "upload_list" | "upload_get" => O::BlobRead,
         "blob_upload" | "upload_append" | "upload_delete" => O::BlobWrite,
         "event_list" => O::EventRead,
+        "audit_list" | "audit_chain" | "audit_verify" => O::AuditRead,
+        "site_audit_list" | "site_audit_chain" | "site_audit_verify" | "site_audit_chain_list" => {
+            O::SiteAuditRead
+        }
         "job_list" | "job_get" => O::JobRead,
         "image_tag_list" | "image_tag_get" => O::ImageTagRead,
         "image_tag_set" => O::ImageTagSet,

@@ -124,6 +124,9 @@ pub async fn console(
         );
         return Err(Error::new(Kind::Unavailable, why));
     }
+    let of = Some((project_id, project));
+    work.audit
+        .concerns(of, "instance", Some(found.id.0), name.as_str());
     let id = work
         .enqueue(
             row.id,

@@ -11,7 +11,7 @@ use rhyzome_plan::route::{Router, route};
 use rhyzome_store::{component, network};
 
 use super::{allocate, card};
-use crate::authorize::{Caller, Operation, authorize};
+use crate::authorize::{Caller, Operation, may};
 use crate::work::Work;
 use crate::{Error, Kind, Result};
 
@@ -118,9 +118,9 @@ async fn overlap(
         let Some((project, name)) = network::overlapping_on(work, id, prefixes).await? else {
             continue;
         };
-        let whose = match authorize(caller, Operation::NetworkRead, Some(&project)) {
-            Ok(()) => format!("the network {name} of the project {project}"),
-            Err(_) => "a network of another project".to_owned(),
+        let whose = match may(caller, Operation::NetworkRead, Some(&project)) {
+            true => format!("the network {name} of the project {project}"),
+            false => "a network of another project".to_owned(),
         };
         let gate = &router.meta.name;
         let why = format!(

@@ -81,6 +81,8 @@ async fn finish(
 ) -> Result<()> {
     let now = work.now;
     work.news_of(row.id.0);
+    let core = work.core().clone();
+    work.audit.ended(&core, row, state, result.0, now);
     Ok(job::finish(work, row.id, state, result, now).await?)
 }
 

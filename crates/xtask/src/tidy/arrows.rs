@@ -126,11 +126,15 @@ const ARROWS: &[Row] = &[
             "client",
         ],
     ),
-    // Speaks with the core as people and as components do; on real hosts as the end-to-end tests do.
+    // Speaks with the core as people and as components do; on real hosts as the end-to-end tests do. What the
+    // audit log costs it measures within the use cases.
     (
         "bench",
         &[
             "model",
+            "store",
+            "app",
+            "pki",
             "wire",
             "client",
             "component",
