@@ -55,9 +55,20 @@ impl Deref for Api {
 pub struct Context {
     pub api: Api,
     pub caller: app::Caller,
+    /// What they showed.
+    shown: Option<Arc<str>>,
 }
 
 impl Context {
+    /// Whether the caller is allowed what they were when the request began: asked again by what goes on for long. Where nobody can
+    /// be asked, it goes on.
+    pub async fn is_unchanged(&self) -> bool {
+        match app::authenticate(self.core(), self.shown.as_deref()).await {
+            Ok(now) => now.may_the_same(&self.caller),
+            Err(error) => matches!(error.kind(), app::Kind::Unavailable | app::Kind::Internal),
+        }
+    }
+
     pub fn core(&self) -> &app::Core {
         &self.api.core
     }
@@ -73,6 +84,7 @@ impl FromRequestParts<Api> for Context {
             Some(caller) => Ok(Self {
                 api: api.clone(),
                 caller,
+                shown: bearer(&parts.headers).map(Arc::from),
             }),
             None => Err(Failure::App(app::Error::unauthenticated())),
         }

@@ -17,7 +17,8 @@ use rhyzome_app::audit::Whose;
 use rhyzome_model::Name;
 use rhyzome_model::audit::AuditEntry;
 use rhyzome_model::event::Event;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use crate::context::Context;
 use crate::limits::Held;
@@ -43,6 +44,8 @@ pub enum Source {
 pub async fn follow(cx: Context, source: Source, after: i64) -> Result<Response, Failure> {
     let open = cx.api.limits.streams.open(cx.caller.credential)?;
     let mut reader = Reader {
+        rights: cx.core().rights_changed(),
+        asked: Instant::now(),
         cx,
         source,
         after,
@@ -76,6 +79,9 @@ struct Reader {
     source: Source,
     after: i64,
     ready: VecDeque<Told>,
+    rights: watch::Receiver<u64>,
+    /// When it was asked last whether the caller may still be told.
+    asked: Instant,
     _open: Held,
 }
 
@@ -123,7 +129,19 @@ impl Reader {
         Ok(())
     }
 
-    /// The next event; none when the core stops or the stream cannot go on: the reader connects again
+    /// Whether the caller may still be told: asked when somebody lost something, and from time to time, since what is shown
+    /// expires.
+    async fn is_allowed(&mut self) -> bool {
+        let is_due = self.asked.elapsed() >= LOOK_AGAIN;
+        if !is_due && !self.rights.has_changed().unwrap_or(false) {
+            return true;
+        }
+        self.rights.borrow_and_update();
+        self.asked = Instant::now();
+        self.cx.is_unchanged().await
+    }
+
+    /// The next event; none when the caller may not read it any more, when the core stops or the stream cannot go on: the reader connects again
     /// and misses nothing.
     async fn next(&mut self) -> Option<Told> {
         let core = self.cx.core();
@@ -132,6 +150,9 @@ impl Reader {
             Source::Audit(_) => core.audit_changed(),
         };
         loop {
+            if !self.is_allowed().await {
+                return None;
+            }
             if let Some(told) = self.ready.pop_front() {
                 self.after = told.id;
                 return Some(told);
@@ -146,6 +167,7 @@ impl Reader {
             }
             tokio::select! {
                 Ok(()) = changed.changed() => {}
+                Ok(()) = self.rights.changed() => self.rights.mark_changed(),
                 () = sleep(LOOK_AGAIN) => {}
                 () = self.cx.api.stopping.cancelled() => return None,
             }

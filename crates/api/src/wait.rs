@@ -283,9 +283,12 @@ pub async fn ended(
     }
 }
 
-/// Until something about it was committed, or it is time to look anyway; false when the core stops.
+/// Until something about it was committed, or it is time to look anyway; false when the core stops, or the caller may not see what
+/// they might when they asked.
 async fn pause(cx: &Context, news: &mut Waiting, deadline: Instant) -> bool {
+    let mut rights = cx.core().rights_changed();
     tokio::select! {
+        Ok(()) = rights.changed() => cx.is_unchanged().await,
         () = news.changed() => true,
         () = sleep(LOOK_AGAIN) => true,
         () = sleep_until(deadline) => true,

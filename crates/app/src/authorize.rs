@@ -203,6 +203,11 @@ impl Caller {
         }
     }
 
+    /// Whether somebody is allowed exactly what they were allowed before.
+    pub fn may_the_same(&self, before: &Self) -> bool {
+        self.rights == before.rights
+    }
+
     /// The person, if it is one who has logged in, and not a program.
     pub fn session_person(&self) -> Option<UserId> {
         match self.credential {

@@ -162,6 +162,7 @@ pub struct Shared {
     pub(crate) audit: Audit,
     wakes: Mutex<HashMap<ComponentId, Arc<Notify>>>,
     events: watch::Sender<u64>,
+    rights: watch::Sender<u64>,
 }
 
 impl Deref for Core {
@@ -200,6 +201,7 @@ impl Core {
             audit: Audit::default(),
             wakes: Mutex::default(),
             events: watch::channel(0).0,
+            rights: watch::channel(0).0,
         })))
     }
 
@@ -225,6 +227,16 @@ impl Core {
     /// Changes whenever entries of the audit log were sealed. Polling is the net under it.
     pub fn audit_changed(&self) -> watch::Receiver<u64> {
         self.audit.sealed()
+    }
+
+    /// Changes whenever somebody may have lost something that they might: whoever is told something for long asks again then.
+    pub fn rights_changed(&self) -> watch::Receiver<u64> {
+        self.rights.subscribe()
+    }
+
+    pub(crate) fn announce_rights(&self) {
+        self.rights
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub(crate) fn wake(&self, component: ComponentId) {

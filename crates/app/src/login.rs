@@ -134,6 +134,7 @@ pub async fn logout(core: &Core, caller: &Caller) -> Result<()> {
     };
     let mut work = core.begin().await?;
     login::delete(&mut work, id).await?;
+    work.takes_rights();
     if let Some(person) = caller.person {
         let found = user::by_id(&mut work, person).await?;
         if let Some(person) = found {
@@ -255,6 +256,9 @@ async fn sync(work: &mut Work, oidc: &Oidc, claims: &Claims, person: &User) -> R
         .iter()
         .find_map(|claim| claims.text(claim));
     let display_name = shortened(display_name.unwrap_or(&person.display_name));
+    if person.site_role != site_role {
+        work.takes_rights();
+    }
     let now = work.now;
     user::logged_in(work, id, &display_name, site_role, now).await?;
     let mut wanted: BTreeMap<&Name, Role> = BTreeMap::new();
@@ -273,6 +277,7 @@ async fn sync(work: &mut Work, oidc: &Oidc, claims: &Claims, person: &User) -> R
             revoke(work, person, project, Cause::NotClaimed).await?;
         } else {
             member::set(work, (had.project, id), Source::Claims, role, now).await?;
+            work.takes_rights();
             crate::member::lowered(work, person, project).await?;
         }
     }

@@ -64,6 +64,7 @@ pub async fn update(
         now,
     )
     .await?;
+    work.takes_rights();
     work.tell(
         (id, "member"),
         &found.meta,
@@ -134,6 +135,7 @@ pub(crate) async fn revoke(
     let name = person.meta.name.as_str();
     work.audit
         .concerns(Some(project), "member", Some(id.0), name);
+    work.takes_rights();
     if matches!(cause, Cause::Left | Cause::NotClaimed | Cause::Deleted) {
         member::delete(work, project.0, id).await?;
     }

@@ -77,6 +77,7 @@ pub async fn delete(core: &Core, caller: &Caller, name: &Name, if_match: IfMatch
     }
     crate::upload::forget_all(core, &mut work, id).await?;
     project::delete(&mut work, id).await?;
+    work.takes_rights();
     let subject = Subject {
         project: Some((id, name)),
         kind: "project",

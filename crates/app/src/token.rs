@@ -123,6 +123,7 @@ pub async fn delete(
     let found = found.ok_or_else(|| missing(name))?;
     resolve::check_match(&found.meta, if_match)?;
     token::delete(&mut work, owner, name).await?;
+    work.takes_rights();
     work.audit.concerns(
         owner.zip(project),
         "api_token",

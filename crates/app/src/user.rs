@@ -81,6 +81,7 @@ async fn projects(conn: &mut Conn, id: UserId) -> Result<Vec<rhyzome_model::user
 }
 
 async fn revoke_all(work: &mut Work, person: &User, cause: Cause) -> Result<()> {
+    work.takes_rights();
     let id = UserId(person.meta.id);
     for (project, name) in revocation::projects_of(work, id).await? {
         revoke(work, person, (project, &name), cause).await?;

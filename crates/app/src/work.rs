@@ -28,6 +28,8 @@ pub struct Work {
     news: BTreeSet<Uuid>,
     /// What it is about: the first that it tells of.
     about: Option<idempotency::Subject>,
+    /// Whether somebody may be allowed less by it.
+    takes_rights: bool,
     /// What the audit log will say of it.
     pub(crate) audit: audit::Draft,
 }
@@ -55,6 +57,7 @@ impl Core {
             wake: BTreeSet::new(),
             news: BTreeSet::new(),
             about: None,
+            takes_rights: false,
             audit: audit::Draft::default(),
         })
     }
@@ -95,7 +98,15 @@ impl Work {
         if told {
             self.core.audit.wake();
         }
+        if self.takes_rights {
+            self.core.announce_rights();
+        }
         Ok(())
+    }
+
+    /// Has all who are told something for long asked again, once this is committed, whether they may still.
+    pub fn takes_rights(&mut self) {
+        self.takes_rights = true;
     }
 
     pub async fn event(&mut self, subject: &Subject<'_>, what: &str, message: &str) -> Result<()> {

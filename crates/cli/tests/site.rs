@@ -10,6 +10,8 @@ mod audit;
 mod images;
 #[path = "site/openwrt.rs"]
 mod openwrt;
+#[path = "site/people.rs"]
+mod people;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};

@@ -29,7 +29,7 @@ pub struct Restored {
 ///
 /// - generations leap past what any component accepted, events past what any reader has read;
 /// - what was being done is not done again: what has to be done follows from the inventories;
-/// - one-time tokens and invitations that may have been used meanwhile are used up, and people log in anew;
+/// - one-time tokens and invitations that may have been used meanwhile are used up;
 /// - no component's host counts as known until somebody confirms it.
 pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<()> {
     for text in [
@@ -66,14 +66,9 @@ pub async fn mark(tx: &mut Tx, copied_at: Timestamp, now: Timestamp) -> Result<(
             .run(tx, "end what was being done")
             .await?;
     }
-    for text in [
-        sql!("DELETE FROM sessions"),
-        sql!("DELETE FROM invitations"),
-    ] {
-        gathered(text)
-            .run(tx, "end logins and invitations of before")
-            .await?;
-    }
+    query!("DELETE FROM invitations")
+        .run(tx, "take back the invitations of before")
+        .await?;
     query!("UPDATE components SET connected = 0, settled = 0")
         .run(tx, "end all sessions")
         .await?;
