@@ -16,6 +16,8 @@ mod guide;
 mod hosts;
 #[path = "end_to_end/kills.rs"]
 mod kills;
+#[path = "end_to_end/liar.rs"]
+mod liar;
 #[path = "end_to_end/linux.rs"]
 mod linux;
 #[path = "end_to_end/metadata.rs"]

@@ -11,6 +11,7 @@ use rhyzome_end_to_end::{Operator, Talk, Tunnelled, World, wait_for};
 use rhyzome_model::resource::Instance;
 use rhyzome_model::status::Phase;
 
+use crate::liar::Liar;
 use crate::reach::{Devices, reaches};
 use crate::removal::assert_same;
 use crate::tenants::{Tenant, running};
@@ -31,6 +32,7 @@ pub async fn killing_core_and_components_interrupts_nothing(
     let talk = Talk::start(&tunnel, SocketAddr::new(lab.addresses()[0], 80)).await;
     reaches(&tunnel, &[lab, attic]).await;
     let sessions = tunnel.sessions().await;
+    let liar = Liar::begin(world, &alpha.scope, lab).await;
     let processes = outliving(world);
 
     world.kill_core();
@@ -56,6 +58,9 @@ pub async fn killing_core_and_components_interrupts_nothing(
     converged(&operator, tenants).await;
     talk.goes_on(50).await;
     reaches(&tunnel, &[lab, attic]).await;
+    liar.end(world, &operator.client().within(&alpha.project))
+        .await;
+    world.say("nothing false was heard on the segment all the while");
     assert!(talk.is_on());
     assert!(
         talk.longest() < HICCUP,

@@ -24,14 +24,6 @@ impl Counted {
         Self(counters.map(count).collect())
     }
 
-    /// What both have counted.
-    pub fn and(mut self, other: Self) -> Self {
-        for (name, count) in other.0 {
-            *self.0.entry(name).or_default() += count;
-        }
-        self
-    }
-
     /// Makes sure that a counter, or several together with `|` between them, has counted more than it had.
     pub fn rose(&self, before: &Self, counter: &str, what: &str) {
         let sum = |counted: &Self| -> u64 {
@@ -47,5 +39,17 @@ impl Counted {
             now > before,
             "{what} was not counted as {counter}: {self:?}"
         );
+    }
+}
+
+/// What both have counted.
+impl std::ops::Add for Counted {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        for (name, count) in other.0 {
+            *self.0.entry(name).or_default() += count;
+        }
+        self
     }
 }

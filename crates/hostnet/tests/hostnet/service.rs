@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
+use crate::counted::Counted;
 use crate::frame::{answers_arp, arp, arrives, inject, is_answered, open};
 use crate::mark;
 use crate::ports::attach;
@@ -153,7 +154,9 @@ fn a_guest_that_knows_no_route_sends_to_its_router_and_is_answered_all_the_same(
 #[test]
 fn who_is_not_at_a_tap_reaches_no_service_and_cannot_pass_for_one() {
     on_a_host(|| async {
-        let segment = Segment::new(mark(), NetworkId(Uuid::new_v4()), "one").await;
+        let mark = mark();
+        let segment = Segment::new(mark, NetworkId(Uuid::new_v4()), "one").await;
+        let counted = || Counted::of("bridge", &format!("rhyzome_service_{mark}"));
         let instance = segment.instance(2).await;
         hears(&instance, "one to 10.1.0.2").await;
         // A router on the segment, or another host behind its tunnel: whatever is no tap of this host.
@@ -167,12 +170,16 @@ fn who_is_not_at_a_tap_reaches_no_service_and_cannot_pass_for_one() {
             is_answered(&stranger, mac, "10.1.0.1", "10.1.0.2").await,
             "it is on the segment"
         );
+        let before = counted();
         assert!(!answers_arp(&stranger, mac, "10.1.0.1", "169.254.169.254").await);
+        counted().rose(&before, "metadata", "the stranger's question");
         // It has the address itself, and is asked by nobody and believed by nobody.
         let claim = arp(mac, 2, (mac, ADDRESS), Ipv4Addr::new(10, 1, 0, 2));
         let hears_claim = instance.run(|| async { open() }).await;
+        let before = counted();
         inject(&stranger, claim).await;
         assert!(!arrives(&hears_claim, &ADDRESS.octets()).await);
+        counted().rose(&before, "metadata", "the stranger's claim");
         hears(&instance, "one to 10.1.0.2").await;
     });
 }
@@ -190,18 +197,23 @@ fn an_instance_that_gives_a_false_sender_gets_nothing() {
             route(None).await;
         };
         instance.run(spoof).await;
+        let counted = || Counted::of("bridge", &segment.ports.table());
+        let before = counted();
         assert_eq!(instance.run(ask).await, None);
+        counted().rose(&before, "ipv4|arp", "a question in another's name");
         // Nor may it say that the address is its own.
         let neighbour = segment.instance(3).await;
         hears(&neighbour, "one to 10.1.0.3").await;
         let mac = port(segment.network, 2).mac.octets();
         let socket = neighbour.run(|| async { open() }).await;
+        let before = counted();
         inject(
             &instance,
             arp(mac, 2, (mac, ADDRESS), Ipv4Addr::new(10, 1, 0, 3)),
         )
         .await;
         assert!(!arrives(&socket, &ADDRESS.octets()).await);
+        counted().rose(&before, "arp", "the claim to be the service");
     });
 }
 

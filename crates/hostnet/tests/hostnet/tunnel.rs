@@ -7,6 +7,7 @@ use rhyzome_hostnet::underlay::End;
 use rhyzome_hostnet::{Links, Underlay, nft, segment};
 use rhyzome_model::network::{bridge_name, router_mac, tunnel_name};
 
+use crate::counted::Counted;
 use crate::frame::{TRIES, answers_arp, arp, arrives, icmp6, inject, is_answered, open, udp4};
 use crate::wire::{Host, Spanning, Under, Wire};
 use crate::world::Place;
@@ -49,6 +50,20 @@ async fn misses<S: Future<Output = ()>>(instance: &Place, needle: &'static [u8],
     let socket = instance.run(|| async { open() }).await;
     sent.await;
     !arrives(&socket, needle).await
+}
+
+/// Makes sure that a frame that somebody sends does not arrive at an instance, and that the rules of a host count it.
+async fn is_dropped<S: Future<Output = ()>>(
+    instance: &Place,
+    needle: &'static [u8],
+    sent: S,
+    (host, family, counter): (&Host, &'static str, &str),
+) {
+    let rules = || async { Counted::of(family, "rhyzome_tunnel") };
+    let before = host.place.run(rules).await;
+    let what = String::from_utf8_lossy(needle);
+    assert!(misses(instance, needle, sent).await, "{what} arrived");
+    host.place.run(rules).await.rose(&before, counter, &what);
 }
 
 /// Two hosts, and an instance on each.
@@ -117,11 +132,12 @@ fn nothing_is_taken_but_from_an_end_and_from_a_mac_behind_it() {
             "the control does not arrive"
         );
         let other_mac = two.second.forge(to, vni, frame(C));
-        assert!(misses(&two.a, b"forged", other_mac).await);
+        let by = (&two.first, "inet", "forged");
+        is_dropped(&two.a, b"forged", other_mac, by).await;
         let own_mac = two.second.forge(to, vni, frame(A));
-        assert!(misses(&two.a, b"forged", own_mac).await);
+        is_dropped(&two.a, b"forged", own_mac, by).await;
         let from_a_stranger = stranger.forge(to, vni, frame(B));
-        assert!(misses(&two.a, b"forged", from_a_stranger).await);
+        is_dropped(&two.a, b"forged", from_a_stranger, by).await;
         let other_number = two.second.forge(to, vni + 1, frame(B));
         assert!(misses(&two.a, b"forged", other_number).await);
     });
@@ -242,10 +258,12 @@ fn only_the_router_advertises_and_hands_out_addresses() {
         let from_router = async || two.second.forge(to, vni, sent()).await;
         assert!(hears(&two.a, b"an advertisement", from_router).await);
         let from_instance = two.second.forge(to, vni, offer(octets(B), b"of nobody"));
-        assert!(misses(&two.a, b"of nobody", from_instance).await);
+        let by = (&two.first, "bridge", "dhcp_server");
+        is_dropped(&two.a, b"of nobody", from_instance, by).await;
         let from_instance = advertisement(octets(B), b"of nobody");
         let from_instance = two.second.forge(to, vni, from_instance);
-        assert!(misses(&two.a, b"of nobody", from_instance).await);
+        let by = (&two.first, "bridge", "router");
+        is_dropped(&two.a, b"of nobody", from_instance, by).await;
     });
 }
 
@@ -257,11 +275,13 @@ fn the_metadata_services_address_stays_on_its_host() {
         let own = Ipv4Addr::new(10, 1, 0, 11);
         let ask = |target| arp(octets(B), 1, (octets(B), own), target);
         let needle: &[u8] = &[169, 254, 169, 254];
-        assert!(misses(&two.a, needle, inject(&two.b, ask(metadata))).await);
+        let by = (&two.second, "bridge", "metadata");
+        is_dropped(&two.a, needle, inject(&two.b, ask(metadata)), by).await;
         let forged = two
             .second
             .forge(two.first.address, two.on.vni, ask(metadata));
-        assert!(misses(&two.a, needle, forged).await);
+        let by = (&two.first, "bridge", "metadata");
+        is_dropped(&two.a, needle, forged, by).await;
         let ordinary = async || inject(&two.b, ask(Ipv4Addr::new(10, 1, 0, 77))).await;
         assert!(
             hears(&two.a, &[10, 1, 0, 77], ordinary).await,

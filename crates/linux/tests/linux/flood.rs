@@ -13,7 +13,7 @@ use rhyzome_linux::LinuxDriver;
 
 use crate::client::comes_to_connect;
 use crate::reach::{Lan, lan, outside, world};
-use crate::site::{Site, on_a_site, settings};
+use crate::site::{on_a_site, settings};
 use crate::world::Place;
 
 const PORT: u16 = 7373;
@@ -92,7 +92,7 @@ fn the_host_is_out_of_reach_also_while_its_rules_are_written_anew_and_the_compon
                 again.ensure(placement, &progress).await.unwrap();
             }
             // As another version has written them: all of them are written anew.
-            forget(&site).await;
+            forget(&site.table()).await;
             site.ensure(&two.placement).await.unwrap();
             allowed += heard(&beyond);
         }
@@ -102,9 +102,9 @@ fn the_host_is_out_of_reach_also_while_its_rules_are_written_anew_and_the_compon
     });
 }
 
-/// Makes the rules of the host unlike those that this version writes, without opening them.
-async fn forget(site: &Site) {
-    let about = serde_json::json!({ "family": "inet", "table": site.table(), "name": "about" });
+/// Makes rules unlike those that this version writes, without opening them.
+async fn forget(table: &str) {
+    let about = serde_json::json!({ "family": "inet", "table": table, "name": "about" });
     let flush = serde_json::json!({ "flush": { "chain": about } });
     nft::apply(vec![flush]).await.unwrap();
 }
@@ -121,5 +121,32 @@ fn a_moment_without_the_hosts_rules_would_be_heard() {
         site.ensure(&one.placement).await.unwrap();
         let sent = flood.end();
         assert!(heard(&host) > 0, "nothing of {sent}");
+    });
+}
+
+#[test]
+fn a_router_is_out_of_reach_also_while_its_rules_are_written_anew_and_the_component_starts_again() {
+    on_a_site(|site| async move {
+        let one = lan(&site, 1, false).await;
+        let [router] = &site.routers()[..] else {
+            panic!("one router")
+        };
+        let inside = router.run(|| async { listen() }).await.unwrap();
+        let to = SocketAddr::new(one.spec.router_ipv4().into(), PORT);
+        let flood = Flood::begin(&one.instance, vec![to]).await;
+        for _ in 0..8 {
+            router.run(|| forget("rhyzome")).await.unwrap();
+            let again = LinuxDriver::new(settings(site.state.path()));
+            let progress = Progress::new().0;
+            again.ensure(&one.placement, &progress).await.unwrap();
+            assert!(again.look(&one.placement).await.unwrap().is_ok());
+        }
+        assert_eq!(heard(&inside), 0);
+        // The control: a moment without them is heard.
+        let open = || async { nft::delete("inet", "rhyzome").await.unwrap() };
+        assert!(router.run(open).await.unwrap());
+        site.ensure(&one.placement).await.unwrap();
+        let sent = flood.end();
+        assert!(heard(&inside) > 0, "nothing of {sent}");
     });
 }

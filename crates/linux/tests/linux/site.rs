@@ -88,7 +88,7 @@ impl Site {
         };
         for router in self.routers() {
             let rules = || async { Counted::of("inet", "rhyzome") };
-            counted = counted.and(router.run(rules).await.unwrap());
+            counted = counted + router.run(rules).await.unwrap();
         }
         counted
     }
