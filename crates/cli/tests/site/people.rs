@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rhyzome_testkit::Issuer;
 use serde_json::Value;
 
-use super::core::{Core, Told};
+use crate::images::core::{Core, Told};
 
 /// Somebody with a home of their own.
 struct Person {
