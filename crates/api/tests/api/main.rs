@@ -1,6 +1,7 @@
 //! The core through real HTTP, seen by the administrator, by somebody without a token and by a
 //! stranger with somebody else's; with simulated components at the other end.
 
+mod acme;
 mod binary;
 mod consoles;
 mod crowd;
