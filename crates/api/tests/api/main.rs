@@ -4,6 +4,7 @@
 mod acme;
 mod binary;
 mod consoles;
+mod corpora;
 mod crowd;
 mod cut_off;
 mod database_tls;
