@@ -1,9 +1,11 @@
 //! The core through real HTTP, seen by the administrator, by somebody without a token and by a
 //! stranger with somebody else's; with simulated components at the other end.
 
+mod acme;
 mod audit;
 mod binary;
 mod consoles;
+mod corpora;
 mod crowd;
 mod cut_off;
 mod database_tls;
