@@ -57,6 +57,7 @@ pub fn operation(method: &Method, route: &str) -> Option<&'static str> {
 fn build() -> OpenApi {
     let (_, routed) = OpenApiRouter::<Api>::new()
         .merge(operational::open())
+        .merge(v1::open())
         .merge(operational::closed())
         .merge(v1::router())
         .split_for_parts();

@@ -251,7 +251,9 @@ async fn open(
                 TlsMode::On | TlsMode::BehindProxy => "https",
                 TlsMode::Off => "http",
             },
-            own_authority: settings.tls.mode == TlsMode::On && settings.tls.cert.is_none(),
+            own_authority: settings.tls.mode == TlsMode::On
+                && settings.tls.cert.is_none()
+                && settings.tls.acme.domains.is_empty(),
         },
         oidc: settings.oidc.open()?,
     };

@@ -1,11 +1,14 @@
 //! People who log in at a real OpenID Connect provider, and tokens of all kinds that nobody should take.
 
+use std::future::IntoFuture;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rhyzome_client::{IdTokens, Provider};
 use rhyzome_model::user::OidcMethod;
 use rhyzome_testkit::{Actor, Answer, Issuer, TestCore};
 use serde_json::{Value, json};
+
+use crate::Site;
 
 const REDIRECT: &str = "http://127.0.0.1:9/callback";
 
@@ -292,3 +295,67 @@ async fn keys_turn_and_an_issuer_that_hangs_locks_nobody_out() {
         .problem(401, "unauthenticated");
     core.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_for_long_ends_with_the_right_to_it() {
+    let site = Site::start().await;
+    let core = &site.core;
+    let invited = async |name: &str| {
+        let wanted = json!({"spec": {"role": "member"}});
+        let minted = core
+            .admin()
+            .post("/v1/projects/default/invitations")
+            .json(&wanted)
+            .await
+            .good();
+        let wanted = json!({"code": minted["code"], "name": name});
+        let redeemed = core
+            .anonymous()
+            .post("/v1/invitations/redeem")
+            .json(&wanted)
+            .await
+            .good();
+        core.anonymous()
+            .with_token(redeemed["session"]["secret"].as_str().expect("a secret"))
+    };
+    let (ada, eve) = (invited("ada").await, invited("eve").await);
+    let network = json!({"name": "lab", "spec": {}});
+    site.router.driver.faults().hold();
+    ada.post("/v1/projects/default/networks")
+        .json(&network)
+        .await;
+    let mut told = ada.follow("/v1/projects/default/events", None).await;
+    let mut others = eve.follow("/v1/projects/default/events", None).await;
+    told.next().await.expect("what was");
+    let waiting = tokio::spawn(
+        ada.get("/v1/projects/default/networks/lab?wait=5m")
+            .into_future(),
+    );
+    core.admin()
+        .delete("/v1/projects/default/members/ada")
+        .await
+        .good();
+    let mut last = None;
+    while let Some(event) = told.next().await {
+        last = Some(event.event);
+    }
+    assert_ne!(
+        last.as_deref(),
+        Some("left"),
+        "not even that is told to who left"
+    );
+    // It says what was known when it was asked, or that nobody asks any more; it does not go on.
+    let waited = waiting.await.expect("an answer").status.as_u16();
+    assert!([200, 401, 404].contains(&waited), "{waited}");
+    core.admin()
+        .post("/v1/projects/default/ssh-keys")
+        .json(&json!({"name": "x", "spec": {"public_key": KEY}}))
+        .await;
+    let mut heard = Vec::new();
+    while !heard.contains(&"left".to_owned()) {
+        heard.push(others.next().await.expect("who stays is told on").event);
+    }
+}
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@x";

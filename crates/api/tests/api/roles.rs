@@ -383,3 +383,95 @@ async fn a_token_sees_its_own_project_alone_and_is_good_until_it_is_revoked() {
     late.problem(401, "unauthenticated");
     core.stop().await;
 }
+
+/// Shown at each operation: nothing, what has expired, what was revoked, and what its person may not have any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_what_is_good_no_longer_is_nobody() {
+    let core = TestCore::start().await;
+    let (everybody, endpoints) = (everybody(&core).await, endpoints(&core).await);
+    let owner = everybody
+        .iter()
+        .find(|one| one.what == "owner of garden")
+        .expect("one");
+    let expired = owner.actor.with_token(&expired(&core).await);
+    let revoked = token(&core, "/v1/projects/garden/tokens", "revoked", Role::Owner).await;
+    core.admin()
+        .delete("/v1/projects/garden/tokens/revoked")
+        .await
+        .status(204);
+    let revoked = owner.actor.with_token(&revoked);
+    let left = owner.actor.with_token(&left(&core).await);
+    let nobody = core.anonymous();
+    for endpoint in &endpoints {
+        for (what, actor) in [
+            ("expired", &expired),
+            ("revoked", &revoked),
+            ("left", &left),
+            ("nobody", &nobody),
+        ] {
+            for project in ["garden", "nowhere"] {
+                let answer = ask(actor, endpoint, project).await;
+                assert_eq!(
+                    answer.status.as_u16(),
+                    401,
+                    "{} to {what}: {answer}",
+                    endpoint.id
+                );
+            }
+        }
+    }
+    core.stop().await;
+}
+
+/// A token of an owner that was good until a second ago.
+async fn expired(core: &TestCore) -> String {
+    let secret = rhyzome_pki::token::ApiToken::mint(&mut rand::rng());
+    let store = &core.core().store;
+    let mut tx = store.write().await.expect("a transaction");
+    let now = core.core().now();
+    let garden: Name = "garden".parse().expect("a name");
+    let project = rhyzome_store::project::get(&mut tx, &garden)
+        .await
+        .expect("read")
+        .expect("a project");
+    let row = rhyzome_store::token::NewToken {
+        id: rhyzome_model::ApiTokenId(uuid::Uuid::now_v7()),
+        hash: &secret.secret_hash().to_string(),
+        owner: Some(rhyzome_model::ProjectId(project.meta.id)),
+        name: &"expired".parse().expect("a name"),
+        role: Role::Owner,
+        expires_at: Some(now.plus_millis(-1000)),
+        user: None,
+    };
+    rhyzome_store::token::insert(&mut tx, &row, now.plus_millis(-2000))
+        .await
+        .expect("written");
+    tx.commit().await.expect("committed");
+    secret.reveal()
+}
+
+/// What somebody shows whose last project was the garden.
+async fn left(core: &TestCore) -> String {
+    let wanted = json!({"spec": {"role": "owner"}});
+    let minted = core
+        .admin()
+        .post("/v1/projects/garden/invitations")
+        .json(&wanted)
+        .await
+        .good();
+    let wanted = json!({"code": minted["code"], "name": "ada"});
+    let redeemed = core
+        .anonymous()
+        .post("/v1/invitations/redeem")
+        .json(&wanted)
+        .await
+        .good();
+    core.admin()
+        .delete("/v1/projects/garden/members/ada")
+        .await
+        .good();
+    redeemed["session"]["secret"]
+        .as_str()
+        .expect("a secret")
+        .to_owned()
+}

@@ -7,7 +7,12 @@
 use super::Finding;
 
 /// The pages this is about.
-pub const PAGES: [&str; 3] = ["docs/lessons.md", "docs/reliability.md", "docs/failures.md"];
+pub const PAGES: [&str; 4] = [
+    "docs/lessons.md",
+    "docs/reliability.md",
+    "docs/failures.md",
+    "docs/security.md",
+];
 
 /// What is wrong with a page; `read` gives a file's content, none where there is no such file.
 pub fn check(path: &str, page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
