@@ -16,13 +16,18 @@ use rhyzome_pki::issue::IssueError;
 use rhyzome_pki::server::ServerCertificate;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme;
 use crate::configuration::Configuration;
+use crate::metrics::{Metrics, Shows};
 use crate::problem::chain;
 
 /// How long the core's own certificates are valid.
 const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often they are looked at: clocks jump, and timers do not notice.
 const LOOK: Duration = Duration::from_secs(60);
+
+/// The same for files, which somebody waits for who has just put them there.
+const LOOK_AT_FILES: Duration = Duration::from_secs(5);
 
 /// 2026-01-01: there was no such program before. An authority that is made by a clock that has not been set
 /// would be no good once it is.
@@ -107,6 +112,8 @@ pub fn authority_paths(settings: &Configuration) -> (PathBuf, PathBuf) {
 pub enum Origin {
     /// The operator's files.
     Files { cert: PathBuf, key: PathBuf },
+    /// A public authority, by ACME.
+    Acme(acme::Wanted),
     /// Our authority, for people and programs, under these names.
     Http { names: Vec<String> },
     /// Our authority, for components.
@@ -116,14 +123,20 @@ pub enum Origin {
 impl Origin {
     /// Of the HTTP server's certificate.
     pub fn of_http(settings: &Configuration) -> Self {
+        let own = Self::Http {
+            names: names(settings),
+        };
         match (&settings.tls.cert, &settings.tls.key) {
             (Some(cert), Some(key)) => Self::Files {
                 cert: cert.clone(),
                 key: key.clone(),
             },
-            _ => Self::Http {
-                names: names(settings),
-            },
+            _ if settings.tls.acme.is_on() => Self::Acme(acme::Wanted {
+                settings: settings.tls.acme.clone(),
+                folder: settings.state_dir.join("acme"),
+                otherwise: Box::new(own),
+            }),
+            _ => own,
         }
     }
 
@@ -137,6 +150,10 @@ impl Origin {
         let mut rng = rand::rng();
         match self {
             Self::Files { cert, key } => load(cert, key),
+            Self::Acme(wanted) => match acme::kept(&wanted.folder, &wanted.settings, now) {
+                Some(kept) => Ok(kept),
+                None => wanted.otherwise.obtain(authority),
+            },
             Self::Http { names } => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 authority
@@ -151,17 +168,34 @@ impl Origin {
 
     /// Whether it is time for another one.
     fn is_due(&self, current: &Credential, now: SystemTime) -> bool {
-        if let Self::Files { .. } = self {
-            return true;
-        }
-        let (from, until) = (current.not_before(), current.not_after());
-        // Issued when the clock was ahead.
-        if now < from {
-            return true;
-        }
-        let whole = until.duration_since(from).unwrap_or_default();
-        now.duration_since(from).unwrap_or_default() >= whole * 2 / 3
+        matches!(self, Self::Files { .. }) || two_thirds_are_over(current, now)
     }
+
+    /// How often it is looked at.
+    fn look(&self) -> Duration {
+        match self {
+            Self::Files { .. } => LOOK_AT_FILES,
+            Self::Acme(_) | Self::Http { .. } | Self::Grpc => LOOK,
+        }
+    }
+
+    fn shows(&self) -> Shows {
+        match self {
+            Self::Files { .. } | Self::Acme(_) | Self::Http { .. } => Shows::Http,
+            Self::Grpc => Shows::Components,
+        }
+    }
+}
+
+/// Whether a certificate is to be renewed.
+pub fn two_thirds_are_over(current: &Credential, now: SystemTime) -> bool {
+    let (from, until) = (current.not_before(), current.not_after());
+    // Issued when the clock was ahead.
+    if now < from {
+        return true;
+    }
+    let whole = until.duration_since(from).unwrap_or_default();
+    now.duration_since(from).unwrap_or_default() >= whole * 2 / 3
 }
 
 /// All names that people on this machine and elsewhere reach the HTTP server by.
@@ -192,30 +226,35 @@ pub async fn keep(
     origin: Origin,
     mut current: Credential,
     served: Arc<ServerCertificate>,
-    core: app::Core,
+    (core, metrics): (app::Core, Metrics),
     stopping: CancellationToken,
 ) {
+    // Said once, and not at each look.
+    let mut said = None;
     while stopping
-        .run_until_cancelled(tokio::time::sleep(LOOK))
+        .run_until_cancelled(tokio::time::sleep(origin.look()))
         .await
         .is_some()
     {
         if !origin.is_due(&current, SystemTime::now()) {
             continue;
         }
-        match origin.obtain(&core.authority) {
-            Ok(next) if next.chain() == current.chain() => {}
+        let obtained = origin.obtain(&core.authority);
+        metrics.certificate(origin.shows(), obtained.is_ok());
+        match obtained {
+            Ok(next) if next.chain() == current.chain() => said = None,
             Ok(next) => {
+                said = None;
                 served.swap(&next);
                 current = next;
                 tracing::info!(?origin, "the core shows a new certificate");
             }
             Err(error) => {
-                tracing::warn!(
-                    ?origin,
-                    error = chain(&error),
-                    "no new certificate; the old one stays"
-                );
+                let error = chain(&error);
+                if said.as_ref() != Some(&error) {
+                    tracing::warn!(?origin, error, "no new certificate; the old one stays");
+                }
+                said = Some(error);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Every key can stand in the file (TOML or JSON), in the environment (`RHYZOME_API_HTTP_BIND`) and
 //! after `--set`. No default points at anybody's server, and none opens anything to the network.
 
+mod acme;
 mod blobs;
 mod limits;
 mod oidc;
@@ -16,6 +17,7 @@ use rhyzome_pki::file::{self, FileError};
 use rhyzome_settings::{Complaint, PathKind, Settings};
 use serde::{Deserialize, Serialize};
 
+pub use acme::Acme;
 pub use blobs::{Blobs, BlobsError};
 pub use limits::Limits;
 pub use oidc::{Oidc, OidcError};
@@ -67,6 +69,8 @@ pub struct Tls {
     pub mode: TlsMode,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// One of a public authority, for public names.
+    pub acme: Acme,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +145,7 @@ impl Default for Tls {
             mode: TlsMode::On,
             cert: None,
             key: None,
+            acme: Acme::default(),
         }
     }
 }
@@ -165,6 +170,7 @@ impl Settings for Configuration {
         ("state_dir", PathKind::WritableFolder),
         ("tls.cert", PathKind::File),
         ("tls.key", PathKind::File),
+        ("tls.acme.authority", PathKind::File),
         ("authority.cert", PathKind::File),
         ("authority.key", PathKind::File),
         ("oidc.authority", PathKind::File),
@@ -191,6 +197,7 @@ impl Settings for Configuration {
         self.blobs.check(&mut complaints);
         self.oidc.check(&mut complaints);
         self.limits.check(&mut complaints);
+        self.tls.acme.check(&self.tls, &mut complaints);
         self.site.check(&mut complaints);
         if let Err(error) = self
             .log
@@ -381,6 +388,17 @@ fn check_url(key: &'static str, url: &str, schemes: &[&str], complaints: &mut Ve
             key,
             reason: format!("{url:?} cannot be used: {reason}"),
         });
+    }
+}
+
+fn check_url_with_path(key: &'static str, url: &str, complaints: &mut Vec<Complaint>) {
+    let parsed = url.parse::<axum::http::Uri>();
+    let fits = parsed.is_ok_and(|uri| {
+        uri.scheme_str() == Some("https") && uri.host().is_some_and(|h| !h.is_empty())
+    });
+    if !fits {
+        let reason = format!("{url:?} cannot be used: it has to begin with https:// and a host");
+        complaints.push(Complaint { key, reason });
     }
 }
 

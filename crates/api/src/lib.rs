@@ -5,6 +5,7 @@
 //! one short handler of [`v1`], which takes apart what was sent, calls one use case of `rhyzome_app` and
 //! puts the answer together. What may be done, and what it means, is decided there and not here.
 
+pub mod acme;
 pub mod address;
 pub mod backup;
 pub mod certificate;

@@ -42,6 +42,18 @@ struct Met {
     limit: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shown {
+    to: String,
+}
+
+/// Whom a certificate is shown to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    Http,
+    Components,
+}
+
 #[derive(Clone)]
 struct ByBounds;
 
@@ -61,6 +73,7 @@ pub struct Metrics {
     refused: Family<Met, Counter>,
     slow: Counter,
     joins_refused: Counter,
+    certificates: Family<Shown, Gauge>,
     jobs: Family<State, Gauge>,
     components: Gauge,
 }
@@ -90,6 +103,12 @@ impl Metrics {
             "http_slow_clients",
             "HTTP connections ended since the client took nothing in time",
             slow.clone(),
+        );
+        let certificates = Family::default();
+        registry.register(
+            "certificate_failing",
+            "Whether a new certificate cannot be had or used, so that the one before is shown",
+            certificates.clone(),
         );
         registry.register(
             "joins_refused",
@@ -121,6 +140,7 @@ impl Metrics {
             refused,
             slow,
             joins_refused,
+            certificates,
             jobs,
             components,
         }
@@ -158,6 +178,18 @@ impl Metrics {
     /// A connection was ended since its client took nothing.
     pub fn was_slow(&self) {
         self.slow.inc();
+    }
+
+    /// A certificate was looked for, and was there or not.
+    pub fn certificate(&self, shows: Shows, good: bool) {
+        let to = match shows {
+            Shows::Http => "http",
+            Shows::Components => "components",
+        };
+        let shown = Shown { to: to.to_owned() };
+        self.certificates
+            .get_or_create(&shown)
+            .set(i64::from(!good));
     }
 
     /// Nobody looked at a join token, since too many were no good.

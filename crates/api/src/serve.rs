@@ -156,6 +156,9 @@ async fn accept(
             }
         },
         Listener::Tls(incoming) => match incoming.accept().await {
+            Some(connection) if connection.is_challenge() => {
+                tracing::info!("an ACME server looked at the answer to its challenge");
+            }
             Some(connection) => {
                 let (stream, remote) = connection.into_parts();
                 let watcher = graceful.watcher();

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme;
 use crate::certificate::{self, CertificateError, Origin};
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Switch, TlsMode};
@@ -362,7 +363,8 @@ impl Tasks {
         let listener = match shown {
             None => Listener::Plain(listener),
             Some(shown) => {
-                let config = server::http_config(self.keep(shown));
+                let acme = matches!(shown.0, Origin::Acme(_));
+                let config = server::http_config(self.keep(shown), acme);
                 let config = config.map_err(|source| StartError::Tls { source })?;
                 Listener::tls(listener, config).map_err(|source| StartError::Serve { source })?
             }
@@ -409,14 +411,18 @@ impl Tasks {
     /// Serves a certificate and keeps it fresh.
     fn keep(&mut self, (origin, credential): (Origin, Credential)) -> Arc<ServerCertificate> {
         let served = ServerCertificate::new(&credential);
-        let (core, stopping) = (self.core.clone(), self.stopping.clone());
-        self.set.spawn(certificate::keep(
-            origin,
-            credential,
-            served.clone(),
-            core,
-            stopping,
-        ));
+        let with = (self.core.clone(), self.metrics.clone());
+        let (shows, stopping) = (served.clone(), self.stopping.clone());
+        match origin {
+            Origin::Acme(wanted) => {
+                let keeping = acme::keep(wanted, credential, shows, with, stopping);
+                self.set.spawn(keeping);
+            }
+            origin => {
+                let keeping = certificate::keep(origin, credential, shows, with, stopping);
+                self.set.spawn(keeping);
+            }
+        }
         served
     }
 }

@@ -132,6 +132,12 @@ impl TlsConnection {
         &self.info
     }
 
+    /// Whether an ACME server looked for the answer to its challenge: it has seen all there is.
+    #[must_use]
+    pub fn is_challenge(&self) -> bool {
+        self.stream.get_ref().1.alpn_protocol() == Some(crate::challenge::ALPN)
+    }
+
     /// The bare stream and the peer's address, for servers with types of
     /// their own.
     #[must_use]

@@ -19,6 +19,7 @@
 pub mod acceptor;
 pub mod authority;
 pub mod certificate;
+pub mod challenge;
 pub mod client;
 pub mod credential;
 pub mod file;

@@ -11,6 +11,7 @@
 //! Sessions are never resumed: a resumed one would carry the certificate of
 //! the handshake that it continues, maybe renewed or revoked since.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -29,6 +30,7 @@ use rustls::{
 };
 
 use crate::certificate::PeerCertificate;
+use crate::challenge;
 use crate::credential::Credential;
 use crate::time::unix_seconds;
 
@@ -47,6 +49,8 @@ pub enum TlsError {
 /// begin after [`ServerCertificate::swap`] get the new one.
 pub struct ServerCertificate {
     current: RwLock<Arc<CertifiedKey>>,
+    /// Answers to ACME servers' challenges, by name.
+    challenges: RwLock<HashMap<String, Arc<CertifiedKey>>>,
 }
 
 impl ServerCertificate {
@@ -54,6 +58,7 @@ impl ServerCertificate {
     pub fn new(credential: &Credential) -> Arc<Self> {
         Arc::new(Self {
             current: RwLock::new(credential.certified_key()),
+            challenges: RwLock::default(),
         })
     }
 
@@ -64,8 +69,37 @@ impl ServerCertificate {
     }
 }
 
+impl ServerCertificate {
+    /// What an ACME server is shown for a name, and nobody else.
+    pub fn challenge(&self, domain: &str, answer: &Credential) {
+        self.challenges
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(domain.to_ascii_lowercase(), answer.certified_key());
+    }
+
+    /// No challenge is open any more.
+    pub fn clear_challenges(&self) {
+        self.challenges
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    fn answer(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name()?.to_ascii_lowercase();
+        let challenges = self.challenges.read();
+        let challenges = challenges.unwrap_or_else(PoisonError::into_inner);
+        challenges.get(&name).cloned()
+    }
+}
+
 impl ResolvesServerCert for ServerCertificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut protocols = hello.alpn().into_iter().flatten();
+        if protocols.next() == Some(challenge::ALPN) && protocols.next().is_none() {
+            return self.answer(&hello);
+        }
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&current))
     }
@@ -98,17 +132,24 @@ pub fn grpc_config(
     Ok(config)
 }
 
-/// For the port that people and programs connect to.
+/// For the port that people and programs connect to; ACME servers may look for answers there, if that is
+/// so.
 ///
 /// # Errors
 /// [`TlsError::Versions`].
-pub fn http_config(certificate: Arc<ServerCertificate>) -> Result<ServerConfig, TlsError> {
+pub fn http_config(
+    certificate: Arc<ServerCertificate>,
+    acme: bool,
+) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Versions { source })?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if acme {
+        config.alpn_protocols.push(challenge::ALPN.to_vec());
+    }
     Ok(config)
 }
 

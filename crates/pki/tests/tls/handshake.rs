@@ -230,7 +230,7 @@ async fn the_core_swaps_its_certificate_while_it_serves() {
 async fn an_http_server_that_speaks_no_grpc_is_noticed() {
     let mut site = site(16);
     let certificate = ServerCertificate::new(&site.core_credential());
-    let mut config = http_config(certificate).unwrap();
+    let mut config = http_config(certificate, false).unwrap();
     config.alpn_protocols.clear();
     let incoming = listen(config, rhyzome_pki::acceptor::Limits::default()).await;
     let address = incoming.local_addr().to_string();
