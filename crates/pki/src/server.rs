@@ -71,11 +71,11 @@ impl ServerCertificate {
 
 impl ServerCertificate {
     /// What an ACME server is shown for a name, and nobody else.
-    pub fn challenge(&self, domain: &str, answer: &Credential) {
+    pub fn challenge(&self, domain: &str, answer: Arc<CertifiedKey>) {
         self.challenges
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(domain.to_ascii_lowercase(), answer.certified_key());
+            .insert(domain.to_ascii_lowercase(), answer);
     }
 
     /// No challenge is open any more.

@@ -125,7 +125,7 @@ async fn answer(order: &mut Order, served: &ServerCertificate) -> Result<(), Ord
             domain: domain.clone(),
             source,
         })?;
-        served.challenge(&domain, &shown);
+        served.challenge(&domain, shown);
         challenge.set_ready().await.map_err(at("being ready"))?;
     }
     Ok(())

@@ -377,15 +377,18 @@ async fn a_head_that_is_too_long_is_answered_and_not_cut_off() {
 #[tokio::test]
 async fn over_http2_a_head_that_is_too_long_is_answered_too() {
     let core = TestCore::start().await;
-    let http2 = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .no_proxy();
-    let http2 = http2.build().expect("a client");
+    let stream = TcpStream::connect(core.http()).await.expect("connected");
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io)
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
     for (header, status) in [(31 << 10, 200), (33 << 10, 431), (200 << 10, 431)] {
-        let request = http2.get(format!("http://{}/healthz", core.http()));
-        let request = request.header("x-filler", "x".repeat(header));
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+        let url = format!("http://{}/healthz", core.http());
+        let request = hyper::Request::get(url).header("x-filler", "x".repeat(header));
+        let request = request.body(String::new()).expect("a request");
+        let answer = sender.send_request(request).await.expect("an answer");
         assert_eq!(answer.status().as_u16(), status, "{header}");
     }
 }

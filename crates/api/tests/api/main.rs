@@ -2,6 +2,7 @@
 //! stranger with somebody else's; with simulated components at the other end.
 
 mod audit;
+mod acme;
 mod binary;
 mod consoles;
 mod crowd;
