@@ -126,7 +126,8 @@ impl Keeper {
     fn show_own_if_due(&mut self, now: SystemTime) {
         let is_over = now > self.current.not_after();
         let is_own = kept(&self.wanted.folder, &self.wanted.settings, now).is_none();
-        if !is_over && !(is_own && two_thirds_are_over(&self.current, now)) {
+        let is_due = is_own && two_thirds_are_over(&self.current, now);
+        if !(is_over || is_due) {
             return;
         }
         match self.wanted.otherwise.obtain(&self.core.authority) {

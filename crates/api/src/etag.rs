@@ -1,5 +1,7 @@
 //! `ETag` and `If-Match` (RFC 9110): nobody overwrites a change that they have not seen.
 
+use std::fmt;
+
 use axum::extract::FromRequestParts;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
@@ -93,8 +95,9 @@ fn which(id: Uuid) -> String {
 #[derive(Debug)]
 pub struct IfMatch(Option<Seen>);
 
+/// A tag that was answered, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Seen {
     generation: u64,
     which: String,
 }
@@ -137,14 +140,21 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// Reads what [`tag`] writes.
-fn seen(tag: &str) -> Option<Seen> {
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}-{}\"", self.generation, self.which)
+    }
+}
+
+/// Reads a tag as it was answered, and no other writing of it.
+pub fn seen(tag: &str) -> Option<Seen> {
     let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
     let (generation, which) = inner.split_once('-')?;
-    Some(Seen {
+    let seen = Seen {
         generation: generation.parse().ok()?,
         which: which.to_owned(),
-    })
+    };
+    (seen.to_string() == tag).then_some(seen)
 }
 
 fn wrong() -> Refused {
@@ -168,6 +178,8 @@ mod tests {
             "W/\"7-0a1b\"",
             "\"7\"",
             "\"x-0a1b\"",
+            "\"+7-0a1b\"",
+            "\"07-0a1b\"",
             "\"7-a\", \"8-a\"x",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");

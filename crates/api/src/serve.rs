@@ -312,6 +312,31 @@ mod tests {
         assert!(connect(said).await.starts_with(b"HTTP/1.1 200"));
     }
 
+    #[test]
+    fn behind_a_proxy_nobody_else_is_admitted_but_this_machine() {
+        let mut settings = Configuration::default();
+        settings.proxy.trusted = vec!["10.0.0.0/24".parse().expect("a net")];
+        let check = |mode, remote: &str, expect: bool| {
+            let mut settings = settings.clone();
+            settings.tls.mode = mode;
+            let manner = Manner::of(&settings, Metrics::new());
+            let remote = remote.parse().expect("an address");
+            assert_eq!(manner.admits(remote), expect, "{mode:?} {remote}");
+        };
+        for (remote, expect) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("10.0.0.7", true),
+            ("::ffff:10.0.0.7", true),
+            ("10.0.1.7", false),
+            ("192.0.2.1", false),
+            ("2001:db8::1", false),
+        ] {
+            check(TlsMode::BehindProxy, remote, expect);
+            check(TlsMode::On, remote, true);
+        }
+    }
+
     const LARGE: usize = 4 << 20;
 
     /// A connection to a core that answers with much, and its end.

@@ -161,3 +161,15 @@ async fn a_certificate_in_files_is_changed_while_connections_go_on() {
     .await;
     assert!(!failing().await);
 }
+
+#[tokio::test]
+async fn who_has_pinned_the_sites_authority_goes_on_with_each_new_certificate_of_it() {
+    let core = TestCore::start_with(|_| {}).await;
+    let pinned = core.admin();
+    pinned.get("/v1/projects").await.good();
+    let first = shown(&core).await;
+    let core = core.restart().await;
+    let second = shown(&core).await;
+    assert_ne!(first, second, "it is the same certificate");
+    pinned.get("/v1/projects").await.good();
+}

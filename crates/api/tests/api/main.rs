@@ -5,6 +5,7 @@ mod audit;
 mod acme;
 mod binary;
 mod consoles;
+mod corpora;
 mod crowd;
 mod cut_off;
 mod database_tls;
