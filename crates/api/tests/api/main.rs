@@ -1,8 +1,8 @@
 //! The core through real HTTP, seen by the administrator, by somebody without a token and by a
 //! stranger with somebody else's; with simulated components at the other end.
 
-mod audit;
 mod acme;
+mod audit;
 mod binary;
 mod consoles;
 mod corpora;

@@ -85,18 +85,29 @@ fn log_in(person: &Person, mut command: Command, issuer: &Issuer, device: bool) 
     while url.is_none() || (device && code.is_none()) {
         let mut line = String::new();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended early");
-        let found = line.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:"));
+        let found = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://127.0.0.1:"));
         url = url.or(found.map(str::to_owned));
         let word = line.trim();
         if word.len() == 9 && word.contains('-') {
             code = Some(word.to_owned());
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let back = runtime.block_on(issuer.browser("ada").visit(&url.unwrap(), code.as_deref()));
     if let Some(back) = back {
-        let asked = Command::new("curl").args(["-sf", back.as_str()]).output().unwrap();
-        assert!(String::from_utf8_lossy(&asked.stdout).contains("close this page"), "{asked:?}");
+        let asked = Command::new("curl")
+            .args(["-sf", back.as_str()])
+            .output()
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&asked.stdout).contains("close this page"),
+            "{asked:?}"
+        );
     }
     std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
     let _ = person;
@@ -120,10 +131,19 @@ fn somebody_logs_in_comes_into_a_project_and_is_taken_out_of_it() {
     again.env("BROWSER", "/bin/true");
     let told = log_in(&ada, again, &issuer, false);
     assert!(told.stdout.contains("ada is logged in"), "{told:?}");
-    let link = done(&core, &["project", "invite", "default", "--role", "owner", "--quiet"]);
-    assert!(link.starts_with(&format!("http://{}/join#rzi_", core.proxy.address)), "{link}");
+    let link = done(
+        &core,
+        &["project", "invite", "default", "--role", "owner", "--quiet"],
+    );
+    assert!(
+        link.starts_with(&format!("http://{}/join#rzi_", core.proxy.address)),
+        "{link}"
+    );
     let code = link.trim().split('#').nth(1).unwrap();
-    assert_eq!(ada.done(&["project", "join", code]), "ada is in the project default\n");
+    assert_eq!(
+        ada.done(&["project", "join", code]),
+        "ada is in the project default\n"
+    );
     let again = ada.run(&["project", "join", code]);
     assert_eq!(again.code, Some(3), "{again:?}");
     assert!(done(&core, &["project", "members", "default"]).contains("ada    owner   invitation"));
@@ -131,11 +151,17 @@ fn somebody_logs_in_comes_into_a_project_and_is_taken_out_of_it() {
     let invitations = ada.done(&["project", "invitations", "default", "--quiet"]);
     ada.done(&["project", "uninvite", "default", invitations.trim()]);
     ada.done(&["token", "create", "ci", "--role", "viewer"]);
-    assert_eq!(done(&core, &["project", "role", "default", "ada", "viewer"]), "ada is viewer of default\n");
+    assert_eq!(
+        done(&core, &["project", "role", "default", "ada", "viewer"]),
+        "ada is viewer of default\n"
+    );
     let refused = ada.run(&["token", "list"]);
     assert_eq!(refused.code, Some(4), "{refused:?}");
     let removed = done(&core, &["project", "remove", "default", "ada"]);
-    assert!(removed.contains("API tokens revoked: 1, logins ended: "), "{removed}");
+    assert!(
+        removed.contains("API tokens revoked: 1, logins ended: "),
+        "{removed}"
+    );
     // A login begins by itself again, since the issuer says so, and is nothing here.
     assert_eq!(ada.whoami()["projects"].as_array().unwrap().len(), 0);
     assert!(done(&core, &["user", "show", "ada"]).contains("left"));
@@ -163,7 +189,11 @@ fn without_an_issuer_a_link_is_all_that_somebody_needs() {
     assert!(nameless.stderr.contains("--name"), "{nameless:?}");
     let told = ada.done(&["project", "join", link.trim(), "--name", "ada"]);
     assert_eq!(told, "ada is in the project garden\n");
-    assert_eq!(ada.done(&["network", "list", "--json"]), "[]\n", "the project is the context's");
+    assert_eq!(
+        ada.done(&["network", "list", "--json"]),
+        "[]\n",
+        "the project is the context's"
+    );
     assert_eq!(ada.run(&["login"]).code, Some(1), "nobody to log in with");
     for wrong in ["x", "https://core.example/join", "rzi_"] {
         let refused = ada.run(&["project", "join", wrong]);
@@ -171,5 +201,8 @@ fn without_an_issuer_a_link_is_all_that_somebody_needs() {
     }
     let other = Person::new();
     let lost = other.run(&["project", "join", "rzi_abc"]);
-    assert!(lost.stderr.contains("does not say where its core is"), "{lost:?}");
+    assert!(
+        lost.stderr.contains("does not say where its core is"),
+        "{lost:?}"
+    );
 }
