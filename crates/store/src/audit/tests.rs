@@ -170,7 +170,7 @@ async fn what_is_dropped_for_its_age_leaves_a_chain_that_can_be_verified() {
     let noted = verify(&store, None).await.seen;
     let mut conn = store.read().await.unwrap();
     let chain = get(&mut conn, CHAIN, None).await.unwrap();
-    let since = |seconds| Timestamp::from_millis(seconds * 1000);
+    let since = |seconds: i64| Timestamp::from_millis(seconds * 1000);
     let first = first_since(&mut conn, &chain, since(4)).await.unwrap();
     assert_eq!(first, Some(4));
     assert_eq!(
