@@ -177,10 +177,8 @@ async fn every_change_is_told_with_what_it_changed_and_no_secret_is_in_it() {
     let change = told(&own, "network_create");
     let job = &change["jobs"][0];
     let ends = own.iter().filter(|e| e["operation"] == "job_end");
-    let end = ends
-        .filter(|e| e["jobs"][0] == *job)
-        .last()
-        .expect("an end");
+    let mut ends = ends.filter(|e| e["jobs"][0] == *job);
+    let end = ends.next_back().expect("an end");
     assert_eq!(
         (&end["cause"], &end["actor"]["name"]),
         (&change["id"], &json!("router"))
