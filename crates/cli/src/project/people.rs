@@ -38,7 +38,7 @@ pub struct Join {
     name: Option<Name>,
     /// What the context is called that is made, where this machine knows nothing of the core yet.
     #[arg(long = "as", value_name = "NAME", default_value = "site")]
-    context: Name,
+    called: Name,
     /// Where one has to log in first: show a code to type in on another machine.
     #[arg(long)]
     device: bool,
@@ -150,7 +150,7 @@ impl Join {
             (Some(url), Some(current)) if current.context.url.trim_end_matches('/') == url => {
                 current
             }
-            (Some(url), _) => Place::new(self.context.as_str(), url, link.fingerprint).await?,
+            (Some(url), _) => Place::new(self.called.as_str(), url, link.fingerprint).await?,
         };
         let stranger = place.stranger()?;
         let has_issuer = stranger.login_methods().await?.oidc.is_some();
