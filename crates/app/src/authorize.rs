@@ -331,7 +331,7 @@ async fn by_session(core: &Core, text: &str) -> Result<Caller> {
 }
 
 fn is_to_note(last: Option<Timestamp>, now: Timestamp) -> bool {
-    !last.is_some_and(|used| now < used.plus_millis(NOTED))
+    last.is_none_or(|used| now >= used.plus_millis(NOTED))
 }
 
 /// Who reads is not kept from it where nothing can be written.

@@ -128,7 +128,7 @@ impl Command {
             Self::Http(http) => http.run(cx).await,
             Self::Ssh(ssh) => ssh.run(cx).await,
             Self::SshConfig(config) => config.run(cx).await,
-            Self::Context(command) => command.run(cx),
+            Self::Context(command) => command.run(cx).await,
             Self::Completion(completion) => completion.run(),
             Self::Man(man) => man.run(),
         }

@@ -1,6 +1,7 @@
 //! Connections and transactions.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::{Doing, Error, Result, migration};
 mod conn;
 
 pub use conn::Conn;
+use conn::Count;
 
 /// Connections to PostgreSQL at a time.
 const CONNECTIONS: u32 = 16;
@@ -32,6 +34,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Store {
     pool: Pool,
     url: Arc<str>,
+    statements: Count,
 }
 
 #[derive(Clone, Debug)]
@@ -119,14 +122,15 @@ impl Store {
         Ok(Self {
             pool,
             url: url.into(),
+            statements: Count::default(),
         })
     }
 
     /// A connection to read with.
     pub async fn read(&self) -> Result<Conn> {
         match &self.pool {
-            Pool::Sqlite(file) => leased(file, Role::Read).await,
-            Pool::Postgres(server) => Ok(Conn::postgres(server.acquire().await?)),
+            Pool::Sqlite(file) => leased(file, Role::Read, &self.statements).await,
+            Pool::Postgres(server) => Ok(Conn::postgres(server.acquire().await?, &self.statements)),
         }
     }
 
@@ -165,13 +169,13 @@ impl Store {
             Pool::Sqlite(file) => {
                 let mut conn = file.acquire(role).await.doing("give a connection")?;
                 conn.begin(&text).await.doing(OPERATION)?;
-                Ok(Conn::sqlite(conn))
+                Ok(Conn::sqlite(conn, &self.statements))
             }
             Pool::Postgres(server) => {
                 let connection = server.acquire().await?;
                 let text = sqlx::AssertSqlSafe(text).into_sql_str();
                 let begun = in_time(Transaction::begin(connection, Some(text))).await;
-                Ok(Conn::transaction(begun.doing(OPERATION)?))
+                Ok(Conn::transaction(begun.doing(OPERATION)?, &self.statements))
             }
         }
     }
@@ -199,7 +203,7 @@ impl Store {
     pub async fn ready(&self) -> Result<()> {
         const OPERATION: &str = "be ready";
         match &self.pool {
-            Pool::Sqlite(file) => leased(file, Role::Read).await.map(drop),
+            Pool::Sqlite(file) => leased(file, Role::Read, &self.statements).await.map(drop),
             Pool::Postgres(server) => {
                 let mut connection = server.acquire().await?;
                 if in_time(is_read_only(&mut connection))
@@ -211,6 +215,11 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    /// How many statements were run on it by this process.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Closes all connections, after what runs on them has ended.
@@ -230,9 +239,9 @@ impl Store {
     }
 }
 
-async fn leased(file: &sqlite::File, role: Role) -> Result<Conn> {
+async fn leased(file: &sqlite::File, role: Role, count: &Count) -> Result<Conn> {
     let leased = file.acquire(role).await.doing("give a connection")?;
-    Ok(Conn::sqlite(leased))
+    Ok(Conn::sqlite(leased, count))
 }
 
 /// A transaction that may write, and decide what to write from what it reads.

@@ -137,6 +137,9 @@ pub struct Browser {
     cookies: BTreeMap<String, String>,
 }
 
+/// What a browser asks for next, with the fields of a form.
+type Next = (Method, Url, Vec<(String, String)>);
+
 /// How many pages a login has at most.
 const PAGES: usize = 30;
 
@@ -200,12 +203,7 @@ impl Browser {
     }
 
     /// The page's form with what belongs in it.
-    fn filled(
-        &self,
-        url: &Url,
-        page: &str,
-        user_code: Option<&str>,
-    ) -> Option<(Method, Url, Vec<(String, String)>)> {
+    fn filled(&self, url: &Url, page: &str, user_code: Option<&str>) -> Option<Next> {
         let form = page.split("<form").nth(1)?.split("</form>").next()?;
         let action = attribute(form.split('>').next()?, "action").unwrap_or_default();
         let mut fields = Vec::new();

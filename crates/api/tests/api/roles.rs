@@ -303,6 +303,9 @@ async fn every_role_may_what_the_table_says_and_nothing_else() {
     core.stop().await;
 }
 
+/// How often is counted what a request asks of the database.
+const TRIES: usize = 5;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_cannot_tell_what_there_is_from_what_there_is_not() {
     let core = TestCore::start().await;
@@ -331,6 +334,17 @@ async fn a_stranger_cannot_tell_what_there_is_from_what_there_is_not() {
         assert_eq!(there.status, not_there.status, "{}", endpoint.id);
         assert_eq!(said(&there), said(&not_there), "{}", endpoint.id);
         assert_eq!(there.status.as_u16(), 404, "{}: {there}", endpoint.id);
+        let mut asked = [u64::MAX; 2];
+        for (least, project) in asked.iter_mut().zip(["garden", "gurden"]) {
+            // What the core does by itself meanwhile only adds to it.
+            for _ in 0..TRIES {
+                let before = core.core().store.statements();
+                ask(&stranger.actor, endpoint, project).await;
+                *least = (*least).min(core.core().store.statements() - before);
+            }
+        }
+        assert_eq!(asked[0], asked[1], "queries of {}", endpoint.id);
+        assert!(asked[0] > 0, "finding out who is asking takes some");
     }
     core.stop().await;
 }

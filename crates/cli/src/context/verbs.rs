@@ -62,8 +62,12 @@ pub struct Add {
     token_stdin: bool,
     /// A file with the site's authority in PEM, which is copied; without it, the authorities that this
     /// system trusts are trusted.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
     authority: Option<PathBuf>,
+    /// The SHA-256 of the site's authority's certificate instead, as `rhyzome context show` says it where the authority is known: the
+    /// certificate is fetched from the core and compared.
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<String>,
     /// Make it the current one.
     #[arg(long = "use")]
     use_it: bool,
@@ -82,14 +86,16 @@ struct Shown<'a> {
     token_file: Option<&'a Path>,
     /// Whether only the site's own authority is trusted.
     own_authority: bool,
+    /// The SHA-256 of its certificate.
+    authority_fingerprint: Option<String>,
 }
 
 impl Command {
-    pub fn run(self, cx: &Cx) -> Result<(), Failure> {
+    pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
         let path = &cx.paths.config;
         let mut file = File::load(path)?;
         match self {
-            Self::Add(add) => add.run(cx, file),
+            Self::Add(add) => add.run(cx, file).await,
             Self::List => {
                 let shown: Vec<_> = file
                     .contexts
@@ -133,13 +139,17 @@ impl Command {
 }
 
 impl Add {
-    fn run(self, cx: &Cx, mut file: File) -> Result<(), Failure> {
+    async fn run(self, cx: &Cx, mut file: File) -> Result<(), Failure> {
         let path = &cx.paths.config;
         let name = self.name.to_string();
         if file.contexts.contains_key(&name) && !self.replace {
             return Err(Error::Taken(name).into());
         }
-        let authority = self.authority.as_deref().map(read_authority).transpose()?;
+        let authority = match (&self.authority, &self.fingerprint) {
+            (Some(file), _) => Some(read_authority(file)?),
+            (None, Some(hex)) => Some(rhyzome_client::authority(&self.url, hex).await?),
+            (None, None) => None,
+        };
         // What would be refused on every use is refused now.
         rhyzome_client::Client::new(rhyzome_client::ClientOptions {
             url: self.url.clone(),
@@ -213,6 +223,12 @@ fn shown<'a>(file: &File, name: &'a str, context: &'a Context) -> Shown<'a> {
             .unwrap_or_else(Name::default_project),
         token_file: context.token_file.as_deref(),
         own_authority: context.authority.is_some() || context.authority_file.is_some(),
+        // A file that cannot be read now is no reason to show nothing.
+        authority_fingerprint: context
+            .authority()
+            .ok()
+            .flatten()
+            .and_then(|pem| rhyzome_client::fingerprint(&pem).ok()),
     }
 }
 
@@ -255,5 +271,6 @@ impl Thing for Shown<'_> {
                 self.token_file.map(|file| file.display().to_string()),
             )
             .text("trusts", trusted)
+            .maybe("fingerprint", self.authority_fingerprint.as_ref())
     }
 }

@@ -206,3 +206,45 @@ fn without_an_issuer_a_link_is_all_that_somebody_needs() {
         "{lost:?}"
     );
 }
+
+#[test]
+fn a_context_knows_its_core_by_a_fingerprint_and_refuses_another() {
+    let core = Core::start_with(vec!["tls.mode=on".to_owned()]);
+    let url = core.url().replace("http://", "https://");
+    let authority = core.folder.path().join("core/authority.cert");
+    let (ada, eve) = (Person::new(), Person::new());
+    let file = authority.to_str().unwrap();
+    ada.done(&["context", "add", "home", "--url", &url, "--authority", file]);
+    let shown: Value = serde_json::from_str(&ada.done(&["context", "show", "--json"])).unwrap();
+    let fingerprint = shown["authority_fingerprint"].as_str().unwrap();
+    assert_eq!(fingerprint.len(), 64);
+    eve.done(&[
+        "context",
+        "add",
+        "home",
+        "--url",
+        &url,
+        "--fingerprint",
+        fingerprint,
+    ]);
+    let same: Value = serde_json::from_str(&eve.done(&["context", "show", "--json"])).unwrap();
+    assert_eq!(same["authority_fingerprint"], fingerprint);
+    // It is spoken with: that nobody has said who they are is its answer.
+    let answer = eve.run(&["whoami"]);
+    assert_eq!(answer.code, Some(4), "{answer:?}");
+    let other = "0".repeat(64);
+    let refused = eve.run(&[
+        "context",
+        "add",
+        "other",
+        "--url",
+        &url,
+        "--fingerprint",
+        &other,
+    ]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("another authority than it should"),
+        "{refused:?}"
+    );
+}

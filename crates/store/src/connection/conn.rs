@@ -1,5 +1,8 @@
 //! A connection, to whichever database it is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures::TryStreamExt;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgArguments;
@@ -14,7 +17,10 @@ use crate::value::Value;
 use crate::{Doing, Error, Result};
 
 /// What every reading function takes: a connection of its own or a transaction's.
-pub struct Conn(Inner);
+pub struct Conn(Inner, Count);
+
+/// How many statements were run; shared by all connections of a store.
+pub(super) type Count = Arc<AtomicU64>;
 
 enum Inner {
     Sqlite(Leased),
@@ -31,16 +37,16 @@ enum Engine<'c> {
 }
 
 impl Conn {
-    pub(super) fn sqlite(leased: Leased) -> Self {
-        Self(Inner::Sqlite(leased))
+    pub(super) fn sqlite(leased: Leased, count: &Count) -> Self {
+        Self(Inner::Sqlite(leased), count.clone())
     }
 
-    pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
-        Self(Inner::Postgres(connection))
+    pub(super) fn postgres(connection: PoolConnection<Postgres>, count: &Count) -> Self {
+        Self(Inner::Postgres(connection), count.clone())
     }
 
-    pub(super) fn transaction(transaction: Transaction<'static, Postgres>) -> Self {
-        Self(Inner::Transaction(transaction))
+    pub(super) fn transaction(transaction: Transaction<'static, Postgres>, count: &Count) -> Self {
+        Self(Inner::Transaction(transaction), count.clone())
     }
 
     pub(super) async fn commit(self) -> Result<()> {
@@ -55,6 +61,7 @@ impl Conn {
     }
 
     fn engine(&mut self) -> std::result::Result<Engine<'_>, Cause> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         match &mut self.0 {
             Inner::Sqlite(leased) => Ok(Engine::Sqlite(leased)),
             Inner::Postgres(connection) => Ok(Engine::Postgres(connection)),

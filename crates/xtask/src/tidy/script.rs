@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_busybox_and_openwrt_run_is_not_of_here() {
-        assert!(!is_script("tests/corpus/user_data/x", content));
+        assert!(!is_script("tests/corpus/user_data/x", "#!/bin/bash\n"));
         assert!(!is_script("x.init", "#!/bin/sh /etc/rc.common\nSTART=95\n"));
         assert!(!is_script(
             "init",
