@@ -163,6 +163,11 @@ impl Reader {
                 return None;
             }
             if !self.ready.is_empty() {
+                // What was just read may be that the caller's right to it has ended.
+                self.asked = Instant::now();
+                if !self.cx.is_unchanged().await {
+                    return None;
+                }
                 continue;
             }
             tokio::select! {
