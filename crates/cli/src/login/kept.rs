@@ -27,7 +27,7 @@ pub struct Kept {
 }
 
 /// With what the issuer gives another ID token.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Fresh {
     method: OidcMethod,
     refresh_token: String,
@@ -49,9 +49,13 @@ impl Kept {
 
     /// First what makes the next one, then the secret: cut off in between, the old secret is good still.
     pub fn write(&self, path: &Path, secret: &str) -> Result<(), Failure> {
-        let text = serde_json::to_vec(self).expect("plain data");
-        private::write(&beside(path), &text)?;
+        self.write_beside(path)?;
         private::write(path, secret.as_bytes())
+    }
+
+    fn write_beside(&self, path: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_vec(self).expect("plain data");
+        private::write(&beside(path), &text)
     }
 
     fn read(path: &Path) -> Option<Self> {
@@ -89,19 +93,20 @@ pub async fn freshen(cx: &Cx) -> Result<(), Failure> {
     let Some(kept) = Kept::read(&path) else {
         return Ok(());
     };
-    let (now, Some(fresh)) = (time::now(), kept.fresh) else {
+    let (now, expires_at) = (time::now(), kept.expires_at);
+    let Some(fresh) = kept.fresh.clone() else {
         return Ok(());
     };
-    if now.plus_millis(LEFT) < kept.expires_at {
+    if now.plus_millis(LEFT) < expires_at {
         return Ok(());
     }
-    match anew(cx, &path, fresh).await {
-        Err(failure) if now >= kept.expires_at => Err(failure),
+    match anew(cx, &path, kept, fresh).await {
+        Err(failure) if now >= expires_at => Err(failure),
         _ => Ok(()),
     }
 }
 
-async fn anew(cx: &Cx, path: &Path, fresh: Fresh) -> Result<(), Failure> {
+async fn anew(cx: &Cx, path: &Path, kept: Kept, fresh: Fresh) -> Result<(), Failure> {
     let target = cx.target()?;
     let core = Client::new(ClientOptions {
         url: target.url,
@@ -115,6 +120,17 @@ async fn anew(cx: &Cx, path: &Path, fresh: Fresh) -> Result<(), Failure> {
         .refresh(&fresh.refresh_token)
         .await
         .map_err(Error::from)?;
+    // The one before is used up by now, whatever the core says.
+    let next = Fresh {
+        refresh_token: tokens.refresh_token.clone().unwrap_or(fresh.refresh_token),
+        ..fresh
+    };
+    let mut kept = Kept {
+        fresh: Some(next),
+        ..kept
+    };
+    kept.write_beside(path)?;
     let made = core.log_in(&tokens.id_token).await?;
-    Kept::of(&made.session, Some((fresh.method, tokens))).write(path, &made.session.secret)
+    kept.expires_at = made.session.expires_at;
+    kept.write(path, &made.session.secret)
 }

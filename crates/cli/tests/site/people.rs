@@ -148,7 +148,10 @@ fn somebody_logs_in_comes_into_a_project_and_is_taken_out_of_it() {
     assert_eq!(again.code, Some(3), "{again:?}");
     let members = done(&core, &["project", "members", "default"]);
     let words: Vec<&str> = members.split_whitespace().collect();
-    assert!(words.join(" ").contains("ada owner invitation"), "{members}");
+    assert!(
+        words.join(" ").contains("ada owner invitation"),
+        "{members}"
+    );
     ada.done(&["project", "invite", "default", "--expires", "1h", "--quiet"]);
     let invitations = ada.done(&["project", "invitations", "default", "--quiet"]);
     ada.done(&["project", "uninvite", "default", invitations.trim()]);
