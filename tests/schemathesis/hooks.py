@@ -31,7 +31,7 @@ def before_call(ctx, case, kwargs):
         if "project" in path:
             path["project"] = pick(PROJECTS, "project" + seed)
         collection = case.operation.path.split("/{project}/")[-1].split("/")[0]
-        for key in ("name", "digest"):
+        for key in ("name", "digest", "tag"):
             if key in path and collection in SITE["names"]:
                 path[key] = pick(SITE["names"][collection], key + seed)
     if case.method.upper() == "DELETE" and path:
