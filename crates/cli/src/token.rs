@@ -23,6 +23,7 @@ pub enum Command {
     #[command(after_help = "\
 Example:
   rhyzome token create ci --role viewer --expires 30d
+  rhyzome token create --project garden --role viewer --expires 30d --name ci
   rhyzome --project garden token create ada --role owner
   rhyzome token create watcher --site --role auditor --quiet > token")]
     Create(Create),
@@ -54,8 +55,16 @@ pub struct Named {
 
 #[derive(Debug, Args)]
 pub struct Create {
-    #[arg(value_name = "NAME")]
-    name: Name,
+    #[arg(value_name = "NAME", required_unless_present = "named")]
+    name: Option<Name>,
+    /// The same, as an option.
+    #[arg(
+        long = "name",
+        id = "named",
+        value_name = "NAME",
+        conflicts_with = "name"
+    )]
+    named: Option<Name>,
     /// What it may: viewer, member or owner in the project; auditor or admin on the site.
     #[arg(long, value_name = "ROLE", value_parser = role())]
     role: Role,
@@ -92,7 +101,9 @@ impl Command {
                     expires_in: create.expires.map(seconds),
                 };
                 let tokens = create.whose.tokens(&session);
-                shown(cx, &tokens.mint(&create.name, spec).await?)
+                let name = create.name.or(create.named);
+                let name = name.expect("one of the two is required");
+                shown(cx, &tokens.mint(&name, spec).await?)
             }
             Self::List(whose) => {
                 let all = whose.tokens(&session).all().await?;

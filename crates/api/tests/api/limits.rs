@@ -140,6 +140,36 @@ async fn who_guesses_tokens_has_to_pause_longer_each_time() {
 }
 
 #[tokio::test]
+async fn who_guesses_invitations_and_logins_has_to_pause() {
+    let (core, clock) = core(|configuration| {
+        configuration.limits.failures_per_address = 3;
+        configuration.limits.requests_per_address = 0;
+    })
+    .await;
+    let wanted = json!({"spec": {"role": "viewer"}});
+    let path = format!("{DEFAULT}/invitations");
+    let minted = core.admin().post(&path).json(&wanted).await.good();
+    let redeem = async |code: &str| {
+        let wanted = json!({"code": code, "name": "ada"});
+        let call = core.anonymous().post("/v1/invitations/redeem");
+        call.json(&wanted).await
+    };
+    let made_up = format!("rzi_{}", "A".repeat(43));
+    for _ in 0..3 {
+        redeem(&made_up).await.problem(404, "not_found");
+    }
+    let good = minted["code"].as_str().expect("a code").to_owned();
+    // Even a good one is not tried, and is not used up by that.
+    assert_eq!(pause(&redeem(&good).await, "too_many_requests"), 1);
+    let login = core.anonymous().post("/v1/sessions");
+    let login = login.json(&json!({"id_token": "a.b.c"})).await;
+    login.problem(429, "too_many_requests");
+    clock.advance(Duration::from_secs(1));
+    redeem(&good).await.good();
+    core.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_that_was_deleted_is_refused_as_any_other() {
     let (core, _) = core(|configuration| {
         configuration.limits.failures_per_address = 2;
