@@ -15,6 +15,7 @@ use rhyzome_store::{project, user};
 
 use crate::authorize::{Caller, Credential, Operation, authorize};
 use crate::member::revoke;
+use crate::user::tell;
 use crate::work::{Subject, Work};
 use crate::{Core, Error, Kind, Result, audit};
 
@@ -309,16 +310,6 @@ async fn begin(
     let now = work.now;
     login::insert(work, &row, now).await?;
     Ok(secret)
-}
-
-async fn tell(work: &mut Work, person: &User, what: &str) -> Result<()> {
-    let subject = Subject {
-        project: None,
-        kind: "user",
-        id: person.meta.id,
-        name: person.meta.name.as_str(),
-    };
-    work.event(&subject, what, "").await
 }
 
 #[cfg(test)]

@@ -102,7 +102,8 @@ async fn existing(work: &mut Work, name: &Name) -> Result<User> {
     found.ok_or_else(|| Error::not_found("user", name))
 }
 
-async fn tell(work: &mut Work, person: &User, what: &str) -> Result<()> {
+/// Tells of a person.
+pub(crate) async fn tell(work: &mut Work, person: &User, what: &str) -> Result<()> {
     let subject = Subject {
         project: None,
         kind: "user",
