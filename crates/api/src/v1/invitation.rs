@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{Html, IntoResponse};
 use rhyzome_app as app;
 use rhyzome_model::Name;
@@ -56,6 +56,7 @@ async fn create(
     cx: Context,
     Path(project): Path<Name>,
     _none: NoQuery,
+    uri: Uri,
     headers: HeaderMap,
     Json(body): Json<Invite>,
 ) -> Result<(StatusCode, Extension<Secret>, axum::Json<MintedInvitation>), Failure> {
@@ -63,7 +64,7 @@ async fn create(
     let minted = app::invitation::create(cx.core(), &cx.caller, &project, spec).await?;
     let shown = MintedInvitation {
         invitation: minted.invitation,
-        link: link(cx.core(), &headers, &minted.code.reveal()),
+        link: link(cx.core(), found_at(&uri, &headers), &minted.code.reveal()),
         code: minted.code.reveal(),
     };
     Ok((StatusCode::CREATED, Extension(Secret), axum::Json(shown)))
@@ -150,11 +151,16 @@ async fn authority(State(api): State<Api>, _none: NoQuery) -> impl IntoResponse 
     ([kind], api.core.authority.certificate_pem())
 }
 
+/// By which name and port the caller found this core: HTTP/2 says it in the URL, HTTP/1.1 in a header.
+fn found_at<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let header = || headers.get(HOST).and_then(|host| host.to_str().ok());
+    uri.authority().map(|found| found.as_str()).or_else(header)
+}
+
 /// Where an invitation is redeemed: as the operator says, or else as the caller found this core.
-fn link(core: &app::Core, headers: &HeaderMap, code: &str) -> String {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let found = || format!("{}://{}", core.links.scheme, host.unwrap_or("localhost"));
-    let url = core.links.public_url.clone().unwrap_or_else(found);
+fn link(core: &app::Core, found: Option<&str>, code: &str) -> String {
+    let as_found = || format!("{}://{}", core.links.scheme, found.unwrap_or("localhost"));
+    let url = core.links.public_url.clone().unwrap_or_else(as_found);
     let mut link = format!("{url}/join#{code}");
     if core.links.own_authority {
         let digest = Sha256::digest(core.authority.certificate());

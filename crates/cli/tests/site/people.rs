@@ -237,6 +237,23 @@ fn a_context_knows_its_core_by_a_fingerprint_and_refuses_another() {
     // It is spoken with: that nobody has said who they are is its answer.
     let answer = eve.run(&["whoami"]);
     assert_eq!(answer.code, Some(4), "{answer:?}");
+    // A link leads where its maker found the core, by HTTP/2 as well, with whom to trust there.
+    let admin = core.folder.path().join("core/admin.token");
+    let owner = [
+        "--url",
+        &url,
+        "--authority",
+        file,
+        "--token-file",
+        admin.to_str().unwrap(),
+    ];
+    ada.done(&[&["context", "add", "owner", "--use"][..], &owner].concat());
+    let link = ada.done(&["project", "invite", "default", "--quiet"]);
+    assert!(link.starts_with(&format!("{url}/join#rzi_")), "{link}");
+    assert!(link.trim().ends_with(&format!(".{fingerprint}")), "{link}");
+    let bob = Person::new();
+    bob.done(&["project", "join", link.trim(), "--name", "bob"]);
+    assert_eq!(bob.whoami()["name"], "bob");
     let other = "0".repeat(64);
     let refused = eve.run(&[
         "context",
