@@ -305,10 +305,11 @@ async fn by_token(core: &Core, text: &str) -> Result<Caller> {
 
 async fn by_session(core: &Core, text: &str) -> Result<Caller> {
     let over = || {
-        Error::new(
-            Kind::Unauthenticated,
-            "this login is over; `rhyzome login` begins another",
-        )
+        let how = match core.oidc {
+            Some(_) => "`rhyzome login` begins another",
+            None => "another invitation begins one",
+        };
+        Error::new(Kind::Unauthenticated, format!("this login is over; {how}"))
     };
     let shown: SessionToken = text
         .parse()
@@ -364,8 +365,8 @@ pub fn authorize(caller: &Caller, operation: Operation, project: Option<&Name>) 
     match (decision, project) {
         (Decision::Allowed, _) => Ok(()),
         (Decision::Hidden, Some(project)) => Err(Error::not_found("project", project)),
-        (Decision::Hidden, None) => Err(lacks(Role::Auditor)),
-        (Decision::Lacks(role), _) => Err(lacks(role)),
+        (Decision::Hidden, None) => Err(lacks(caller, Role::Auditor)),
+        (Decision::Lacks(role), _) => Err(lacks(caller, role)),
     }
 }
 
@@ -374,15 +375,18 @@ pub fn may(caller: &Caller, operation: Operation, project: Option<&Name>) -> boo
     decide(&caller.rights, operation, project) == Decision::Allowed
 }
 
-fn lacks(role: Role) -> Error {
-    let of = if role.is_of_site() {
-        "the site"
-    } else {
-        "the project"
+fn lacks(caller: &Caller, role: Role) -> Error {
+    let is_person = caller.session_person().is_some();
+    let what = match (role.is_of_site(), is_person) {
+        (true, true) => "the site; whoever runs it can give it to you",
+        (false, true) => "the project; its owners can give it to you",
+        (true, false) => "the site; whoever gave you your token can give another",
+        (false, false) => "the project; whoever gave you your token can give another",
     };
-    let public =
-        format!("this needs the role {role} of {of}; whoever gave you your token can give another");
-    Error::new(Kind::Forbidden, public)
+    Error::new(
+        Kind::Forbidden,
+        format!("this needs the role {role} of {what}"),
+    )
 }
 
 /// Makes a new token for the administrator; the ones from before are good no longer.
