@@ -15,6 +15,7 @@ use rhyzome_model::network::NetworkSpec;
 use rhyzome_model::status::Phase;
 use serde_json::{Value, json};
 
+use crate::authorization;
 use crate::core::{Core, processor_time, resident};
 use crate::figures::{Figures, Times, milliseconds, rounded};
 use crate::fleet::{Fleet, connected};
@@ -92,6 +93,11 @@ pub async fn measure(database: Option<&str>, quick: bool) -> anyhow::Result<Figu
             reads.push(site.reads(&core, instances, scale.reads).await?);
         }
     }
+    progress("callers");
+    let names = core.scope()?.instance().list(1000, None).await?;
+    let names: Vec<Name> = names.items.into_iter().map(|row| row.meta.name).collect();
+    let callers = authorization::measure(&core, &names, scale.reads).await?;
+    figures.insert("authorization", callers);
     figures.insert("create", creates);
     figures.insert("read", reads);
     progress("jobs");

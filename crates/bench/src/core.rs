@@ -99,14 +99,23 @@ impl Core {
     }
 
     /// Somebody with the administrator's token and connections of their own.
+    /// The administrator's.
     pub fn client(&self) -> anyhow::Result<Client> {
-        let read = |name: &str| std::fs::read_to_string(self.folder.join("core").join(name));
+        self.client_with(self.read("admin.token")?.trim())
+    }
+
+    /// Of whom shows this.
+    pub fn client_with(&self, secret: &str) -> anyhow::Result<Client> {
         let options = ClientOptions {
             url: format!("https://127.0.0.1:{}", self.http),
-            token: Some(read("admin.token")?.trim().to_owned()),
-            authority_pem: Some(read("authority.cert")?),
+            token: Some(secret.to_owned()),
+            authority_pem: Some(self.read("authority.cert")?),
         };
         Client::new(options).context("a client")
+    }
+
+    fn read(&self, name: &str) -> std::io::Result<String> {
+        std::fs::read_to_string(self.folder.join("core").join(name))
     }
 
     pub fn scope(&self) -> anyhow::Result<Scope> {

@@ -4,6 +4,7 @@
 //! Figures are facts about a machine and a moment: compare those of one run.
 
 mod audit;
+mod authorization;
 mod control_plane;
 mod core;
 mod figures;

@@ -14,18 +14,20 @@ use futures::future::try_join_all;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recv, sendto, socket,
 };
-use rhyzome_client::Deleted;
+use rhyzome_client::{Deleted, Scope};
 use rhyzome_end_to_end::frame::checksum;
 use rhyzome_end_to_end::operator::name;
 use rhyzome_end_to_end::{Place, place, programs};
 use rhyzome_model::peer::PeerSpec;
+use rhyzome_model::role::Role;
 use rhyzome_model::status::Phase;
+use rhyzome_model::user::InvitationSpec;
 use rhyzome_wireguard::endpoint::{self, Control, EndpointOptions, Program};
 use rhyzome_wireguard::key::PrivateKey;
 use rhyzome_wireguard::peers::{Changes, Peer};
 use serde_json::json;
 
-use crate::figures::{Figures, Times};
+use crate::figures::{Figures, Times, milliseconds};
 use crate::site::{self, PATIENCE, Site};
 
 /// Clients that make the peers that are there beforehand.
@@ -35,8 +37,8 @@ const PACE: Duration = Duration::from_millis(2);
 
 pub async fn measure(quick: bool) -> anyhow::Result<Figures> {
     let (sizes, times): (&[usize], _) = match quick {
-        true => (&[10], 3),
-        false => (&[10, 100, 1000], 25),
+        true => (&[1, 10], 3),
+        false => (&[1, 10, 100, 1000], 25),
     };
     site::measured(async move |site| measure_on(&site, sizes, times).await).await
 }
@@ -81,12 +83,59 @@ async fn measure_on(site: &Site<'_>, sizes: &[usize], times: usize) -> anyhow::R
         }));
     }
     figures.insert("peers", rows);
+    let mut revocations = Vec::new();
+    for size in sizes {
+        revocations.push(revocation(site, *size).await?);
+    }
+    figures.insert("revocation", revocations);
     observer.end(&site.world.member);
     Ok(figures)
 }
 
+/// A member with so many devices is taken out of the project: how long from the core's answer until the endpoint has
+/// confirmed the last of them.
+async fn revocation(site: &Site<'_>, size: usize) -> anyhow::Result<serde_json::Value> {
+    let spec = InvitationSpec {
+        role: Role::Member,
+        expires_in: None,
+    };
+    let code = site.scope.invitation().mint(spec).await?.code;
+    let member = name(&format!("member-{size}"));
+    let stranger = site.operator.client().without_token();
+    let redeemed = stranger.redeem(&code, Some(&member)).await?;
+    let session = redeemed.session.context("a session")?;
+    let own = stranger
+        .with_token(&session.secret)?
+        .within(&redeemed.project);
+    let clients = (0..CLIENTS).map(async |client| {
+        for number in (0..size).skip(client).step_by(CLIENTS) {
+            add_to(&own, &format!("{member}-{number}")).await?;
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(clients).await?;
+    let members = site.scope.member();
+    let asked = Instant::now();
+    let mut lost = members.remove(&member, None).await?;
+    let answered = Instant::now();
+    while !lost.is_confirmed() {
+        ensure!(answered.elapsed() < PATIENCE, "not confirmed: {lost:#?}");
+        tokio::time::sleep(PACE).await;
+        lost = members.revocation(&member).await?;
+    }
+    Ok(json!({
+        "peers": size,
+        "answer_ms": milliseconds(answered - asked),
+        "confirmed_after_answer_ms": milliseconds(answered.elapsed()),
+    }))
+}
+
 /// Makes a peer of a key that nobody uses, and waits until the endpoint has it.
 async fn add(site: &Site<'_>, peer: &str) -> anyhow::Result<()> {
+    add_to(&site.scope, peer).await
+}
+
+async fn add_to(scope: &Scope, peer: &str) -> anyhow::Result<()> {
     let public_key = PrivateKey::generate(&mut rand::rng())
         .public_key()
         .to_string();
@@ -94,7 +143,7 @@ async fn add(site: &Site<'_>, peer: &str) -> anyhow::Result<()> {
         public_key,
         networks: vec![name("lab")],
     };
-    let (peers, peer) = (site.scope.peer(), name(peer));
+    let (peers, peer) = (scope.peer(), name(peer));
     let made = peers.create(&peer, spec, Some(PATIENCE)).await?;
     ensure!(made.status.phase == Phase::Ready, "{made:#?}");
     Ok(())

@@ -75,6 +75,31 @@ impl Client {
         })
     }
 
+    /// The same core, for who shows nothing.
+    #[must_use]
+    pub fn without_token(&self) -> Self {
+        Self {
+            token: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same core, for who shows this.
+    ///
+    /// # Errors
+    /// A token with characters that none has, or one that would go unencrypted over a network.
+    pub fn with_token(&self, token: &str) -> Result<Self, Error> {
+        if self.base.scheme() == "http" && !is_loopback(&self.base) {
+            return Err(Error::Unencrypted {
+                url: self.base.to_string(),
+            });
+        }
+        Ok(Self {
+            token: Some(bearer(token)?),
+            ..self.clone()
+        })
+    }
+
     /// The core's URL.
     pub fn url(&self) -> &Url {
         &self.base

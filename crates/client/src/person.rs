@@ -100,6 +100,15 @@ impl Members {
     }
 }
 
+impl Members {
+    /// What somebody lost who was a member, and which endpoints have confirmed it by now.
+    pub async fn revocation(&self, name: &Name) -> Result<Revocation, Error> {
+        let path = self.path.trim_end_matches("members");
+        let call = self.client.get(&format!("{path}revocations/{name}"));
+        call.send().await?.json()
+    }
+}
+
 impl Deref for Members {
     type Target = Collection<Member, Member, MemberSpec>;
 
