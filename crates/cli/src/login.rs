@@ -29,6 +29,10 @@ pub enum Error {
     NoIssuer,
     #[error("no port of this machine can be listened on for the browser's answer")]
     Listen { source: std::io::Error },
+    #[error("the context {0} is of another core")]
+    OtherCore(String),
+    #[error("the context {0} shows an API token, which a login would take the place of")]
+    HasToken(String),
     #[error("{0:?} is no link of an invitation, and no code of one (rzi_…)")]
     NotALink(String),
     #[error("an invitation's code does not say where its core is")]
@@ -42,6 +46,9 @@ impl Error {
         let text = match self {
             Self::NoIssuer => "`rhyzome project join LINK` redeems one",
             Self::NotALink(_) => "take the whole of it, in quotation marks",
+            Self::OtherCore(_) | Self::HasToken(_) => {
+                "`--as NAME` makes a context of its own for it"
+            }
             Self::NoCore => "take the whole link, or choose the core's context",
             Self::NoName => "`--name NAME` says it, in a-z, 0-9 and -",
             Self::Oidc(rhyzome_client::OidcError::Refused(_) | rhyzome_client::OidcError::Late) => {
@@ -63,14 +70,9 @@ pub struct Login {
     /// The core's URL; by default that of the current context.
     #[arg(value_name = "URL")]
     url: Option<String>,
-    /// What the context is called that is made for a URL.
-    #[arg(
-        long = "as",
-        value_name = "NAME",
-        default_value = "site",
-        requires = "url"
-    )]
-    name: Name,
+    /// What the context is called that is made for a URL, or beside the current one for the same core.
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<Name>,
     /// The SHA-256 of the authority's certificate, where the core's certificate is of the site's own authority.
     #[arg(long, value_name = "HEX", requires = "url")]
     fingerprint: Option<String>,
@@ -95,10 +97,15 @@ pub(crate) struct Place {
 
 impl Login {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
-        let place = match &self.url {
-            Some(url) => Place::new(self.name.as_str(), url, self.fingerprint.as_deref()).await?,
-            None => Place::current(cx)?,
+        let place = match (&self.url, &self.name) {
+            (Some(url), name) => {
+                let name = name.as_ref().map_or("site", Name::as_str);
+                Place::new(name, url, self.fingerprint.as_deref()).await?
+            }
+            (None, None) => Place::current(cx)?,
+            (None, Some(name)) => Place::current(cx)?.beside(name),
         };
+        place.check(cx)?;
         let session = place.log_in(cx, self.device).await?;
         let sentence = format!(
             "{} is logged in, for the context {}",
@@ -144,6 +151,39 @@ impl Place {
             name: name.to_owned(),
             context: context.clone(),
         })
+    }
+
+    /// The same core in a context of another name, which shows nothing yet.
+    pub fn beside(self, name: &Name) -> Self {
+        let context = Context {
+            token_file: None,
+            project: None,
+            ..self.context
+        };
+        Self {
+            name: name.to_string(),
+            context,
+        }
+    }
+
+    /// Refuses to take the place of something else.
+    ///
+    /// # Errors
+    /// Where the context is there and is of another core, or shows a token that is no login's.
+    pub fn check(&self, cx: &Cx) -> Result<(), Failure> {
+        let config = &cx.paths.config;
+        let file = File::load(config)?;
+        let Some(there) = file.contexts.get(&self.name) else {
+            return Ok(());
+        };
+        if there.url.trim_end_matches('/') != self.context.url.trim_end_matches('/') {
+            return Err(Error::OtherCore(self.name.clone()).into());
+        }
+        let is_login = kept::is_there(&context::token_store(config, &self.name));
+        if there.token_file.is_some() && !is_login {
+            return Err(Error::HasToken(self.name.clone()).into());
+        }
+        Ok(())
     }
 
     /// A client that shows nothing.

@@ -37,8 +37,8 @@ pub struct Join {
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
     /// What the context is called that is made, where this machine knows nothing of the core yet.
-    #[arg(long = "as", value_name = "NAME", default_value = "site")]
-    called: Name,
+    #[arg(long = "as", value_name = "NAME")]
+    called: Option<Name>,
     /// Where one has to log in first: show a code to type in on another machine.
     #[arg(long)]
     device: bool,
@@ -144,14 +144,20 @@ impl Join {
     pub async fn run(self, cx: &Cx) -> Result<(), Failure> {
         let link = parsed(&self.link).ok_or_else(|| login::Error::NotALink(self.link.clone()))?;
         let current = Place::current(cx).ok();
+        let is_current =
+            |current: &Place, url: &str| current.context.url.trim_end_matches('/') == url;
         let place = match (link.url, current) {
             (None, None) => return Err(login::Error::NoCore.into()),
             (None, Some(current)) => current,
-            (Some(url), Some(current)) if current.context.url.trim_end_matches('/') == url => {
-                current
-            }
-            (Some(url), _) => Place::new(self.called.as_str(), url, link.fingerprint).await?,
+            (Some(url), Some(current)) if is_current(&current, url) => current,
+            (Some(url), _) => Place::new("site", url, link.fingerprint).await?,
         };
+        let place = match &self.called {
+            Some(name) => place.beside(name),
+            None => place,
+        };
+        // Before the invitation is used up.
+        place.check(cx)?;
         let stranger = place.stranger()?;
         let has_issuer = stranger.login_methods().await?.oidc.is_some();
         let redeemed = if has_issuer {

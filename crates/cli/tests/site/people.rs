@@ -253,6 +253,25 @@ fn a_context_knows_its_core_by_a_fingerprint_and_refuses_another() {
     assert!(link.trim().ends_with(&format!(".{fingerprint}")), "{link}");
     let bob = Person::new();
     bob.done(&["project", "join", link.trim(), "--name", "bob"]);
+    // A token that is kept in a context is not lost to a login: it gets a context of its own.
+    let refused = ada.run(&["project", "join", link.trim(), "--name", "ada"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("--as NAME"), "{refused:?}");
+    let link = ada.done(&["project", "invite", "default", "--quiet"]);
+    ada.done(&[
+        "project",
+        "join",
+        link.trim(),
+        "--name",
+        "ada",
+        "--as",
+        "me",
+    ]);
+    assert_eq!(ada.whoami()["name"], "ada");
+    assert_eq!(
+        ada.run(&["--context", "owner", "token", "list"]).code,
+        Some(0)
+    );
     assert_eq!(bob.whoami()["name"], "bob");
     let other = "0".repeat(64);
     let refused = eve.run(&[
