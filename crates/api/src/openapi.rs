@@ -136,6 +136,10 @@ fn tags() -> Vec<Tag> {
             "The tenants: nothing of one can be seen from another.",
         ),
         tag(
+            "people",
+            "Who logs in, what they are in projects, and what is gone when they leave.",
+        ),
+        tag(
             "components",
             "The programs on hypervisors and routers that make things real.",
         ),
