@@ -18,7 +18,8 @@ pub struct PageQuery {
     pub limit: Limit,
     /// Where the page begins: the `next` of the page before it.
     #[serde(default)]
-    pub after: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub after: Option<Cursor>,
 }
 
 impl PageQuery {
@@ -26,7 +27,27 @@ impl PageQuery {
     pub fn request(self) -> app::PageRequest {
         app::PageRequest {
             limit: self.limit.0,
-            after: self.after,
+            after: self.after.map(|cursor| cursor.0),
+        }
+    }
+}
+
+/// Where a page begins, as some page before said it: never with a character that no name has, which not every database takes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Cursor(String);
+
+/// A text that no page ends with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no `next` of a page")]
+pub struct InvalidCursor(String);
+
+impl TryFrom<String> for Cursor {
+    type Error = InvalidCursor;
+    fn try_from(text: String) -> Result<Self, InvalidCursor> {
+        match text.contains(char::is_control) {
+            true => Err(InvalidCursor(text)),
+            false => Ok(Self(text)),
         }
     }
 }

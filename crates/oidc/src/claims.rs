@@ -94,7 +94,7 @@ impl Claims {
         if issued.max(begins) > now.saturating_add(AHEAD) {
             return Err(Error::TooEarly);
         }
-        if self.sub.is_empty() || self.sub.len() > 255 {
+        if self.sub.is_empty() || self.sub.len() > 255 || self.sub.contains(char::is_control) {
             return Err(Error::Missing("subject (sub)"));
         }
         Ok(())
@@ -166,6 +166,7 @@ mod tests {
         check(|c| c["iss"] = json!("https://id/"), "is of the issuer");
         check(|c| c["iss"] = json!(["https://id"]), "no issuer");
         check(|c| c["sub"] = json!(""), "no subject");
+        check(|c| c["sub"] = json!("a\u{0}b"), "no subject");
         check(
             |c| drop(c.as_object_mut().unwrap().remove("sub")),
             "missing field",

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::context::{Api, Context};
 use crate::etag::{IfMatch, One};
 use crate::extract::{Json, NoQuery, Path, Query};
-use crate::page::{Limit, PageQuery, page};
+use crate::page::{Cursor, Limit, PageQuery, page};
 use crate::problem::Failure;
 use crate::wait::WaitQuery;
 
@@ -30,7 +30,8 @@ struct ImageQuery {
     limit: Limit,
     /// Where the page begins: the `next` of the page before it.
     #[serde(default)]
-    after: Option<String>,
+    #[param(value_type = Option<String>)]
+    after: Option<Cursor>,
     /// Only those that this tag points at, or any tag of this family: `debian:12`, or `debian`.
     #[serde(default)]
     #[param(value_type = Option<String>)]

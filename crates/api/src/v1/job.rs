@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::context::{Api, Context};
 use crate::extract::{NoQuery, Path, Query};
-use crate::page::{Limit, PageQuery, page};
+use crate::page::{Cursor, Limit, PageQuery, page};
 use crate::problem::Failure;
 
 /// Which jobs.
@@ -26,7 +26,8 @@ struct JobQuery {
     limit: Limit,
     /// Where the page begins: the `next` of the page before it.
     #[serde(default)]
-    after: Option<String>,
+    #[param(value_type = Option<String>)]
+    after: Option<Cursor>,
     /// Only those about this resource, by its id.
     #[serde(default)]
     #[param(value_type = Option<String>, format = "uuid")]

@@ -304,7 +304,8 @@ async fn every_role_may_what_the_table_says_and_nothing_else() {
 }
 
 /// How often is counted what a request asks of the database.
-const TRIES: usize = 5;
+const AT_LEAST: usize = 5;
+const AT_MOST: usize = 60;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_cannot_tell_what_there_is_from_what_there_is_not() {
@@ -335,9 +336,12 @@ async fn a_stranger_cannot_tell_what_there_is_from_what_there_is_not() {
         assert_eq!(said(&there), said(&not_there), "{}", endpoint.id);
         assert_eq!(there.status.as_u16(), 404, "{}: {there}", endpoint.id);
         let mut asked = [u64::MAX; 2];
-        for (least, project) in asked.iter_mut().zip(["garden", "gurden"]) {
-            // What the core does by itself meanwhile only adds to it.
-            for _ in 0..TRIES {
+        // What the core does by itself meanwhile only adds to it: the least of many is what a request takes.
+        for tried in 0..AT_MOST {
+            if tried >= AT_LEAST && asked[0] == asked[1] {
+                break;
+            }
+            for (least, project) in asked.iter_mut().zip(["garden", "gurden"]) {
                 let before = core.core().store.statements();
                 ask(&stranger.actor, endpoint, project).await;
                 *least = (*least).min(core.core().store.statements() - before);
