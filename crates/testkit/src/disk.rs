@@ -1,6 +1,7 @@
 //! A disk of a few MiB that can be full, seen by one test alone.
 
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -49,13 +50,19 @@ impl Disk {
         found.blocks_available() * found.fragment_size() / 1024
     }
 
-    /// Leaves so many KiB free.
+    /// Leaves so many KiB free, or less where somebody else writes meanwhile.
     ///
     /// # Panics
-    /// When there is less.
+    /// When nothing can be written.
     pub fn fill(&self, left: u64) {
-        let bytes = usize::try_from((self.left() - left) * 1024).expect("a size");
-        fs::write(self.ballast(), vec![0; bytes]).expect("there is so much");
+        let mut ballast = fs::File::create(self.ballast()).expect("a file");
+        while let Some(more @ 1..) = self.left().checked_sub(left) {
+            let piece = usize::try_from(more.min(1024) * 1024).expect("a size");
+            match ballast.write_all(&vec![0; piece]) {
+                Err(error) if error.kind() == ErrorKind::StorageFull => return,
+                written => written.expect("room"),
+            }
+        }
     }
 
     /// Makes room again.
