@@ -286,8 +286,10 @@ fn is_tagged(response: &Response) -> bool {
 }
 
 fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
-    // Empty security: an operation for everybody, that takes nothing and refuses nobody but who asks too often.
-    let open = operation.security.is_some();
+    // Empty security: an operation for everybody. Without a body it refuses nobody but who asks too often, or with parameters that
+    // it does not know.
+    let open = operation.security.is_some() && operation.request_body.is_none();
+    let knows_parameters = path.starts_with("/v1/") || path == "/join";
     let id = operation.operation_id.clone();
     let is_upload = id.as_deref() == Some("blob_upload");
     let writes = *method != Method::GET && *method != Method::HEAD;
@@ -296,7 +298,9 @@ fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
     for (name, status, _) in PROBLEMS.into_iter().chain([INTERNAL]) {
         let applies = match status {
             "429" => true,
+            "422" if open => knows_parameters,
             _ if open => false,
+            "404" if id.as_deref() == Some("invitation_redeem") => true,
             "400" | "408" | "413" | "415" => has_json,
             "404" => path.contains('{'),
             "409" => writes,
