@@ -60,10 +60,18 @@ pub struct Context {
 }
 
 impl Context {
+    /// Who the caller is now, by what they showed.
+    ///
+    /// # Errors
+    /// As [`app::authenticate`].
+    pub async fn again(&self) -> Result<app::Caller, app::Error> {
+        app::authenticate(self.core(), self.shown.as_deref()).await
+    }
+
     /// Whether the caller is allowed what they were when the request began: asked again by what goes on for long. Where nobody can
     /// be asked, it goes on.
     pub async fn is_unchanged(&self) -> bool {
-        match app::authenticate(self.core(), self.shown.as_deref()).await {
+        match self.again().await {
             Ok(now) => now.may_the_same(&self.caller),
             Err(error) => matches!(error.kind(), app::Kind::Unavailable | app::Kind::Internal),
         }

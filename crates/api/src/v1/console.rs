@@ -5,8 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
 use rhyzome_app::consoles::Writer;
@@ -94,7 +93,6 @@ async fn show(
     cx: Context,
     Path((project, name)): Path<(Name, Name)>,
     Query(query): Query<ConsoleQuery>,
-    headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let kind = (CONTENT_TYPE, "text/plain; charset=utf-8");
     if !query.follow {
@@ -113,7 +111,7 @@ async fn show(
         Some(position) => ConsoleFrom::Position(position),
         None => ConsoleFrom::Last(query.bytes.0),
     };
-    let target = Target::new(cx, project, name, &headers)?;
+    let target = Target::new(cx, project, name)?;
     let attached = target.attach(from, Mode::Read).await?;
     let position = attached.first.position.to_string();
     let recorded = attached.first.bytes.len().to_string();
@@ -174,7 +172,6 @@ async fn attach(
     cx: Context,
     Path((project, name)): Path<(Name, Name)>,
     Query(query): Query<AttachQuery>,
-    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     attach::attachable(cx.core(), &cx.caller, &project, &name).await?;
@@ -191,7 +188,7 @@ async fn attach(
         AttachMode::Write => Mode::Write,
         AttachMode::Take => Mode::Take,
     };
-    let target = Target::new(cx, project, name, &headers)?;
+    let target = Target::new(cx, project, name)?;
     let attached = target.attach(from, mode).await?;
     let upgrade = upgrade.max_message_size(1 << 20).write_buffer_size(0);
     Ok(upgrade.on_upgrade(move |socket| talk(Reader::new(target, attached), socket)))
@@ -202,20 +199,16 @@ struct Target {
     cx: Context,
     project: Name,
     name: Name,
-    token: Option<String>,
     _open: Held,
 }
 
 impl Target {
-    fn new(cx: Context, project: Name, name: Name, headers: &HeaderMap) -> Result<Self, Refused> {
+    fn new(cx: Context, project: Name, name: Name) -> Result<Self, Failure> {
         let open = cx.api.limits.streams.open(cx.caller.credential)?;
-        let value = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let token = value.and_then(|value| value.split_once(' '));
         Ok(Self {
             cx,
             project,
             name,
-            token: token.map(|(_, token)| token.trim().to_owned()),
             _open: open,
         })
     }
@@ -229,7 +222,7 @@ impl Target {
     async fn is_allowed(&self, attached: &Attached) -> bool {
         let core = self.cx.core();
         let asked = async {
-            let caller = app::authenticate(core, self.token.as_deref()).await?;
+            let caller = self.cx.again().await?;
             attach::attachable(core, &caller, &self.project, &self.name).await
         };
         match asked.await {
