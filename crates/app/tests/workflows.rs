@@ -9,6 +9,7 @@ mod workflows {
     pub mod hosts;
     pub mod instances;
     pub mod joining;
+    pub mod leaving;
     pub mod members;
     pub mod networks;
     pub mod peers;
