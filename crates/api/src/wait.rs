@@ -23,6 +23,8 @@ use crate::context::Context;
 use crate::etag::{One, Whole};
 use crate::problem::Failure;
 
+/// The least time between two looks of [`until`]: what it looks at may be long.
+const PACE: Duration = Duration::from_millis(100);
 /// The net under the wake-ups.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -248,6 +250,7 @@ where
             () = sleep_until(deadline) => {}
             () = cx.api.stopping.cancelled() => break,
         }
+        sleep(PACE).await;
         match look().await {
             Ok(found) => seen = found,
             Err(_) => break,
