@@ -7,7 +7,7 @@ use rhyzome_model::role::Role;
 use rhyzome_model::user::{ProjectRole, User, Whoami};
 use rhyzome_model::{ApiTokenId, Name, SessionId, Timestamp, UserId};
 use rhyzome_pki::token::{ApiToken, SessionToken};
-use rhyzome_store::{Tx, login, member, token, user};
+use rhyzome_store::{Conn, Tx, login, member, token, user};
 
 use crate::policy::{Decision, Rights, decide};
 use crate::{Core, Error, Kind, Result, audit};
@@ -240,6 +240,16 @@ impl Caller {
     }
 }
 
+/// What somebody may now; none where they are kept out, or not known any more.
+pub(crate) async fn rights_now(conn: &mut Conn, person: UserId) -> Result<Option<Rights>> {
+    let user = user::by_id(conn, person).await?;
+    let Some(user) = user.filter(|user| !user.spec.disabled) else {
+        return Ok(None);
+    };
+    let projects = member::of(conn, person).await?;
+    Ok(Some(rights_of(&user, &projects)))
+}
+
 fn rights_of(user: &User, projects: &[member::Of]) -> Rights {
     let projects = projects.iter().map(member::Of::role);
     Rights {
@@ -285,12 +295,8 @@ async fn by_token(core: &Core, text: &str) -> Result<Caller> {
         .ok_or_else(unknown)?;
     let own = match maker {
         Some(person) => {
-            let user = user::by_id(&mut conn, person).await?;
-            let user = user
-                .filter(|user| !user.spec.disabled)
-                .ok_or_else(unknown)?;
-            let projects = member::of(&mut conn, person).await?;
-            Some((person, rights_of(&user, &projects)))
+            let rights = rights_now(&mut conn, person).await?;
+            Some((person, rights.ok_or_else(unknown)?))
         }
         None => None,
     };

@@ -3,12 +3,13 @@
 use rhyzome_model::user::{Invitation, InvitationSpec};
 use rhyzome_model::{InvitationId, Name, Timestamp};
 use rhyzome_pki::token::{InvitationCode, SessionToken};
-use rhyzome_store::invitation::{self, NewInvitation};
+use rhyzome_store::invitation::{self, Found, NewInvitation};
 use rhyzome_store::member::{self, Source};
 use rhyzome_store::user;
 
-use crate::authorize::{Caller, Operation, authorize};
-use crate::work::Subject;
+use crate::authorize::{Caller, Operation, authorize, rights_now};
+use crate::policy::{Decision, decide};
+use crate::work::{Subject, project_of};
 use crate::{Core, Error, IfMatch, Kind, Listed, PageRequest, Result, audit, login, resolve};
 
 /// Seconds.
@@ -61,6 +62,7 @@ pub async fn create(
         hash: &code.secret_hash().to_string(),
         role: spec.role,
         expires_at: now.plus_millis(i64::from(life) * 1000),
+        user: caller.person,
     };
     invitation::insert(&mut work, &row, now).await?;
     let made = invitation::get(&mut work, project_id, &name).await?;
@@ -150,14 +152,21 @@ async fn try_redeem(
     let mut work = core.begin().await?;
     let found = invitation::by_hash(&mut work, &code.secret_hash().to_string()).await?;
     let now = work.now;
-    let (project, found) = found
-        .filter(|(_, found)| now < found.expires_at)
-        .ok_or_else(unknown)?;
-    let project_name = found
-        .meta
-        .project
-        .clone()
-        .unwrap_or_else(Name::default_project);
+    let found = found.filter(|found| now < found.invitation.expires_at);
+    let Found {
+        project,
+        maker,
+        invitation: found,
+    } = found.ok_or_else(unknown)?;
+    let project_name = project_of(&found.meta);
+    // Who may not invite any more has left no door open.
+    if let Some(maker) = maker {
+        let rights = rights_now(&mut work, maker).await?.unwrap_or_default();
+        let may = decide(&rights, Operation::InvitationCreate, Some(&project_name));
+        if may != Decision::Allowed {
+            return Err(unknown());
+        }
+    }
     let (id, called) = (found.meta.id, found.meta.name.as_str());
     work.audit.concerns(
         Some((project, &project_name)),

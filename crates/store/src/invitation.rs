@@ -2,7 +2,7 @@
 
 use rhyzome_model::role::Role;
 use rhyzome_model::user::Invitation;
-use rhyzome_model::{InvitationId, Name, ProjectId, Timestamp};
+use rhyzome_model::{InvitationId, Name, ProjectId, Timestamp, UserId};
 
 use crate::column::Columns;
 use crate::project::meta;
@@ -16,6 +16,16 @@ pub struct NewInvitation<'a> {
     pub hash: &'a str,
     pub role: Role,
     pub expires_at: Timestamp,
+    /// Who makes it, where that is a person.
+    pub user: Option<UserId>,
+}
+
+/// An invitation as it is redeemed.
+pub struct Found {
+    pub project: ProjectId,
+    /// Who made it, where that was a person.
+    pub maker: Option<UserId>,
+    pub invitation: Invitation,
 }
 
 macro_rules! select {
@@ -37,8 +47,8 @@ fn read(c: &Columns<'_>) -> Result<Invitation> {
 
 pub async fn insert(tx: &mut Tx, invitation: &NewInvitation<'_>, now: Timestamp) -> Result<()> {
     query!(
-        "INSERT INTO invitations (id, project_id, name, hash, role, generation, created_at, updated_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7)",
+        "INSERT INTO invitations (id, project_id, name, hash, role, generation, created_at, updated_at, expires_at, user_id) \
+         VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8)",
     )
     .bind(invitation.id.to_string())
     .bind(invitation.project.to_string())
@@ -47,6 +57,7 @@ pub async fn insert(tx: &mut Tx, invitation: &NewInvitation<'_>, now: Timestamp)
     .bind(invitation.role.as_str())
     .bind(now.as_millis())
     .bind(invitation.expires_at.as_millis())
+    .bind(invitation.user.map(|id| id.to_string()))
     .run(tx, "insert an invitation")
     .await
     .map(drop)
@@ -71,12 +82,16 @@ pub async fn list(conn: &mut Conn, project: ProjectId, after: &After) -> Result<
     .await
 }
 
-/// The one of a code, with its project; also one that has expired.
-pub async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<(ProjectId, Invitation)>> {
+/// The one of a code; also one that has expired.
+pub async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<Found>> {
     query!(select!("WHERE i.hash = $1"))
         .bind(hash)
         .row(conn, "look an invitation up", |c| {
-            Ok((c.text("project_id")?, read(c)?))
+            Ok(Found {
+                project: c.text("project_id")?,
+                maker: c.maybe_text("user_id")?,
+                invitation: read(c)?,
+            })
         })
         .await
 }

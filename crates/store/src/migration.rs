@@ -110,6 +110,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "audit",
         sql: include_str!("../migrations/0160_audit.sql"),
     },
+    Migration {
+        version: 170,
+        name: "inviters",
+        sql: include_str!("../migrations/0170_inviters.sql"),
+    },
 ];
 
 pub(crate) async fn run(store: &Store) -> Result<()> {

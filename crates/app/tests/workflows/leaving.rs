@@ -2,7 +2,7 @@
 
 use rhyzome_app::{Kind, invitation, member, network, user};
 use rhyzome_model::role::Role;
-use rhyzome_model::user::{Cause, UserSpec};
+use rhyzome_model::user::{Cause, InvitationSpec, MemberSpec, UserSpec};
 
 use super::members::{device, invite, is_known, join, known, mint, peers, site};
 use super::site::name;
@@ -182,4 +182,35 @@ async fn who_is_disabled_is_out_everywhere_at_once_and_may_come_back() {
         .await
         .expect_err("gone");
     assert_eq!(gone.kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn who_may_not_invite_any_more_has_left_no_door_open() {
+    let (site, garden, _) = site().await;
+    let ada = known(&site, &join(&site, &garden, Role::Owner, "ada").await).await;
+    let invited = async || {
+        let spec = InvitationSpec {
+            role: Role::Owner,
+            expires_in: None,
+        };
+        let minted = invitation::create(&site.core, &ada, &garden, spec).await;
+        minted.expect("an invitation").code.reveal()
+    };
+    let codes = [invited().await, invited().await, invited().await];
+    let redeem = async |code: &str, called: &str| {
+        invitation::redeem(&site.core, None, code, Some(&name(called))).await
+    };
+    redeem(&codes[0], "bob").await.expect("she is an owner");
+    let spec = MemberSpec { role: Role::Member };
+    member::update(&site.core, &site.admin, &garden, &name("ada"), spec, None)
+        .await
+        .expect("lowered");
+    let lowered = redeem(&codes[1], "eve").await.expect_err("she is none now");
+    member::delete(&site.core, &site.admin, &garden, &name("ada"), None)
+        .await
+        .expect("removed");
+    let gone = redeem(&codes[2], "eve").await.expect_err("she is gone");
+    for refused in [lowered, gone] {
+        assert_eq!(refused.kind(), Kind::NotFound, "{refused}");
+    }
 }
