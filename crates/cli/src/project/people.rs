@@ -160,12 +160,12 @@ impl Join {
         place.check(cx)?;
         let stranger = place.stranger()?;
         let has_issuer = stranger.login_methods().await?.oidc.is_some();
-        let redeemed = if has_issuer {
-            if !place.is_logged_in(cx).await {
-                place.log_in(cx, self.device).await?;
-            }
-            place.client(cx)?.redeem(link.code, None).await?
-        } else if place.is_logged_in(cx).await {
+        let mut is_known = place.is_logged_in(cx).await;
+        if has_issuer && !is_known {
+            place.log_in(cx, self.device).await?;
+            is_known = true;
+        }
+        let redeemed = if is_known {
             place.client(cx)?.redeem(link.code, None).await?
         } else {
             let name = self.name.as_ref().ok_or(login::Error::NoName)?;

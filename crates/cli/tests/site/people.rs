@@ -77,8 +77,8 @@ fn with_issuer(issuer: &Issuer) -> Core {
     ])
 }
 
-/// Runs a login, and does with its words what a person would: `until` is the last line that they need.
-fn log_in(person: &Person, mut command: Command, issuer: &Issuer, device: bool) -> Told {
+/// Runs a login, and does with its words what a person would.
+fn log_in(mut command: Command, issuer: &Issuer, device: bool) -> Told {
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let (mut url, mut code) = (None, None);
@@ -110,7 +110,6 @@ fn log_in(person: &Person, mut command: Command, issuer: &Issuer, device: bool) 
         );
     }
     std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
-    let _ = person;
     Told::of(&child.wait_with_output().unwrap())
 }
 
@@ -120,7 +119,7 @@ fn somebody_logs_in_comes_into_a_project_and_is_taken_out_of_it() {
     let core = with_issuer(&issuer);
     let ada = Person::new();
     let login = ada.command(&["login", &core.url(), "--as", "home", "--device"]);
-    let told = log_in(&ada, login, &issuer, true);
+    let told = log_in(login, &issuer, true);
     assert!(told.stdout.contains("ada is logged in"), "{told:?}");
     assert_eq!(ada.whoami()["name"], "ada");
     let mut kept = ada.secrets();
@@ -129,7 +128,7 @@ fn somebody_logs_in_comes_into_a_project_and_is_taken_out_of_it() {
     // Again, with a browser.
     let mut again = ada.command(&["login"]);
     again.env("BROWSER", "/bin/true");
-    let told = log_in(&ada, again, &issuer, false);
+    let told = log_in(again, &issuer, false);
     assert!(told.stdout.contains("ada is logged in"), "{told:?}");
     let link = done(
         &core,
