@@ -38,9 +38,18 @@ pub async fn is_plugged(network: NetworkId) -> Result<bool, SegmentError> {
     Ok(tap.is_some_and(|tap| bridge.is_some() && tap.controller == bridge))
 }
 
+/// Whether the tap is there, wherever it is plugged.
+pub async fn has_tap(network: NetworkId) -> Result<bool, SegmentError> {
+    is_there(&card_name(network)).await
+}
+
 /// Whether the segment's bridge is there.
 pub async fn has_bridge(network: NetworkId) -> Result<bool, SegmentError> {
+    is_there(&bridge_name(network)).await
+}
+
+async fn is_there(link: &str) -> Result<bool, SegmentError> {
     let links = Links::open().map_err(SegmentError::Link)?;
-    let bridge = links.find(&bridge_name(network)).await;
-    Ok(bridge.map_err(SegmentError::Link)?.is_some())
+    let found = links.find(link).await.map_err(SegmentError::Link)?;
+    Ok(found.is_some())
 }

@@ -76,7 +76,12 @@ impl Instances {
         self.cards.keep(leaving).map_err(unkept)?;
         let limit = tokio::time::Instant::now() + LET_GO;
         let mut refused = None;
-        while self.is_in(&slot, network).await? == Some(true) {
+        while let Some(is_in) = self.is_in(&slot, network).await? {
+            // libvirt forgets the card before QEMU has closed its tap.
+            let has_tap = card::has_tap(network).await.map_err(segments::failed)?;
+            if !is_in && !has_tap {
+                break;
+            }
             if tokio::time::Instant::now() >= limit {
                 let text = "the router's guest does not let go of the network card";
                 let error = DriverError::transient(text);
@@ -85,8 +90,10 @@ impl Instances {
                     None => error,
                 });
             }
-            // It may be on its way out already, which libvirt then says.
-            refused = self.hypervisor.unplug(slot.uuid(), card.nic()).await.err();
+            if is_in {
+                // It may be on its way out already, which libvirt then says.
+                refused = self.hypervisor.unplug(slot.uuid(), card.nic()).await.err();
+            }
             tokio::time::sleep(LOOK).await;
         }
         self.cards.forget(network).map_err(unkept)
