@@ -5,7 +5,7 @@ use std::fmt;
 use axum::extract::FromRequestParts;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rhyzome_app as app;
 use rhyzome_model::quota::Quota;
@@ -88,8 +88,11 @@ fn tag((id, generation): (Uuid, u64)) -> String {
 
 /// The last bytes of the id: the first ones of a UUID of version 7 are the time.
 fn which(id: Uuid) -> String {
-    id.simple().to_string().split_off(20)
+    id.simple().to_string().split_off(32 - WHICH)
 }
+
+/// Hexadecimal digits of a tag that say which resource it is of.
+const WHICH: usize = 12;
 
 /// `If-Match`: what the caller has seen; none where any state will do.
 #[derive(Debug)]
@@ -127,16 +130,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        let mut values = parts.headers.get_all(IF_MATCH).iter();
-        let value = match (values.next(), values.next()) {
-            (None, _) => return Ok(Self(None)),
-            (Some(value), None) => value.to_str().unwrap_or_default().trim(),
-            (Some(_), Some(_)) => return Err(wrong().into()),
-        };
-        match value {
-            "*" => Ok(Self(None)),
-            tag => Ok(Self(Some(seen(tag).ok_or_else(wrong)?))),
-        }
+        Ok(Self(read(&parts.headers)?))
     }
 }
 
@@ -146,10 +140,32 @@ impl fmt::Display for Seen {
     }
 }
 
+/// What a request's `If-Match` says: none where any state will do.
+///
+/// # Errors
+/// It is neither `*` nor one tag.
+pub fn read(headers: &HeaderMap) -> Result<Option<Seen>, Refused> {
+    let mut values = headers.get_all(IF_MATCH).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().unwrap_or_default().trim(),
+        (Some(_), Some(_)) => return Err(wrong()),
+    };
+    match value {
+        "*" => Ok(None),
+        tag => Ok(Some(seen(tag).ok_or_else(wrong)?)),
+    }
+}
+
 /// Reads a tag as it was answered, and no other writing of it.
-pub fn seen(tag: &str) -> Option<Seen> {
+fn seen(tag: &str) -> Option<Seen> {
     let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
     let (generation, which) = inner.split_once('-')?;
+    // A list of tags would otherwise be one of a strange resource.
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if which.len() != WHICH || !which.bytes().all(digit) {
+        return None;
+    }
     let seen = Seen {
         generation: generation.parse().ok()?,
         which: which.to_owned(),
@@ -171,16 +187,21 @@ mod tests {
     #[test]
     fn only_a_tag_that_was_answered_is_one() {
         let read = |text| seen(text).map(|seen| (seen.generation, seen.which));
-        assert_eq!(read("\"7-0a1b\""), Some((7, "0a1b".to_owned())));
+        assert_eq!(
+            read("\"7-0a1b2c3d4e5f\""),
+            Some((7, "0a1b2c3d4e5f".to_owned()))
+        );
         for wrong in [
             "",
-            "7-0a1b",
-            "W/\"7-0a1b\"",
+            "7-0a1b2c3d4e5f",
+            "W/\"7-0a1b2c3d4e5f\"",
             "\"7\"",
-            "\"x-0a1b\"",
-            "\"+7-0a1b\"",
-            "\"07-0a1b\"",
-            "\"7-a\", \"8-a\"x",
+            "\"7-0a1b\"",
+            "\"7-0A1B2C3D4E5F\"",
+            "\"x-0a1b2c3d4e5f\"",
+            "\"+7-0a1b2c3d4e5f\"",
+            "\"07-0a1b2c3d4e5f\"",
+            "\"7-0a1b2c3d4e5f\", \"8-0a1b2c3d4e5f\"",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

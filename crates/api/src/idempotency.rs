@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
@@ -48,7 +48,7 @@ pub async fn idempotent(
     if request.method() != Method::POST {
         return Ok(next.run(request).await);
     }
-    let Some(key) = key(&request)? else {
+    let Some(key) = key(request.headers())? else {
         return Ok(next.run(request).await);
     };
     let (mut parts, body) = request.into_parts();
@@ -74,9 +74,12 @@ pub async fn idempotent(
     }
 }
 
-/// The key: 1 to 128 visible ASCII characters.
-fn key(request: &Request) -> Result<Option<String>, Refused> {
-    let Some(value) = request.headers().get(&IDEMPOTENCY_KEY) else {
+/// A request's key: 1 to 128 visible ASCII characters.
+///
+/// # Errors
+/// It is something else.
+pub fn key(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     match value.to_str() {

@@ -216,7 +216,7 @@ fn told(cx: &Cx, found: &Verification) -> Result<(), Failure> {
         )));
     }
     if cx.output.mode == Mode::People {
-        let (entries, begins) = (found.entries, found.chain.checkpoint.number + 1);
+        let (entries, begins) = (found.entries, found.begins());
         cx.output.line(&format!(
             "the audit log {name} is whole: {entries} entries from number {begins} on"
         ))?;

@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 /// The longest user data, in bytes.
 pub const MAX_USER_DATA: usize = 64 << 10;
 
+/// So much of a line is repeated where it is refused, in characters.
+const QUOTED: usize = 80;
+
 /// `#cloud-config`, a script, MIME multi-part, `#include` or another form that cloud-init knows; or a
 /// JSON object, for guests that read that. At most 64 KiB.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -133,7 +136,7 @@ fn unknown(head: &str) -> InvalidUserData {
         .find(|form| form.len() > 2 && squeeze(form) == squeezed);
     match meant {
         Some(meant) => InvalidUserData::Nearly {
-            found: head.to_owned(),
+            found: head.chars().take(QUOTED).collect(),
             meant,
         },
         None => InvalidUserData::Unknown,
@@ -147,7 +150,7 @@ fn check_includes(text: &str, first: usize) -> Result<(), InvalidUserData> {
         if !address && !line.is_empty() && !line.starts_with('#') {
             return Err(InvalidUserData::Include {
                 line: first + number,
-                found: line.chars().take(80).collect(),
+                found: line.chars().take(QUOTED).collect(),
             });
         }
     }

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use crate::keys::{Keys, Pace, is_safe};
+use crate::keys::{KeySet, Keys, Pace, is_safe};
 use crate::{Claims, Error, signature};
 
 /// A token is smaller. Bytes.
@@ -81,17 +81,47 @@ impl Issuer {
     pub async fn verify(&self, token: &str, now: i64) -> Result<Claims, Error> {
         let (algorithm, kid) = head(token)?;
         let keys = self.0.keys.find(kid.as_deref()).await?;
-        let mut claims = Err(Error::Signature);
-        for key in keys.iter().filter(|key| fits(key, algorithm)) {
-            claims = signed(token, key, algorithm);
-            if claims.is_ok() {
-                break;
-            }
-        }
-        let claims = claims?;
-        claims.check(self.url(), self.client_id(), now)?;
-        Ok(claims)
+        judged(token, algorithm, &keys, &self.0.options, now)
     }
+}
+
+/// The same with keys that are at hand: nobody is asked.
+///
+/// # Errors
+/// [`Error`], but never `Unreachable`.
+pub fn verify_with(
+    keys: &KeySet,
+    options: &Options,
+    token: &str,
+    now: i64,
+) -> Result<Claims, Error> {
+    signature::install();
+    let (algorithm, kid) = head(token)?;
+    let keys = keys.select(kid.as_deref());
+    if keys.is_empty() {
+        return Err(Error::UnknownKey(kid.unwrap_or_default()));
+    }
+    judged(token, algorithm, &keys, options, now)
+}
+
+/// What a token says, if one of these keys signed it.
+fn judged(
+    token: &str,
+    algorithm: Algorithm,
+    keys: &[Jwk],
+    options: &Options,
+    now: i64,
+) -> Result<Claims, Error> {
+    let mut claims = Err(Error::Signature);
+    for key in keys.iter().filter(|key| fits(key, algorithm)) {
+        claims = signed(token, key, algorithm);
+        if claims.is_ok() {
+            break;
+        }
+    }
+    let claims = claims?;
+    claims.check(&options.issuer, &options.client_id, now)?;
+    Ok(claims)
 }
 
 /// Which key a token says that it was signed with, and how. Nothing of it is believed yet.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use reqwest::Url;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -48,9 +47,49 @@ struct Discovery {
     jwks_uri: String,
 }
 
+/// An issuer's keys, as the document has them that its discovery document names.
+#[derive(Clone, Debug)]
+pub struct KeySet(JwkSet);
+
+impl KeySet {
+    /// # Errors
+    /// The document is none with keys. Single keys that nobody knows are passed over.
+    pub fn read(document: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(document).map(Self)
+    }
+
+    /// Those for signatures, with this id; without one, all.
+    pub(crate) fn select(&self, kid: Option<&str>) -> Vec<Jwk> {
+        let signs =
+            |key: &&Jwk| !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
+        let fits = |key: &&Jwk| kid.is_none() || key.common.key_id.as_deref() == kid;
+        let keys = self.0.keys.iter();
+        keys.filter(signs).filter(fits).cloned().collect()
+    }
+}
+
+/// Where an issuer's keys are, by its discovery document, which was read at `place`.
+///
+/// # Errors
+/// Say what is wrong with the document.
+pub fn keys_at(document: &[u8], place: &str, issuer: &str) -> Result<String, String> {
+    let discovery: Discovery = serde_json::from_slice(document)
+        .map_err(|e| format!("{place} is not what it should be: {e}"))?;
+    if discovery.issuer != issuer {
+        return Err(format!("at {place} is the issuer {:?}", discovery.issuer));
+    }
+    if !is_safe(&discovery.jwks_uri) {
+        return Err(format!(
+            "its keys would be read from {:?}, without TLS",
+            discovery.jwks_uri
+        ));
+    }
+    Ok(discovery.jwks_uri)
+}
+
 /// Keys, and since when they are known.
 struct Known {
-    keys: JwkSet,
+    keys: KeySet,
     since: Instant,
 }
 
@@ -90,7 +129,7 @@ impl Keys {
         let known = self.known();
         let found = known
             .as_deref()
-            .map(|known| select(&known.keys, kid))
+            .map(|known| known.keys.select(kid))
             .unwrap_or_default();
         let age = known.as_deref().map(|known| known.since.elapsed());
         if !found.is_empty() && age.is_some_and(|age| age < self.pace.fresh) {
@@ -98,7 +137,7 @@ impl Keys {
         }
         match self.ask(known.as_ref()).await {
             Ok(known) => {
-                let found = select(&known.keys, kid);
+                let found = known.keys.select(kid);
                 match found.is_empty() {
                     true => Err(Error::UnknownKey(kid.unwrap_or_default().to_owned())),
                     false => Ok(found),
@@ -171,25 +210,18 @@ impl Keys {
         }
     }
 
-    async fn fetch(&self) -> Result<JwkSet, String> {
+    async fn fetch(&self) -> Result<KeySet, String> {
         let place = format!(
             "{}/.well-known/openid-configuration",
             self.issuer.trim_end_matches('/')
         );
-        let discovery: Discovery = self.document(&place).await?;
-        if discovery.issuer != self.issuer {
-            return Err(format!("at {place} is the issuer {:?}", discovery.issuer));
-        }
-        if !is_safe(&discovery.jwks_uri) {
-            return Err(format!(
-                "its keys would be read from {:?}, without TLS",
-                discovery.jwks_uri
-            ));
-        }
-        self.document(&discovery.jwks_uri).await
+        let discovery = self.document(&place).await?;
+        let keys = keys_at(&discovery, &place, &self.issuer)?;
+        let document = self.document(&keys).await?;
+        KeySet::read(&document).map_err(|e| format!("{keys} is not what it should be: {e}"))
     }
 
-    async fn document<T: DeserializeOwned>(&self, url: &str) -> Result<T, String> {
+    async fn document(&self, url: &str) -> Result<Vec<u8>, String> {
         let said = |e: reqwest::Error| {
             let mut text = e.to_string();
             let mut source = std::error::Error::source(&e);
@@ -210,20 +242,8 @@ impl Keys {
                 return Err(format!("{url} does not end"));
             }
         }
-        serde_json::from_slice(&bytes).map_err(|e| format!("{url} is not what it should be: {e}"))
+        Ok(bytes)
     }
-}
-
-/// Those for signatures, with this id.
-fn select(keys: &JwkSet, kid: Option<&str>) -> Vec<Jwk> {
-    let signs = |key: &&Jwk| !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
-    let fits = |key: &&Jwk| kid.is_none() || key.common.key_id.as_deref() == kid;
-    keys.keys
-        .iter()
-        .filter(signs)
-        .filter(fits)
-        .cloned()
-        .collect()
 }
 
 /// Whether nobody on the way can change what is read there.

@@ -12,7 +12,8 @@ mod keys;
 mod signature;
 
 pub use claims::Claims;
-pub use issuer::{Issuer, Options, OptionsError};
+pub use issuer::{Issuer, Options, OptionsError, verify_with};
+pub use keys::{KeySet, keys_at};
 
 /// Why a token was not taken.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use crate::images::core::Core;
 
 fn corpus(name: &str) -> String {
     format!(
-        "{}/../model/corpus/audit/{name}.jsonl",
+        "{}/../fuzz/corpus/audit_file/{name}.jsonl",
         env!("CARGO_MANIFEST_DIR")
     )
 }

@@ -39,6 +39,14 @@ pub struct Verification {
     pub known_is_dropped: bool,
 }
 
+impl Verification {
+    /// The number of the first entry that is not dropped.
+    pub fn begins(&self) -> u64 {
+        // The mark is whatever the file says.
+        self.chain.checkpoint.number.saturating_add(1)
+    }
+}
+
 /// Something that is wrong with a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "what", rename_all = "snake_case")]

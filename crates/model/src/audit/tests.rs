@@ -237,34 +237,11 @@ proptest! {
     }
 }
 
-/// Files that were once interesting: what each is found to be is in its name.
-#[test]
-fn the_corpus_is_found_to_be_what_it_is() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/audit");
-    let mut seen = 0;
-    for file in std::fs::read_dir(folder).expect("a corpus") {
-        let path = file.expect("a file").path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let bytes = std::fs::read(&path).expect("its bytes");
-        let text = String::from_utf8_lossy(&bytes);
-        let found = verify_lines(text.lines());
-        let expected = name.split('-').next().unwrap_or_default();
-        let was = match found {
-            Ok(found) if found.good => "good",
-            Ok(_) => "flawed",
-            Err(_) => "refused",
-        };
-        assert_eq!(was, expected, "{name}");
-        seen += 1;
-    }
-    assert!(seen >= 12, "{seen} files");
-}
-
 /// What was exported once can be verified for ever.
 #[test]
 fn a_file_is_written_as_the_corpus_has_it() {
     let (chain, entries) = chain(4, 1);
     let text = file(&chain, &entries).join("\n") + "\n";
-    let good = include_str!("../../corpus/audit/good-whole.jsonl");
+    let good = include_str!("../../../fuzz/corpus/audit_file/good-whole.jsonl");
     assert_eq!(good, text);
 }

@@ -147,6 +147,8 @@ const ARROWS: &[Row] = &[
         "simulation",
         &["model", "store", "app", "api", "proto", "pki", "component"],
     ),
+    // Reads what strangers write, as the core and the command line do.
+    ("fuzz", &["model", "oidc", "pki", "api"]),
     ("xtask", &[]),
     // Runs the programs, and speaks with them as their users do. Of the programs themselves it knows the
     // lists of their steps, and nothing else.

@@ -1,5 +1,5 @@
-//! docs/lessons.md, docs/reliability.md and docs/failures.md name the tests that show what they say: each of
-//! them has to be there.
+//! docs/lessons.md, docs/reliability.md, docs/failures.md and docs/security.md name the tests that show what they
+//! say: each of them has to be there.
 //!
 //! In a row of its table, code that is the path of a file says where the tests named behind it are; of
 //! several in a row, each has to have them.
@@ -53,11 +53,11 @@ pub fn check(path: &str, page: &str, read: impl Fn(&str) -> Option<String>) -> V
     findings
 }
 
-/// A row whose first cell is a number.
+/// A row whose first cell is a number, or the sentence that is to be shown.
 fn is_row(line: &str) -> bool {
     line.strip_prefix("| ")
         .and_then(|rest| rest.split_once(" |"))
-        .is_some_and(|(cell, _)| cell.parse::<u32>().is_ok())
+        .is_some_and(|(cell, _)| cell.parse::<u32>().is_ok() || cell.ends_with('.'))
 }
 
 /// What stands between backquotes.
@@ -108,7 +108,8 @@ mod tests {
                     | 1 | `a/tests.rs`: `a_test_is_gone` |\n\
                     | 2 | `b/tests.rs`: `a_test_is_there` |\n\
                     | 3 | nothing |\n\
-                    | 4 | `a/tests.rs`, `a/empty.rs`: `a_test_is_there` |\n";
+                    | 4 | `a/tests.rs`, `a/empty.rs`: `a_test_is_there` |\n\
+                    | It is so. | `a/tests.rs`: `a_test_was_there` |\n";
         assert_eq!(
             said(&check(PAGES[0], page, read)),
             [
@@ -119,6 +120,8 @@ mod tests {
                 "docs/lessons.md:4: no test shows this",
                 "docs/lessons.md:5: no test shows this",
                 "docs/lessons.md:6: a/empty.rs has no test a_test_is_there",
+                "docs/lessons.md:7: a/tests.rs has no test a_test_was_there",
+                "docs/lessons.md:7: no test shows this",
             ]
         );
     }
