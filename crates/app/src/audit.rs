@@ -28,7 +28,9 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::authorize::{Caller, Credential, Operation, authorize};
-use crate::{Core, Environment as _, Error, Listed, PageRequest, Result, SystemEnvironment, resolve};
+use crate::{
+    Core, Environment as _, Error, Listed, PageRequest, Result, SystemEnvironment, resolve,
+};
 
 pub(crate) use draft::Draft;
 pub use old::drop_old;

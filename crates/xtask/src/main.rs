@@ -5,11 +5,13 @@
 //!   `cargo xtask drift --write` brings them up to date.
 //! * `cargo xtask bench NAME [--json]` measures the programs: see [`bench`].
 //! * `cargo xtask faults` lets everything go wrong that can: see [`faults`].
+//! * `cargo xtask postgres` has the core's tests run on PostgreSQL: see [`postgres`].
 //! * `cargo xtask simulate` lets it go wrong by chance, on a simulated site: see [`simulate`].
 
 mod bench;
 mod drift;
 mod faults;
+mod postgres;
 mod simulate;
 mod tidy;
 
@@ -17,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask tidy | drift [--write] | bench NAME [--json] | faults [--part N/M] \
-     | simulate [--seed N] [--steps N] [--aloud]";
+     | postgres [FILTER] | simulate [--seed N] [--steps N] [--aloud]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["drift", "--write"] => drift::write(&root()),
         ["bench", ref rest @ ..] => bench::run(&root(), rest),
         ["faults", ref rest @ ..] => faults::run(&root(), rest),
+        ["postgres", ref rest @ ..] => postgres::run(&root(), rest),
         ["simulate", ref rest @ ..] => simulate::run(&root(), rest),
         _ => {
             eprintln!("{USAGE}");

@@ -10,7 +10,8 @@ use crate::bench::finish;
 /// Hands all that was said on.
 pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--locked", "-p", "rhyzome-simulation"]);
+    build.args(["build", "--quiet", "--locked", "--workspace"]);
+    build.args(["--bin", "rhyzome-simulation"]);
     finish(build.current_dir(root), "the simulation cannot be built")?;
     let mut simulation = Command::new(root.join("target/debug/rhyzome-simulation"));
     let status = simulation.args(arguments).status();
