@@ -107,7 +107,8 @@ class Site:
         self.known = {}
         # What must not be told to who is of garden alone: names, and what is unique to shed.
         self.secret_texts = {MARK}
-        for host in SPARE:
+        *spare, lost = SPARE
+        for host in spare:
             self.ask("PUT", f"/v1/components/{host}", {"spec": {"cordon": {}}})
         garden = Filling(self, "garden", "rose", 12)
         shed = Filling(self, "shed", MARK, 2)
@@ -117,6 +118,10 @@ class Site:
         self.ask("PUT", f"/v1/components/{ROUTERS['shed']}", {"spec": {"cordon": {}}})
         for project in (garden, shed):
             project.settle()
+            project.put_on(lost)
+        self.ask("POST", f"/v1/components/{lost}/revoke")
+        for project in (garden, shed):
+            project.leave_lost()
         self.secret_texts |= shed.texts - garden.texts
         self.secrets |= garden.tokens
         answer = self.ask("POST", "/v1/tokens", {"name": "auditor", "spec": {"role": "auditor"}})
@@ -200,26 +205,43 @@ class Filling:
         prefixes = {"ipv4": f"172.29.{number}.0/24", "ipv6": f"fd2b:5ed0:77ab:{number}::/64"}
         return {"egress": True, "router": ROUTERS["shed"], **prefixes}
 
+    def put_on(self, router):
+        """What will never be heard of again."""
+        name = f"{self.stem}-lost"
+        self.create("networks", {"router": router}, name)
+        self.create("instances", {"image": f"{self.stem}-images", "networks": [name]}, name)
+        self._person(name)
+        self.ask("POST", "/peers", {"name": name, "spec": {"public_key": wireguard_key(name), "networks": [name]}}, name)
+        self.ask("GET", f"/peers/{name}?wait=30s")
+
+    def leave_lost(self):
+        name = f"{self.stem}-lost"
+        self.ask("DELETE", f"/members/{name}")
+        self.site.know("revocations", self.project, name)
+
     def _people(self):
         """Half of them have left, and lost their devices."""
         for number in range(1, self.many + 1):
             name = f"{self.stem}-person-{number}"
-            code = self.ask("POST", "/invitations", {"spec": {"role": "member"}})["code"]
-            if self.project == "garden":
-                # Others for whom schemathesis asks.
-                self.site.know("redeem", None, self.create("invitations", {"role": "viewer"})["code"])
-            redeemed = self.site.ask("POST", "/v1/invitations/redeem", {"code": code, "name": name}, "anonymous")
-            self.texts |= set(telling(redeemed))
-            self.site.secrets[name] = redeemed["session"]["secret"]
+            self._person(name)
             device = {"public_key": wireguard_key(name), "networks": [f"{self.stem}-networks-1"]}
             self.ask("POST", "/peers", {"name": f"{name}-device", "spec": device}, name)
-            self.site.know("users", None, name, {"disabled": False})
             if number % 2:
                 self.site.know("peers", self.project, f"{name}-device", device)
                 self.site.know("members", self.project, name, {"role": "member"})
             else:
                 self.ask("DELETE", f"/members/{name}?wait=30s")
                 self.site.know("revocations", self.project, name)
+
+    def _person(self, name):
+        code = self.ask("POST", "/invitations", {"spec": {"role": "member"}})["code"]
+        if self.project == "garden":
+            # Others for whom schemathesis asks.
+            self.site.know("redeem", None, self.create("invitations", {"role": "viewer"})["code"])
+        redeemed = self.site.ask("POST", "/v1/invitations/redeem", {"code": code, "name": name}, "anonymous")
+        self.texts |= set(telling(redeemed))
+        self.site.secrets[name] = redeemed["session"]["secret"]
+        self.site.know("users", None, name, {"disabled": False})
 
     def settle(self):
         """Waits for all of it, so that what the hosts say is there too."""
