@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::bench::finish;
+use crate::cargo::cargo;
 
 /// A file, and what `rhyzome-api` is asked for to print it.
 struct Generated {
@@ -56,9 +57,9 @@ pub fn write(root: &Path) -> anyhow::Result<bool> {
 
 /// The program, among the others: for itself alone, nearly all that it is made of would be built anew.
 fn build(root: &Path) -> anyhow::Result<()> {
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = cargo(root);
     build.args(["build", "--quiet", "--locked", "--workspace"]);
-    build.args(["--bin", "rhyzome-api"]).current_dir(root);
+    build.args(["--bin", "rhyzome-api"]);
     finish(&mut build, "rhyzome-api cannot be built")
 }
 

@@ -9,6 +9,7 @@
 //! * `cargo xtask simulate` lets it go wrong by chance, on a simulated site: see [`simulate`].
 
 mod bench;
+mod cargo;
 mod drift;
 mod faults;
 mod postgres;

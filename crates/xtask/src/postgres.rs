@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
+use crate::cargo::cargo;
+
 const VARIABLE: &str = "RHYZOME_TEST_POSTGRES";
 /// The folders of the packages that know a database.
 const PACKAGES: [&str; 3] = ["crates/store", "crates/app", "crates/api"];
@@ -32,10 +34,10 @@ pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
         std::env::var_os(VARIABLE).is_some(),
         "no PostgreSQL: scripts/with-postgres cargo xtask postgres"
     );
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = cargo(root);
     build.args(["test", "--quiet", "--locked", "--workspace", "--no-run"]);
     build.args(["--message-format", "json-render-diagnostics"]);
-    let built = build.current_dir(root).stderr(Stdio::inherit()).output();
+    let built = build.stderr(Stdio::inherit()).output();
     let built = built.context("cargo test --no-run")?;
     ensure!(built.status.success(), "the tests cannot be built");
     let mut good = true;
