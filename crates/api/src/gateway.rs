@@ -56,9 +56,17 @@ impl Gateway {
     }
 }
 
+fn origin(operation: &str, from: Option<IpAddr>) -> Origin {
+    Origin {
+        from,
+        operation: operation.to_owned(),
+        ..Origin::default()
+    }
+}
+
 #[async_trait]
 impl ComponentGateway for Gateway {
-    async fn join(&self, join: Join) -> Result<Joined, GatewayError> {
+    async fn join(&self, join: Join, from: Option<IpAddr>) -> Result<Joined, GatewayError> {
         let token: JoinToken = join.token.parse().map_err(|error| GatewayError::Refused {
             refusal: Refusal::Token,
             message: format!("this is no join token: {error}"),
@@ -70,10 +78,7 @@ impl ComponentGateway for Gateway {
             name: join.name,
             hostname: &join.hostname,
         };
-        let origin = Origin {
-            operation: "component_join".to_owned(),
-            ..Origin::default()
-        };
+        let origin = origin("component_join", from);
         let joining = async {
             let joined = join::join(&self.core, &request).await;
             joined.inspect_err(|error| {
@@ -97,8 +102,11 @@ impl ComponentGateway for Gateway {
         component: ComponentId,
         serial: &str,
         csr: &[u8],
+        from: Option<IpAddr>,
     ) -> Result<Renewed, GatewayError> {
-        match join::renew(&self.core, component, serial, csr).await {
+        let renewing = join::renew(&self.core, component, serial, csr);
+        let origin = origin("component_renew", from);
+        match audit::during(&self.core, origin, renewing).await {
             Ok(issued) => Ok(Renewed {
                 chain: issued.pem(),
                 authority: self.authority(),

@@ -28,7 +28,9 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::authorize::{Caller, Credential, Operation, authorize};
-use crate::{Core, Error, Listed, PageRequest, Result, resolve};
+use crate::{
+    Core, Environment as _, Error, Listed, PageRequest, Result, SystemEnvironment, resolve,
+};
 
 pub(crate) use draft::Draft;
 pub use old::drop_old;
@@ -292,6 +294,19 @@ pub(crate) fn entry(id: Uuid, time: Timestamp, actor: Actor, operation: &str) ->
         cause: None,
         seal: None,
     }
+}
+
+/// The site was taken back to a copy that was made then, on the core's machine.
+pub fn of_restoring(copied_at: Timestamp) -> AuditEntry {
+    let (id, now) = (SystemEnvironment.uuid(), SystemEnvironment.now());
+    let mut entry = entry(id, now, actor(&Caller::local()), "site_restore");
+    entry.resource = Some(AuditResource {
+        kind: "site".to_owned(),
+        id: None,
+        name: "site".to_owned(),
+    });
+    entry.reason = Some(format!("from a copy of {copied_at}"));
+    entry
 }
 
 /// A new token of the administrator, made on the core's machine.

@@ -424,7 +424,7 @@ async fn device_difference(
 ) -> Result<Option<String>, TunnelError> {
     let number = (device.port, device.vni);
     if segment.numbers.with(&segment.chain, Some(number)) != segment.numbers {
-        return Ok(Some("its number leads elsewhere".to_owned()));
+        return Ok(Some("the rules that lead to it are others".to_owned()));
     }
     let find = |name: String| async move { links.find(&name).await.map_err(TunnelError::Link) };
     let Some(bridge) = find(bridge_name(network)).await? else {

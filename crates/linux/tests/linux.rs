@@ -11,6 +11,8 @@ mod contract;
 mod convergence;
 #[path = "../../hostnet/tests/hostnet/counted.rs"]
 mod counted;
+#[path = "linux/device.rs"]
+mod device;
 #[path = "linux/flood.rs"]
 mod flood;
 #[path = "linux/forwarding.rs"]

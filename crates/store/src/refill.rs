@@ -1,11 +1,12 @@
 //! Filling a database from a copy, in one transaction: the schema of the copy's time, its rows, what has
 //! changed in the schema since, and what makes it fit for hosts that have gone on.
 
+use rhyzome_model::audit::AuditEntry;
 use rhyzome_model::{Digest, Timestamp};
 
 use crate::copy::{self, Row, Sum, Table};
 use crate::statement::generated;
-use crate::{Error, Result, Store, Tx, blob, filling, migration, restored};
+use crate::{Error, Result, Store, Tx, audit, blob, filling, migration, restored};
 
 /// A database that is being filled. Dropped before [`Refill::finish`], it is as it was.
 pub struct Refill {
@@ -74,7 +75,8 @@ impl Refill {
         self.moved.push((digest, from.to_owned(), to.to_owned()));
     }
 
-    /// Compares all that is there now with what it should be, and takes it into use.
+    /// Compares all that is there now with what it should be, and takes it into use: the audit log of the site
+    /// tells of it.
     ///
     /// # Errors
     /// [`Error::Differs`].
@@ -82,7 +84,7 @@ impl Refill {
         mut self,
         expected: &[(Table, Sum)],
         copied_at: Timestamp,
-        now: Timestamp,
+        told: &AuditEntry,
     ) -> Result<()> {
         for (table, sum) in expected {
             copy::check(&mut self.tx, table, sum).await?;
@@ -92,7 +94,8 @@ impl Refill {
             blob::relocate(&mut self.tx, *digest, from, to).await?;
         }
         filling::end(&mut self.tx).await?;
-        restored::mark(&mut self.tx, copied_at, now).await?;
+        restored::mark(&mut self.tx, copied_at, told.time).await?;
+        audit::append(&mut self.tx, &audit::chain_of(None), told).await?;
         self.tx.commit().await?;
         tracing::info!(database = self.store.place(), "restored");
         Ok(())

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
+use crate::cargo::cargo;
+
 /// What needs more than the programs: real hosts, and others to compare with.
 const ON_HOSTS: [&str; 4] = ["start", "first-request", "tunnel", "peers"];
 /// What tunnels are compared with, as `cargo install` takes it; into a folder of this repository's own.
@@ -18,14 +20,14 @@ pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
         finish(install.arg("--bench"), "packages are missing")?;
     }
     if is_named(&["tunnel"]) {
-        let mut install = Command::new(env!("CARGO"));
+        let mut install = cargo(root);
         install.args(["install", "--quiet", "--root"]);
         install.arg(root.join("target/tools")).args(GOTATUN);
         finish(&mut install, "gotatun cannot be built")?;
     }
     let mut hello = Command::new(root.join("unikernels/hello/build"));
     finish(&mut hello, "the unikernel cannot be built")?;
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = cargo(root);
     build.args([
         "build",
         "--quiet",
@@ -34,7 +36,7 @@ pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
         "--workspace",
         "--bins",
     ]);
-    finish(build.current_dir(root), "the programs cannot be built")?;
+    finish(&mut build, "the programs cannot be built")?;
     let mut bench = Command::new(root.join("target/release/rhyzome-bench"));
     let status = bench.args(arguments).status().context("rhyzome-bench")?;
     Ok(status.success())

@@ -6,32 +6,29 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-/// A file, and the arguments that make cargo print it.
+use crate::bench::finish;
+use crate::cargo::cargo;
+
+/// A file, and what `rhyzome-api` is asked for to print it.
 struct Generated {
     path: &'static str,
-    cargo: &'static [&'static str],
+    command: &'static str,
 }
 
 const GENERATED: &[Generated] = &[
     Generated {
         path: "openapi.json",
-        cargo: &[
-            "run",
-            "--quiet",
-            "--package",
-            "rhyzome-api",
-            "--",
-            "openapi",
-        ],
+        command: "openapi",
     },
     Generated {
         path: "docs/roles.md",
-        cargo: &["run", "--quiet", "--package", "rhyzome-api", "--", "roles"],
+        command: "roles",
     },
 ];
 
 /// Whether all are up to date; says which are not.
 pub fn check(root: &Path) -> anyhow::Result<bool> {
+    build(root)?;
     let mut current = true;
     for generated in GENERATED {
         let now = make(root, generated)?;
@@ -49,6 +46,7 @@ pub fn check(root: &Path) -> anyhow::Result<bool> {
 
 /// Brings all up to date.
 pub fn write(root: &Path) -> anyhow::Result<bool> {
+    build(root)?;
     for generated in GENERATED {
         let path = root.join(generated.path);
         fs::write(&path, make(root, generated)?)
@@ -57,17 +55,25 @@ pub fn write(root: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// The program, among the others: for itself alone, nearly all that it is made of would be built anew.
+fn build(root: &Path) -> anyhow::Result<()> {
+    let mut build = cargo(root);
+    build.args(["build", "--quiet", "--locked", "--workspace"]);
+    build.args(["--bin", "rhyzome-api"]);
+    finish(&mut build, "rhyzome-api cannot be built")
+}
+
 fn make(root: &Path, generated: &Generated) -> anyhow::Result<String> {
-    let output = Command::new(env!("CARGO"))
-        .args(generated.cargo)
+    let command = generated.command;
+    let output = Command::new(root.join("target/debug/rhyzome-api"))
+        .arg(command)
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("cannot run cargo {}", generated.cargo.join(" ")))?;
+        .context("rhyzome-api")?;
     ensure!(
         output.status.success(),
-        "cargo {} ended with {}",
-        generated.cargo.join(" "),
+        "rhyzome-api {command} ended with {}",
         output.status
     );
     String::from_utf8(output.stdout).with_context(|| format!("{} is no text", generated.path))

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::bench::finish;
+use crate::cargo::cargo;
 
 /// Hands all that was said on.
 pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
@@ -13,9 +14,9 @@ pub fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
         &mut Command::new(root.join("unikernels/hello/build")),
         "the unikernel cannot be built",
     )?;
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = cargo(root);
     build.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
-    finish(build.current_dir(root), "the programs cannot be built")?;
+    finish(&mut build, "the programs cannot be built")?;
     let mut faults = Command::new(root.join("target/debug/rhyzome-faults"));
     let status = faults.args(arguments).status().context("rhyzome-faults")?;
     Ok(status.success())

@@ -11,6 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::cargo::cargo;
+
 const HELP: &str = "\
 usage: cargo xtask fuzz [TARGET...] [--for TIME]    each of them, or all, for 60s or so long (90s, 5m)
        cargo xtask fuzz TARGET --input FILE         that text alone: what came of it is said
@@ -121,14 +123,14 @@ fn names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
 
 /// libFuzzer around one target, built if it has to be.
 fn program(root: &Path, target: &str) -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = cargo(root);
     cargo.args(["run", "--locked", "--profile", "fuzz", "--target-dir"]);
     cargo.arg(root.join("target/fuzz"));
     // With a target, what only runs while building has none of the flags.
     cargo.args(["--target", "host-tuple", "--package", "rhyzome-fuzz"]);
     cargo.args(["--features", "libfuzzer", "--"]).args(LIMITS);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
-    cargo.env("RHYZOME_FUZZ", target).current_dir(root);
+    cargo.env("RHYZOME_FUZZ", target);
     cargo
 }
 

@@ -5,13 +5,16 @@
 //!   `cargo xtask drift --write` brings them up to date.
 //! * `cargo xtask bench NAME [--json]` measures the programs: see [`bench`].
 //! * `cargo xtask faults` lets everything go wrong that can: see [`faults`].
+//! * `cargo xtask postgres` has the core's tests run on PostgreSQL: see [`postgres`].
 //! * `cargo xtask simulate` lets it go wrong by chance, on a simulated site: see [`simulate`].
 //! * `cargo xtask fuzz [TARGET...]` looks for texts that are not read as they should be: see [`fuzz`].
 
 mod bench;
+mod cargo;
 mod drift;
 mod faults;
 mod fuzz;
+mod postgres;
 mod simulate;
 mod tidy;
 
@@ -19,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask tidy | drift [--write] | bench NAME [--json] | faults [--part N/M] \
-     | simulate [--seed N] [--steps N] [--aloud] | fuzz [TARGET...] [--for TIME] [--input FILE] [--list] [--help]";
+     | postgres [FILTER] | simulate [--seed N] [--steps N] [--aloud] | fuzz [TARGET...] [--for TIME] [--input FILE] \
+     [--list] [--help]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
         ["bench", ref rest @ ..] => bench::run(&root(), rest),
         ["faults", ref rest @ ..] => faults::run(&root(), rest),
         ["fuzz", ref rest @ ..] => fuzz::run(&root(), rest),
+        ["postgres", ref rest @ ..] => postgres::run(&root(), rest),
         ["simulate", ref rest @ ..] => simulate::run(&root(), rest),
         _ => {
             eprintln!("{USAGE}");

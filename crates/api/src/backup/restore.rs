@@ -8,7 +8,6 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use rhyzome_app::{Environment, SystemEnvironment};
 use rhyzome_pki::file;
 use rhyzome_store::Store;
 use rhyzome_store::copy::{Row, Table};
@@ -82,9 +81,9 @@ pub async fn restore(
         }
     };
     restore_identity(settings, &identity)?;
-    let now = SystemEnvironment.now();
+    let told = rhyzome_app::audit::of_restoring(head.made_at);
     let expected = contents.sums();
-    refill.finish(&expected, head.made_at, now).await?;
+    refill.finish(&expected, head.made_at, &told).await?;
     store.close().await;
     Ok(Restored { contents, notes })
 }

@@ -27,7 +27,7 @@ pub(super) async fn join(
     }
     let join = Join::try_from(request.into_inner())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let joined = edge.gateway.join(join).await.inspect_err(|error| {
+    let joined = edge.gateway.join(join, from).await.inspect_err(|error| {
         let refused = matches!(
             error,
             GatewayError::Refused {
@@ -62,11 +62,11 @@ pub(super) async fn renew(
     edge: &Edge,
     request: Request<pb::RenewRequest>,
 ) -> Result<Response<pb::RenewResponse>, Status> {
-    let peer = peer::certified(&request)?;
+    let (peer, from) = (peer::certified(&request)?, peer::address(&request));
     let csr = request.into_inner().csr;
     let renewed = edge
         .gateway
-        .renew(peer.component, &peer.serial, &csr)
+        .renew(peer.component, &peer.serial, &csr, from)
         .await?;
     tracing::info!(component = %peer.component, "a component's certificate was renewed");
     reach(Step::Renewed)?;

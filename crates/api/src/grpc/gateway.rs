@@ -25,18 +25,19 @@ use uuid::Uuid;
 /// job or placement it is asked about belongs to it. Any future may be dropped half-way.
 #[async_trait]
 pub trait ComponentGateway: Send + Sync + 'static {
-    /// Spends a one-time token on a certificate.
-    async fn join(&self, join: Join) -> Result<Joined, GatewayError>;
+    /// Spends a one-time token on a certificate. `from` is who asks.
+    async fn join(&self, join: Join, from: Option<IpAddr>) -> Result<Joined, GatewayError>;
 
     /// Issues the next certificate for a component that shows one with this serial, maybe expired.
     /// Refuses what is revoked or not known.
     ///
-    /// `csr` is PKCS #10 in DER.
+    /// `csr` is PKCS #10 in DER, `from` who asks.
     async fn renew(
         &self,
         component: ComponentId,
         serial: &str,
         csr: &[u8],
+        from: Option<IpAddr>,
     ) -> Result<Renewed, GatewayError>;
 
     /// Whether a certificate still counts. Asked every second for each open stream.

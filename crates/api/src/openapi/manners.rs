@@ -293,6 +293,10 @@ fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
     let id = operation.operation_id.clone();
     let is_upload = id.as_deref() == Some("blob_upload");
     let writes = *method != Method::GET && *method != Method::HEAD;
+    // A host that has not made an instance yet has no console of it.
+    let asks_host = id
+        .as_deref()
+        .is_some_and(|id| id.starts_with("instance_console"));
     let takes_bytes = is_upload || id.as_deref() == Some("upload_append");
     let has_json = operation.request_body.is_some() && !takes_bytes;
     for (name, status, _) in PROBLEMS.into_iter().chain([INTERNAL]) {
@@ -303,7 +307,7 @@ fn add_problems(operation: &mut Operation, method: &Method, path: &str) {
             "404" if id.as_deref() == Some("invitation_redeem") => true,
             "400" | "408" | "413" | "415" => has_json,
             "404" => path.contains('{'),
-            "409" => writes,
+            "409" => writes || asks_host,
             "411" => is_upload,
             "412" => matches!(*method, Method::PUT | Method::DELETE) && !is_upload,
             _ => true,

@@ -19,7 +19,7 @@ async fn project(core: &TestCore, name: &str) {
 }
 
 /// All entries of a chain, once all that is in it is sealed.
-async fn sealed(actor: &Actor, path: &str) -> Vec<Value> {
+pub async fn sealed(actor: &Actor, path: &str) -> Vec<Value> {
     wait_for("all is sealed", async || {
         let page = actor.get(&format!("{path}?limit=1000")).await.good();
         let items = page["items"].as_array().expect("items").clone();
@@ -173,6 +173,7 @@ async fn every_change_is_told_with_what_it_changed_and_no_secret_is_in_it() {
             (&json!(kind), &json!(name))
         );
     }
+    assert_eq!(told(&of_site, "component_join")["from"], "127.0.0.1");
     // A job leads back to what led to it.
     let change = told(&own, "network_create");
     let job = &change["jobs"][0];

@@ -8,7 +8,7 @@ use rhyzome_client::{
 use rhyzome_model::Name;
 use rhyzome_model::console::ConsoleFrom;
 
-use crate::{DEFAULT, Site};
+use crate::{DEFAULT, Site, audit};
 
 /// A site with the instance `web`.
 async fn site() -> (Site, Instances, Name) {
@@ -61,7 +61,7 @@ async fn event(socket: &mut ConsoleSocket) -> ConsoleEvent {
 
 #[tokio::test]
 async fn one_writes_until_another_takes_over_and_any_number_reads() {
-    let (_site, instances, web) = site().await;
+    let (site, instances, web) = site().await;
     let attach = async |mode| instances.console_attach(&web, mode, 1000).await;
     let mut first = attach(ConsoleMode::Write).await.expect("attached");
     let begun = event(&mut first).await;
@@ -96,6 +96,12 @@ async fn one_writes_until_another_takes_over_and_any_number_reads() {
     lost.await;
     second.write("pwd\r".into()).await.expect("typed");
     read(&mut second, "pwd\r").await;
+    // The audit log tells of both, and of nobody who only read.
+    let entries = audit::sealed(&site.core.admin(), &format!("{DEFAULT}/audit")).await;
+    let attached = entries.iter().filter(|entry| {
+        entry["operation"] == "instance_console_attach" && entry["resource"]["name"] == "web"
+    });
+    assert_eq!(attached.count(), 2, "{entries:#?}");
     second.close().await;
     rhyzome_testkit::wait_for("the console is free", async || {
         attach(ConsoleMode::Write).await.ok().map(drop)

@@ -11,7 +11,7 @@ use rhyzome_store::{Store, copy};
 use rhyzome_testkit::{Actor, TestCore, wait_for};
 use serde_json::{Value, json};
 
-use crate::{DEFAULT, Site};
+use crate::{DEFAULT, Site, audit};
 
 pub async fn contents(url: &str) -> Vec<(copy::Table, Vec<copy::Row>)> {
     let store = Store::open(url).await.expect("the database");
@@ -197,6 +197,10 @@ async fn a_site_comes_back_from_an_old_backup_and_loses_nothing_that_was_made_si
     let told = admin.get("/v1/site").await.good();
     assert_eq!(told["restored"]["held"], 2, "{told}");
     assert_eq!(told["restored"]["confirmed_at"], Value::Null, "{told}");
+    let entries = audit::sealed(&admin, "/v1/audit").await;
+    let restoring = entries.iter().find(|e| e["operation"] == "site_restore");
+    let restoring = restoring.expect("it is told of");
+    assert_eq!(restoring["actor"]["kind"], "local", "{restoring}");
     // It is as it was in the backup, and its host takes that although it had gone on.
     let back = ready(&admin, "first").await;
     assert_eq!(back["interfaces"], first["interfaces"]);

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use rhyzome_api::configuration::TlsMode;
-use rhyzome_app::{Environment, SystemEnvironment};
 use rhyzome_model::placement::PlacementSpec;
 use rhyzome_model::{ComponentId, Timestamp};
 use rhyzome_store::copy::{Row, Sum, Table};
@@ -50,9 +49,10 @@ async fn fill(url: &str, version: &Path) {
         }
         sums.push((table, sum));
     }
-    let now = SystemEnvironment.now();
+    let copied_at = Timestamp::from_millis(0);
+    let told = rhyzome_app::audit::of_restoring(copied_at);
     refill
-        .finish(&sums, Timestamp::from_millis(0), now)
+        .finish(&sums, copied_at, &told)
         .await
         .expect("it is migrated");
     // Before the core comes, which forgets old ones.

@@ -79,12 +79,25 @@ pub async fn attach(
     };
     let opened = tokio::time::timeout(OPEN_WITHIN, opened).await;
     let (stream, first) = opened.ok().flatten().ok_or_else(silent)?;
+    let first = first.map_err(|why| Error::new(Kind::Unavailable, why))?;
+    if writing.is_some() {
+        told(core, &found).await?;
+    }
     Ok(Attached {
         instance: found.id,
-        first: first.map_err(|why| Error::new(Kind::Unavailable, why))?,
+        first,
         stream,
         writing,
     })
+}
+
+/// The audit log tells of who may type from now on; what is typed is the guest's.
+async fn told(core: &Core, found: &instance::Instance) -> Result<()> {
+    let mut work = core.begin().await?;
+    let (id, name) = (found.id.0, &found.meta.name);
+    work.audit
+        .concerns(None, "instance", Some(id), name.as_str());
+    work.commit().await
 }
 
 /// Whether the caller may be attached to a console, which is asked again while they are: the instance.

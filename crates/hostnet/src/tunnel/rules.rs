@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   inet rhyzome_tunnel    input ──(port, number)──► seg_<network> ──(other end, MAC)──► accept
-//!                                                        └──► drop
+//!                            └──► count                 └──► drop
 //!   bridge rhyzome_tunnel  what comes out of a tunnel and goes into one
 //! ```
 //!
@@ -27,6 +27,9 @@ pub(super) const TABLE: &str = "rhyzome_tunnel";
 pub(super) const INPUT: &str = "input";
 /// Counts what comes from elsewhere than an end of its segment, or from a MAC that is not behind that.
 const FORGED: &str = "forged";
+/// Counts what has the number of no segment here. It may be for a device of somebody else's at the same port; where
+/// there is none, Linux drops it, and counts it nowhere.
+const UNKNOWN: &str = "unknown";
 
 /// The address of the metadata service, which is each host's own.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -146,15 +149,20 @@ pub(super) fn forwarding(kept: &[Kept]) -> Forwarding {
 
 /// Which segment a packet belongs to: from its port and its number to a chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Numbers(BTreeMap<(u16, u32), String>);
+pub(super) struct Numbers {
+    chains: BTreeMap<(u16, u32), String>,
+    /// Whether what belongs to none is counted.
+    counts: bool,
+}
 
 impl Numbers {
     pub fn parse(listing: &Listing) -> Self {
-        let mut numbers = BTreeMap::new();
+        let (mut chains, mut counts) = (BTreeMap::new(), false);
         let rules = listing
             .objects("rule")
             .filter(|rule| rule["chain"] == INPUT);
         for rule in rules {
+            counts |= rule["expr"][1] == counted(UNKNOWN);
             let port = rule["expr"][0]["match"]["right"].as_u64();
             let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else {
                 continue;
@@ -164,30 +172,31 @@ impl Numbers {
                 let vni = element[0].as_u64().and_then(|vni| u32::try_from(vni).ok());
                 let target = element[1]["jump"]["target"].as_str();
                 if let (Some(vni), Some(target)) = (vni, target) {
-                    numbers.insert((port, vni), target.to_owned());
+                    chains.insert((port, vni), target.to_owned());
                 }
             }
         }
-        Self(numbers)
+        Self { chains, counts }
     }
 
     /// The same with another number for a chain, or none.
     pub fn with(&self, chain: &str, number: Option<(u16, u32)>) -> Self {
-        let mut numbers = self.0.clone();
-        numbers.retain(|_, target| target != chain);
+        let mut chains = self.chains.clone();
+        chains.retain(|_, target| target != chain);
         if let Some(number) = number {
-            numbers.insert(number, chain.to_owned());
+            chains.insert(number, chain.to_owned());
         }
-        Self(numbers)
+        let counts = true;
+        Self { chains, counts }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.chains.is_empty()
     }
 
     fn rules(&self) -> Vec<Value> {
         let mut ports: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
-        for ((port, vni), chain) in &self.0 {
+        for ((port, vni), chain) in &self.chains {
             ports
                 .entry(*port)
                 .or_default()
@@ -196,17 +205,22 @@ impl Numbers {
         let rule = |(port, elements): (u16, Vec<Value>)| {
             let to_port = is(payload("udp", "dport"), port);
             let by_number = json!({ "vmap": { "key": raw(NUMBER), "data": { "set": elements } } });
-            add(
-                "rule",
-                json!({ "chain": INPUT, "expr": [to_port, by_number] }),
-            )
+            [
+                json!([to_port, by_number]),
+                json!([to_port, counted(UNKNOWN)]),
+            ]
         };
-        ports.into_iter().map(rule).collect()
+        let all = ports.into_iter().flat_map(rule);
+        all.map(|rule| add("rule", json!({ "chain": INPUT, "expr": rule })))
+            .collect()
     }
 
     /// The commands that put these in the place of others.
     pub fn commands(&self) -> Vec<Value> {
-        let mut commands = vec![json!({ "flush": { "chain": object(json!({ "name": INPUT })) } })];
+        let mut commands = vec![
+            add("counter", json!({ "name": UNKNOWN })),
+            json!({ "flush": { "chain": object(json!({ "name": INPUT })) } }),
+        ];
         commands.extend(self.rules());
         commands
     }

@@ -24,16 +24,16 @@ impl Counted {
         Self(counters.map(count).collect())
     }
 
+    /// How many packets a counter has counted.
+    pub fn count(&self, counter: &str) -> u64 {
+        let none = || panic!("there is no counter {counter} in {self:?}");
+        self.0.get(counter).copied().unwrap_or_else(none)
+    }
+
     /// Makes sure that a counter, or several together with `|` between them, has counted more than it had.
     pub fn rose(&self, before: &Self, counter: &str, what: &str) {
-        let sum = |counted: &Self| -> u64 {
-            let count = |name| counted.0.get(name).copied();
-            let none = || panic!("{what}: there is no counter {counter} in {counted:?}");
-            let all = counter
-                .split('|')
-                .map(|name| count(name).unwrap_or_else(none));
-            all.sum()
-        };
+        let sum =
+            |counted: &Self| -> u64 { counter.split('|').map(|name| counted.count(name)).sum() };
         let (before, now) = (sum(before), sum(self));
         assert!(
             now > before,

@@ -22,7 +22,7 @@ fn with_egress() -> (Placement, NetworkPlacement) {
 }
 
 /// The same component, which ends before a step.
-fn dying(site: &Site, at: Step) -> LinuxDriver {
+pub fn dying(site: &Site, at: Step) -> LinuxDriver {
     LinuxDriver::new(settings(site.state.path())).interrupted_by(Arc::new(move |step| step == at))
 }
 

@@ -1,10 +1,10 @@
 //! Peers through real WireGuard: a member's tunnel from elsewhere to an instance.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rhyzome_component::Driver;
-use rhyzome_hostnet::nft;
+use rhyzome_hostnet::nft::{self, counted, is, meta, payload};
 use rhyzome_model::PeerId;
 use rhyzome_model::job::FailureKind;
 use rhyzome_model::network::NetworkPlacement;
@@ -14,6 +14,7 @@ use rhyzome_wireguard::config::{ClientConfig, HostPort, PeerConfig};
 use rhyzome_wireguard::endpoint::Control;
 use rhyzome_wireguard::key::PrivateKey;
 use rhyzome_wireguard::tunnel::Tunnel;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
@@ -209,18 +210,34 @@ async fn endpoint(site: &Site) -> Control {
     Control::connect(&network.join("wg")).await.unwrap()
 }
 
-/// Counts what comes out of the tunnel, before anything else looks at it.
-async fn count_tunnelled() {
-    let rules = serde_json::json!([
-        { "add": { "table": { "family": "inet", "name": "test" } } },
-        { "add": { "counter": { "family": "inet", "table": "test", "name": "tunnelled" } } },
-        { "add": { "chain": { "family": "inet", "table": "test", "name": "raw", "type": "filter",
-            "hook": "prerouting", "prio": -400, "policy": "accept" } } },
-        { "add": { "rule": { "family": "inet", "table": "test", "chain": "raw", "expr": [
-            { "match": { "op": "==", "left": { "meta": { "key": "iifname" } }, "right": "wg" } },
-            { "counter": "tunnelled" } ] } } },
-    ]);
-    nft::apply(rules.as_array().unwrap().clone()).await.unwrap();
+/// Counts what comes out of the tunnel, before anything else looks at it, and what of it is from another peer's addresses.
+pub async fn count_tunnelled(of_other: [IpAddr; 2]) {
+    let object = |fields: Value| {
+        let mut object = json!({ "family": "inet", "table": "test" });
+        let fields = fields.as_object().unwrap().clone();
+        object.as_object_mut().unwrap().extend(fields);
+        object
+    };
+    let counter = |name: &str| json!({ "add": { "counter": object(json!({ "name": name })) } });
+    let hook = json!({ "name": "raw", "type": "filter", "hook": "prerouting", "prio": -400, "policy": "accept" });
+    let mut rules = vec![
+        json!({ "add": { "table": { "family": "inet", "name": "test" } } }),
+        counter("tunnelled"),
+        counter("of_other"),
+        json!({ "add": { "chain": object(hook) } }),
+    ];
+    let tunnelled = is(meta("iifname"), "wg");
+    let mut add = |expressions: Value| {
+        let rule = object(json!({ "chain": "raw", "expr": expressions }));
+        rules.push(json!({ "add": { "rule": rule } }));
+    };
+    add(json!([tunnelled, counted("tunnelled")]));
+    for address in of_other {
+        let family = if address.is_ipv4() { "ip" } else { "ip6" };
+        let is_of_other = is(payload(family, "saddr"), address.to_string());
+        add(json!([tunnelled, is_of_other, counted("of_other")]));
+    }
+    nft::apply(rules).await.unwrap();
 }
 
 #[test]
@@ -243,7 +260,8 @@ fn what_comes_with_another_peers_address_ends_at_the_endpoint() {
         let [router] = &site.routers()[..] else {
             panic!("one router")
         };
-        router.run(count_tunnelled).await.unwrap();
+        let of_other = [other.ipv4.into(), other.ipv6.into()];
+        router.run(move || count_tunnelled(of_other)).await.unwrap();
         let tunnelled = || router.run(|| async { Counted::of("inet", "test") });
         let (four, six) = (
             SocketAddr::from((web_spec.ipv4, 80)),
@@ -286,16 +304,7 @@ fn peers_survive_the_death_of_the_endpoint_and_removed_ones_do_not_come_back() {
         )));
         site.ensure(&stays).await.unwrap();
         site.ensure(&goes).await.unwrap();
-        let pid = crate::site::processes(site.state.path())
-            .into_iter()
-            .find(|(_, arguments)| arguments.contains("wireguard-endpoint"))
-            .unwrap()
-            .0;
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGKILL,
-        )
-        .unwrap();
+        site.kill_endpoint(&spec);
         site.remove(&goes).await;
         let Observed::Network(observed) = site.ensure(&network).await.unwrap() else {
             panic!("a network")

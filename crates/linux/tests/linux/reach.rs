@@ -22,7 +22,14 @@ pub struct Lan {
 }
 
 pub async fn lan(site: &Site, number: u8, egress: bool) -> Lan {
+    lan_of("default", site, number, egress).await
+}
+
+/// The same of a project.
+pub async fn lan_of(project: &str, site: &Site, number: u8, egress: bool) -> Lan {
     let (placement, mut spec) = network(number);
+    spec.project = project.parse().unwrap();
+    spec.domain = format!("{}.{project}.rhyzome.internal", spec.name);
     spec.egress = egress;
     let placement = Placement {
         spec: PlacementSpec::Network(spec.clone()),

@@ -5,9 +5,12 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rhyzome_component::{Driver, DriverError, Progress};
 use rhyzome_hostnet::{Links, Mark, Namespace, nft};
 use rhyzome_linux::{LinuxDriver, Settings};
+use rhyzome_model::id::short;
 use rhyzome_model::lease::LeasePlacement;
 use rhyzome_model::network::{NetworkPlacement, bridge_name};
 use rhyzome_model::placement::{Observed, Placement, PlacementSpec};
@@ -68,6 +71,23 @@ impl Site {
         let all = Namespace::list().unwrap().into_iter();
         all.filter(|namespace| namespace.name().ends_with(&mark))
             .collect()
+    }
+
+    /// The namespace of a network's router.
+    pub fn router(&self, network: &NetworkPlacement) -> Namespace {
+        let name = short(network.network.0);
+        let mut all = self.routers().into_iter();
+        all.find(|router| router.name().contains(&name)).unwrap()
+    }
+
+    /// Kills the endpoint of a network.
+    pub fn kill_endpoint(&self, network: &NetworkPlacement) {
+        let folder = self.state.path().join("networks");
+        let folder = folder.join(short(network.network.0));
+        let mut all = processes(&folder).into_iter();
+        let endpoint = all.find(|(_, arguments)| arguments.contains("wireguard-endpoint"));
+        let pid = endpoint.unwrap().0;
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     }
 
     /// The host's own rules of this component.

@@ -146,7 +146,7 @@ impl Memory {
 
 #[async_trait]
 impl ComponentGateway for Memory {
-    async fn join(&self, join: Join) -> Result<Joined, GatewayError> {
+    async fn join(&self, join: Join, _from: Option<IpAddr>) -> Result<Joined, GatewayError> {
         let token: JoinToken = join
             .token
             .parse()
@@ -174,6 +174,7 @@ impl ComponentGateway for Memory {
         component: ComponentId,
         serial: &str,
         csr: &[u8],
+        _from: Option<IpAddr>,
     ) -> Result<Renewed, GatewayError> {
         match self.authorize(component, serial).await? {
             Standing::Allowed => {}

@@ -1,19 +1,26 @@
 //! What passes through the router that the driver has configured, and what does not.
 
+use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
+use nix::sched::{CloneFlags, setns};
+use rhyzome_component::Driver;
 use rhyzome_model::network::NetworkPlacement;
 use rhyzome_model::placement::Observed;
-use rhyzome_openwrt::OpenwrtDriver;
+use rhyzome_openwrt::{OpenwrtDriver, Step};
+use rhyzome_test_router::Router;
 use rhyzome_wireguard::key::PrivateKey;
 
 use super::{LAB, on_a_device, run, vlan};
-use crate::site::{Site, device, made, peer_with, removed};
+use crate::site::{Site, device, ensure, made, peer_with, removed};
 
 /// The last part of a machine's addresses in its network.
 const HOST: u8 = 200;
+/// A port of the router's own.
+const SERVICE: u16 = 8022;
+const ANY: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
 /// The router, from outside.
 const ROUTER: &str = "192.0.2.1";
 
@@ -34,9 +41,25 @@ impl Place {
         words(&format!("ip netns exec {} {line}", self.0))
     }
 
+    /// With one packet.
     fn pings(&self, address: impl Into<IpAddr>) -> bool {
-        let ping = format!("busybox ping -c 1 -W 2 {}", address.into());
-        self.run(&ping).output().unwrap().status.success()
+        self.succeeds(&format!("busybox ping -c 1 -W 2 {}", address.into()))
+    }
+
+    /// Sends a datagram to the port of the router's own service.
+    fn asks(&self, router: IpAddr) {
+        let namespace = File::open(format!("/run/netns/{}", self.0)).unwrap();
+        let sends = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            let socket = UdpSocket::bind((ANY, 0)).unwrap();
+            socket.send_to(b"?", (router, SERVICE)).unwrap();
+        };
+        std::thread::spawn(sends).join().unwrap();
+    }
+
+    fn succeeds(&self, line: &str) -> bool {
+        let output = self.run(line).stdin(Stdio::null()).output();
+        output.unwrap().status.success()
     }
 
     /// Counts what it gets from elsewhere than a network, and from its router.
@@ -168,13 +191,43 @@ fn networks_of_one_trunk_are_apart_and_peers_disturb_nobody() {
             let first = member(&site, "first", &red, (&key, &red_key), 2);
             let (inside, stranger) = (host(&site, "inside", &red), host(&site, "stranger", &blue));
             stranger.count(&blue);
+            let service = site.machine.inside(|| UdpSocket::bind((ANY, SERVICE)));
+            let service = service.unwrap();
+            service.set_nonblocking(true).unwrap();
             networks_are_apart(&site, [(&red, &inside), (&blue, &stranger)], &first);
+            nothing_opens_for_a_moment(&site, [(&red, &inside), (&blue, &stranger)], &first).await;
             peers_disturb_nobody(&site, &driver, &red, &red_key, &first).await;
             // It was the rules alone that kept them apart.
             site.machine.output(["nft", "flush", "ruleset"]);
             reaches(&site, &inside, host_ipv4(&blue));
+            let hears = || service.recv(&mut [0]).is_ok();
+            assert!(!hears(), "a service of the router's own is reached");
+            for router in [red.router_ipv4().into(), red.router_ipv6().into()] {
+                inside.asks(router);
+                site.machine.wait_for("nobody listens", |_| hears());
+            }
         });
     });
+}
+
+/// How many packets from a zone the router has dropped and refused: those for itself, and those for elsewhere.
+fn dropped(site: &Site, zone: &str) -> [u64; 2] {
+    let count = |chain: String, said: &str| {
+        let list = ["nft", "list", "chain", "inet", "fw4", &chain];
+        let text = site.machine.output(list);
+        let rules = text.lines().filter(|line| line.contains(said));
+        let count = |rule: &str| -> u64 {
+            let (_, rest) = rule.split_once("counter packets ").expect("it is counted");
+            rest.split(' ').next().unwrap().parse().unwrap()
+        };
+        let counts: Vec<u64> = rules.map(count).collect();
+        assert!(!counts.is_empty(), "{said}: {text}");
+        counts.into_iter().sum()
+    };
+    [
+        count(format!("drop_from_{zone}"), " drop "),
+        count(format!("forward_{zone}"), ": nothing else"),
+    ]
 }
 
 fn networks_are_apart(
@@ -196,15 +249,28 @@ fn networks_are_apart(
     }
     let [_, before] = stranger.counted();
     assert!(before > 0, "nothing is counted");
-    for (from, to) in [(inside, blue), (peer, blue), (stranger, red)] {
+    let outside: IpAddr = ROUTER.parse().unwrap();
+    for (from, zone, own, to) in [
+        (inside, device(red), red, blue),
+        (peer, format!("{}_wg", device(red)), red, blue),
+        (stranger, device(blue), blue, red),
+    ] {
+        let before = dropped(site, &zone);
         for address in [
             host_ipv4(to).into(),
             host_ipv6(to).into(),
             to.router_ipv4().into(),
-            IpAddr::from(to.router_ipv6()),
+            to.router_ipv6().into(),
+            outside,
         ] {
             assert!(!from.pings(address), "{} reaches {address}", from.0);
         }
+        from.asks(own.router_ipv4().into());
+        from.asks(own.router_ipv6().into());
+        let [input, forward] = before;
+        site.machine.wait_for("it is counted", |_| {
+            dropped(site, &zone) == [input + 5, forward + 2]
+        });
     }
     assert!(!stranger.pings([10, 200, 0, 2]), "it reaches a peer");
     // Also where it says that it is of the other network.
@@ -214,6 +280,35 @@ fn networks_are_apart(
     let [foreign, _] = stranger.counted();
     assert_eq!(foreign, 0, "something comes through");
     inside.ip("route del 10.1.2.0/24");
+}
+
+/// An instance and a peer ask for the other network all the while.
+async fn nothing_opens_for_a_moment(
+    site: &Site,
+    [(red, inside), (blue, stranger)]: [(&NetworkPlacement, &Place); 2],
+    peer: &Place,
+) {
+    let ping = format!("busybox ping -i 0.1 {}", host_ipv4(blue));
+    let asks = |from: &Place| from.run(&ping).stdout(Stdio::piped()).spawn().unwrap();
+    let asking = [inside, peer].map(asks);
+    let zones = [device(red), format!("{}_wg", device(red))];
+    for _ in 0..3 {
+        site.machine.output(["/etc/init.d/firewall", "reload"]);
+    }
+    // What a killed component did is put back by the next one.
+    let (third, _) = vlan(3);
+    let killed = ensure(&site.dying(Step::Verify), &third).await;
+    killed.unwrap_err();
+    site.driver().inventory(&[]).await.unwrap();
+    let [foreign, _] = stranger.counted();
+    assert_eq!(foreign, 0, "something comes through");
+    for zone in &zones {
+        let many = |_: &Router| dropped(site, zone)[1] > 20;
+        site.machine.wait_for("it is counted", many);
+    }
+    for mut asking in asking {
+        assert_eq!(answered(&mut asking), [0; 0], "of {ping}");
+    }
 }
 
 async fn peers_disturb_nobody(
@@ -245,6 +340,7 @@ async fn peers_disturb_nobody(
     made(driver, &placement).await;
     let second = member(site, "second", red, (&key, endpoint), 3);
     reaches(site, &second, router);
+    nobody_passes_for_another(site, (first, &second), &tunnel, red);
     removed(driver, &placement).await;
     assert!(!second.pings(router), "it was removed");
     let answered = answered(&mut asking);
@@ -252,6 +348,46 @@ async fn peers_disturb_nobody(
     let all: Vec<usize> = (0..answered.len()).collect();
     assert_eq!(answered, all, "some were lost");
     assert_eq!(session(), before, "the session is another one");
+}
+
+/// What comes with another peer's address ends in WireGuard's device, which counts it.
+fn nobody_passes_for_another(
+    site: &Site,
+    (thief, other): (&Place, &Place),
+    tunnel: &str,
+    network: &NetworkPlacement,
+) {
+    let wrong = || {
+        let text = site
+            .machine
+            .output(["ip", "-s", "-s", "link", "show", tunnel]);
+        let mut lines = text.lines().skip_while(|line| !line.contains("frame"));
+        let (names, counts) = (lines.next().unwrap(), lines.next().unwrap());
+        // "RX errors:" is the first of the names.
+        let at = names
+            .split_whitespace()
+            .skip(2)
+            .position(|name| name == "frame");
+        let count = counts.split_whitespace().nth(at.unwrap());
+        count.unwrap().parse::<u64>().unwrap()
+    };
+    thief.ip(&format!("address add 10.200.0.3/32 dev {}", thief.0));
+    thief.ip(&format!(
+        "address add fd00:1:3::3/128 dev {} nodad",
+        thief.0
+    ));
+    let before = wrong();
+    for (own, to) in [
+        ("10.200.0.3", IpAddr::from(host_ipv4(network))),
+        ("fd00:1:3::3", host_ipv6(network).into()),
+    ] {
+        let ping = format!("busybox ping -c 1 -W 2 -I {own} {to}");
+        assert!(other.succeeds(&ping), "{} as itself", other.0);
+        assert!(!thief.succeeds(&ping), "{} as {own}", thief.0);
+    }
+    assert_eq!(wrong(), before + 2, "it is not counted");
+    thief.ip(&format!("address del 10.200.0.3/32 dev {}", thief.0));
+    thief.ip(&format!("address del fd00:1:3::3/128 dev {}", thief.0));
 }
 
 /// Ends a ping; gives the numbers of what was answered.
