@@ -212,6 +212,7 @@ mod tests {
         );
         check("\n\n#cloud-config\na: [1, 2\n", "in line 4");
         check("#cloud-config\na: b: c\n", "in line 2");
+        check("#cloud-config\ra: b: c\r", "in line 2");
         check("#cloud-config\n- a\n", "line 2 begins a list");
         check("#cloud-config\nhello\n", "line 2 begins a text");
         check("#cloud-config\na: \"x\n", "no well-formed YAML");

@@ -10,7 +10,9 @@ const DEPTH: usize = 64;
 pub(super) fn check(text: &str, first: usize) -> Result<(), InvalidUserData> {
     let mut depth = 0_usize;
     let mut top = true;
-    let last = text.lines().count();
+    // To YAML a carriage return alone ends a line.
+    let last = text.replace("\r\n", "\n").replace('\r', "\n");
+    let last = last.lines().count();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| InvalidUserData::Yaml {
             // What is missing at the end is missing in the last line.
