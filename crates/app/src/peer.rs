@@ -171,13 +171,16 @@ pub async fn delete(
     resolve::check_match(&found.meta, if_match)?;
     if !found.deleting {
         begin_to_delete(&mut work, &found).await?;
+    }
+    // Before the commit: an endpoint that is quick would be missing from it later.
+    let left = match peer::get(&mut work, project_id, name).await? {
+        Some(row) => Some(view(core, &mut work, row).await?),
+        None => None,
+    };
+    if !found.deleting {
         work.commit().await?;
     }
-    match get(core, caller, project, name).await {
-        Ok(peer) => Ok(Some(peer)),
-        Err(error) if error.kind() == Kind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(left)
 }
 
 /// Has a peer taken from its networks' endpoints; returns what each of them has to confirm.
