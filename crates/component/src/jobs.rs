@@ -42,10 +42,15 @@ pub struct JobsConfig {
     pub round: Duration,
 }
 
+impl JobsConfig {
+    /// As many placements are worked on at once where nothing else is said.
+    pub const AT_ONCE: usize = 16;
+}
+
 impl Default for JobsConfig {
     fn default() -> Self {
         Self {
-            at_once: 16,
+            at_once: Self::AT_ONCE,
             round: Duration::from_secs(60),
         }
     }

@@ -49,6 +49,8 @@ pub trait Program: 'static {
     const ABOUT: &'static str;
     /// The unit of its package.
     const UNIT: &'static str;
+    /// How many placements are worked on at once.
+    const AT_ONCE: usize = JobsConfig::AT_ONCE;
     /// The system users that its package makes, as sysusers.d(5) has them.
     const SYSUSERS: Option<&'static str>;
 
@@ -171,7 +173,10 @@ async fn run<P: Program>(settings: P::Settings, launched: Launched) -> anyhow::R
         state_dir: own.state_dir.clone(),
         core: own.core.clone(),
         software_version: P::VERSION.to_owned(),
-        jobs: JobsConfig::default(),
+        jobs: JobsConfig {
+            at_once: P::AT_ONCE,
+            ..JobsConfig::default()
+        },
     };
     let component = match Component::open(setup) {
         Err(error) if error.not_joined() => {

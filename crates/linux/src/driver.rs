@@ -16,11 +16,13 @@ use rhyzome_model::{ComponentId, LeaseId, NetworkId, PeerId};
 
 use crate::error::Error;
 use crate::layout::Layout;
+use crate::peer::{self, Ask};
 use crate::record::Record;
 use crate::settings::Settings;
 use crate::step::{Interrupt, Step};
+use crate::together::Together;
 use crate::watch::Watch;
-use crate::{inventory, lease, network, peer};
+use crate::{inventory, lease, network};
 
 const KINDS: [PlacementKind; 4] = [
     PlacementKind::Network,
@@ -34,6 +36,7 @@ pub struct LinuxDriver {
     settings: Settings,
     mark: Mark,
     locks: Mutex<HashMap<NetworkId, Arc<tokio::sync::Mutex<()>>>>,
+    peers: Together<Ask>,
     watch: Watch,
     underlay: Underlay,
     interrupt: Option<Interrupt>,
@@ -51,6 +54,7 @@ impl LinuxDriver {
             settings,
             mark,
             locks: Mutex::default(),
+            peers: Together::new(),
             watch: Watch::new(),
             interrupt: None,
         }
@@ -105,6 +109,27 @@ impl LinuxDriver {
         lock.lock_owned().await
     }
 
+    /// Does something about a peer, together with all that waits to be done about the network's peers.
+    async fn settle(&self, network: NetworkId, ask: &Ask) -> Result<(), Error> {
+        loop {
+            let mut answered = self.peers.put(network, ask.clone());
+            let lock = tokio::select! {
+                biased;
+                answer = &mut answered => match answer {
+                    Ok(answer) => return answer,
+                    // Who was at it was ended.
+                    Err(_) => continue,
+                },
+                lock = self.lock(network) => lock,
+            };
+            peer::settle(self, network, self.peers.take(network)).await;
+            drop(lock);
+            if let Ok(answer) = answered.try_recv() {
+                return answer;
+            }
+        }
+    }
+
     async fn bring(&self, placement: &Placement, progress: &Progress) -> Result<Observed, Error> {
         let (id, generation) = (placement.id, placement.generation);
         match &placement.spec {
@@ -130,14 +155,15 @@ impl LinuxDriver {
                 lease::ensure(self, &record).await.map(|()| Observed::Lease)
             }
             PlacementSpec::Peer(spec) => {
-                let _lock = self.lock(spec.network).await;
                 self.reach(Step::Peers, progress)?;
                 let record = Record {
                     placement: id,
                     generation,
                     spec: spec.clone(),
                 };
-                peer::ensure(self, &record).await.map(|()| Observed::Peer)
+                let ask = Ask::Ensure(Box::new(record));
+                let done = self.settle(spec.network, &ask).await;
+                done.map(|()| Observed::Peer)
             }
             PlacementSpec::Vtep(spec) => {
                 self.reach(Step::Tunnel, progress)?;
@@ -154,6 +180,11 @@ impl LinuxDriver {
         let Some(network) = target.network else {
             return Ok(());
         };
+        if target.kind == PlacementKind::Peer {
+            self.reach(Step::Peers, progress)?;
+            let ask = Ask::Remove(PeerId(target.resource));
+            return self.settle(network, &ask).await;
+        }
         let _lock = self.lock(network).await;
         match target.kind {
             PlacementKind::Network => network::remove(self, network, progress).await,
@@ -165,10 +196,6 @@ impl LinuxDriver {
             PlacementKind::Lease => {
                 self.reach(Step::Leases, progress)?;
                 lease::remove(self, network, LeaseId(target.resource)).await
-            }
-            PlacementKind::Peer => {
-                self.reach(Step::Peers, progress)?;
-                peer::remove(self, network, PeerId(target.resource)).await
             }
             // Never made here.
             _ => Ok(()),

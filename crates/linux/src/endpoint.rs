@@ -1,5 +1,7 @@
 //! The WireGuard endpoint of a network: which process it should be, and its peers.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use rhyzome_model::network::{NetworkObserved, NetworkPlacement};
 use rhyzome_model::peer::PeerPlacement;
@@ -199,47 +201,51 @@ async fn apply(running: &mut Running, changes: &Changes) -> Result<Vec<(String, 
         .collect())
 }
 
-/// Brings one peer in force, the others left alone. Says why it was refused, where it was.
-pub(crate) async fn admit(
+/// Brings the peers of some keys to those recorded, the others left alone. They are when this returns,
+/// except for those that the endpoint refused, which are named with the reason. `new` is where there is no
+/// more to it than that these are added: then the records are not all read, unless others are there.
+pub(crate) async fn settle(
     layout: &Layout,
     running: &mut Running,
-    spec: &PeerPlacement,
-) -> Result<Option<String>, Error> {
-    let peer = wanted(spec)?;
-    let key = peer.public_key;
-    let mut failed = match in_force_of(running, key).await? {
-        Some(there) if there == peer => return Ok(None),
-        // Another peer's, or an earlier state: that is decided by all the records.
-        Some(_) => sync(layout, running).await?,
-        None => {
-            let changes = Changes {
-                add: vec![peer.clone()],
-                ..Changes::default()
-            };
-            apply(running, &changes).await?
+    keys: &[PublicKey],
+    new: Option<&[&PeerPlacement]>,
+) -> Result<Vec<(String, String)>, Error> {
+    let there = in_force_of(running, keys).await?;
+    let added = new.map(only).transpose()?.flatten();
+    let wanted = match added {
+        Some(added) if there.iter().all(|(key, peer)| added.get(key) == Some(peer)) => added,
+        // Another peer has the key, or did: that is decided by all the records.
+        _ => {
+            let mut recorded = recorded(layout)?;
+            let keys: BTreeSet<_> = keys.iter().collect();
+            recorded.retain(|key, _| keys.contains(key));
+            recorded
         }
     };
-    failed.retain(|(refused, _)| *refused == key.to_string());
-    if let Some((_, reason)) = failed.pop() {
-        return Ok(Some(reason));
+    let changes = plan(&there, &wanted);
+    if changes.is_empty() {
+        return Ok(Vec::new());
     }
-    let there = in_force_of(running, key).await?;
-    Ok((there.as_ref() != Some(&peer))
-        .then(|| "another peer of the network has the same key".to_owned()))
+    apply(running, &changes).await
 }
 
-/// Takes the peer of a key out of force, the others left alone.
-pub(crate) async fn expel(running: &mut Running, key: PublicKey) -> Result<(), Error> {
-    let changes = Changes {
-        remove: vec![key],
-        ..Changes::default()
-    };
-    apply(running, &changes).await.map(drop)
+/// None where two have the same key.
+fn only(specs: &[&PeerPlacement]) -> Result<Option<PeerSet>, Error> {
+    let mut peers = PeerSet::new();
+    for spec in specs {
+        let peer = wanted(spec)?;
+        peers.insert(peer.public_key, peer);
+    }
+    Ok((peers.len() == specs.len()).then_some(peers))
 }
 
-async fn in_force_of(running: &mut Running, key: PublicKey) -> Result<Option<Peer>, Error> {
-    let status = running.control.status_of(&[key]).await;
-    Ok(in_force(&status.map_err(Error::Control)?).remove(&key))
+/// The peers of some keys, as they are in force.
+pub(crate) async fn in_force_of(
+    running: &mut Running,
+    keys: &[PublicKey],
+) -> Result<PeerSet, Error> {
+    let status = running.control.status_of(keys).await;
+    Ok(in_force(&status.map_err(Error::Control)?))
 }
 
 /// Whether a peer is in force as it should be.

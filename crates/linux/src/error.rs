@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rhyzome_component::DriverError;
 use rhyzome_hostnet::forwarding::ForwardingError;
@@ -82,6 +83,9 @@ pub enum Error {
     NotRemoved(String),
     #[error("the workflow was ended before {0}")]
     Interrupted(&'static str),
+    /// What was done for several at once failed.
+    #[error(transparent)]
+    OfAll(Arc<Self>),
     /// By a test.
     #[error(transparent)]
     Injected(DriverError),
@@ -96,6 +100,7 @@ impl Error {
             Self::Segment(e) => e.is_permanent(),
             Self::Tunnel(e) => e.is_permanent(),
             Self::Vlan(e) => e.is_permanent(),
+            Self::OfAll(e) => e.is_permanent(),
             Self::Injected(e) => e.kind == FailureKind::Permanent,
             _ => false,
         }

@@ -38,6 +38,7 @@ mod rules;
 mod samples;
 mod settings;
 mod step;
+mod together;
 mod watch;
 
 pub use configuration::Configuration;

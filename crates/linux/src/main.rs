@@ -32,6 +32,8 @@ impl Program for Linux {
         endpoints, as a core tells it. Stopping it stops none of them; `down` does.";
     const UNIT: &'static str = include_str!("../../../packaging/systemd/rhyzome-linux.service");
     const SYSUSERS: Option<&'static str> = None;
+    // What is asked about the peers of one network is done together.
+    const AT_ONCE: usize = 64;
     type Settings = Configuration;
     type Command = Own;
 

@@ -173,16 +173,6 @@ pub(crate) fn get<T: DeserializeOwned>(
     read(&file(folder, shelf, resource))
 }
 
-/// Whether any record of a shelf has a text in it: quicker than reading what they say.
-pub(crate) fn mention(folder: &Path, shelf: Shelf, text: &str) -> Result<bool, Error> {
-    for path in entries(&shelf.path(folder))? {
-        if read_text(&path)?.is_some_and(|record| record.contains(text)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 fn file(folder: &Path, shelf: Shelf, resource: Uuid) -> PathBuf {
     shelf.path(folder).join(format!("{resource}.json"))
 }

@@ -1,10 +1,4 @@
-use std::sync::{Mutex, PoisonError};
-
 use super::*;
-
-/// One simulation at a time. Beside others in the same process, one of some dozens came out differently; in a process of its
-/// own, none of hundreds. Why is not known.
-static ALONE: Mutex<()> = Mutex::new(());
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -14,7 +8,6 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn simulate(seed: u64, steps: u64) -> Done {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     match runtime().block_on(run(seed, steps, false)) {
         Ok(done) => done,
         Err(found) => panic!("{found}"),

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures::future::join_all;
+use futures::poll;
 use rhyzome_component::Driver;
 use rhyzome_hostnet::nft::{self, counted, is, meta, payload};
 use rhyzome_model::PeerId;
@@ -351,5 +353,93 @@ fn a_bad_peer_is_refused_and_fails_no_other() {
             4,
         )));
         assert_eq!(site.ensure(&later).await.unwrap(), Observed::Peer);
+    });
+}
+
+#[test]
+fn many_come_and_go_at_once_and_each_is_told_of_its_own() {
+    on_a_site(|site| async move {
+        let (_network, spec, _) = made(&site, 1).await;
+        let new = |number: u8| {
+            let key = PrivateKey::generate(&mut rand::rng());
+            peer(&spec, &key, number)
+        };
+        let stays = new(200);
+        let going: Vec<_> = (2..32)
+            .map(|number| placed(PlacementSpec::Peer(new(number))))
+            .collect();
+        let coming: Vec<_> = (32..62)
+            .map(|number| placed(PlacementSpec::Peer(new(number))))
+            .collect();
+        let mut same_key = new(100);
+        same_key.public_key.clone_from(&stays.public_key);
+        // Of two, the one with the smaller id has it.
+        same_key.peer = PeerId(Uuid::max());
+        let mut rubbish = new(101);
+        rubbish.public_key = "rubbish".to_owned();
+        let bad = [new(200), same_key, rubbish].map(|spec| placed(PlacementSpec::Peer(spec)));
+        let stays = placed(PlacementSpec::Peer(stays));
+        site.ensure(&stays).await.unwrap();
+        for made in join_all(going.iter().map(|one| site.ensure(one))).await {
+            assert_eq!(made.unwrap(), Observed::Peer);
+        }
+        let leave = join_all(going.iter().map(|one| site.remove(one)));
+        let come = join_all(coming.iter().map(|one| site.ensure(one)));
+        let fail = join_all(bad.iter().map(|one| site.ensure(one)));
+        let (_, came, failed) = tokio::join!(leave, come, fail);
+        for made in came {
+            assert_eq!(made.unwrap(), Observed::Peer);
+        }
+        let failed: Vec<_> = failed
+            .into_iter()
+            .map(|one| one.unwrap_err().chain())
+            .collect();
+        for (error, why) in
+            failed
+                .iter()
+                .zip(["belongs to", "the same key", "no WireGuard public key"])
+        {
+            assert!(error.contains(why), "{error}");
+        }
+        for there in coming.iter().chain([&stays]) {
+            assert!(site.driver.look(there).await.unwrap().is_ok());
+        }
+        let in_force = endpoint(&site).await.status().await.unwrap().peers.len();
+        assert_eq!(in_force, coming.len() + 1);
+    });
+}
+
+#[test]
+fn who_is_ended_in_the_middle_of_the_work_of_several_ends_only_its_own() {
+    on_a_site(|site| async move {
+        let (network, spec, _) = made(&site, 1).await;
+        let peers = [2, 3, 4].map(|number| {
+            let key = PrivateKey::generate(&mut rand::rng());
+            placed(PlacementSpec::Peer(peer(&spec, &key, number)))
+        });
+        for one in &peers[..2] {
+            site.ensure(one).await.unwrap();
+        }
+        // While the network is at work, the three wait together.
+        let mut busy = Box::pin(site.ensure(&network));
+        assert!(poll!(&mut busy).is_pending());
+        let mut ended = Box::pin(site.remove(&peers[0]));
+        let mut goes = Box::pin(site.remove(&peers[1]));
+        let mut comes = Box::pin(site.ensure(&peers[2]));
+        assert!(poll!(&mut ended).is_pending());
+        assert!(poll!(&mut goes).is_pending() && poll!(&mut comes).is_pending());
+        busy.await.unwrap();
+        // The first does it for all.
+        assert!(poll!(&mut ended).is_pending());
+        assert!(poll!(&mut goes).is_pending() && poll!(&mut comes).is_pending());
+        drop(ended);
+        let both = async { tokio::join!(goes, comes).1 };
+        let both = tokio::time::timeout(Duration::from_secs(20), both).await;
+        assert_eq!(both.expect("they are told").unwrap(), Observed::Peer);
+        assert!(site.driver.look(&peers[1]).await.unwrap().is_err());
+        assert!(site.driver.look(&peers[2]).await.unwrap().is_ok());
+        site.remove(&peers[0]).await;
+        let in_force = endpoint(&site).await.status().await.unwrap().peers.len();
+        assert_eq!(in_force, 1);
     });
 }
