@@ -1,7 +1,5 @@
 //! The WireGuard endpoint of a network: which process it should be, and its peers.
 
-use std::collections::BTreeSet;
-
 use ipnet::IpNet;
 use rhyzome_model::network::{NetworkObserved, NetworkPlacement};
 use rhyzome_model::peer::PeerPlacement;
@@ -151,7 +149,17 @@ fn wanted(spec: &PeerPlacement) -> Result<Peer, Error> {
 
 /// The peers as recorded. Where two have the same key, the one with the smaller id.
 fn recorded(layout: &Layout) -> Result<PeerSet, Error> {
-    let records: Vec<PeerRecord> = record::list(&layout.folder, Shelf::Peers)?;
+    peer_set(record::list(&layout.folder, Shelf::Peers)?)
+}
+
+/// Those of some keys.
+fn recorded_of(layout: &Layout, keys: &[PublicKey]) -> Result<PeerSet, Error> {
+    let texts: Vec<_> = keys.iter().map(PublicKey::to_string).collect();
+    let mention = |record: &str| texts.iter().any(|key| record.contains(key));
+    peer_set(record::select(&layout.folder, Shelf::Peers, mention)?)
+}
+
+fn peer_set(records: Vec<PeerRecord>) -> Result<PeerSet, Error> {
     let mut peers = PeerSet::new();
     for record in &records {
         let peer = wanted(&record.spec)?;
@@ -215,12 +223,7 @@ pub(crate) async fn settle(
     let wanted = match added {
         Some(added) if there.iter().all(|(key, peer)| added.get(key) == Some(peer)) => added,
         // Another peer has the key, or did: that is decided by all the records.
-        _ => {
-            let mut recorded = recorded(layout)?;
-            let keys: BTreeSet<_> = keys.iter().collect();
-            recorded.retain(|key, _| keys.contains(key));
-            recorded
-        }
+        _ => recorded_of(layout, keys)?,
     };
     let changes = plan(&there, &wanted);
     if changes.is_empty() {

@@ -107,16 +107,15 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
 /// None also where a record cannot be understood: then what it was about is not as it should be, and
 /// is brought back from the component's ledger.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let Some(text) = read_text(path)? else {
-        return Ok(None);
-    };
-    match serde_json::from_str(&text) {
-        Ok(record) => Ok(Some(record)),
-        Err(error) => {
+    Ok(read_text(path)?.and_then(|text| understand(path, &text)))
+}
+
+fn understand<T: DeserializeOwned>(path: &Path, text: &str) -> Option<T> {
+    serde_json::from_str(text)
+        .inspect_err(|error| {
             tracing::error!(path = %path.display(), %error, "a record cannot be understood");
-            Ok(None)
-        }
-    }
+        })
+        .ok()
 }
 
 fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), Error> {
@@ -155,10 +154,23 @@ pub(crate) fn list<T: DeserializeOwned>(
     folder: &Path,
     shelf: Shelf,
 ) -> Result<Vec<Record<T>>, Error> {
+    select(folder, shelf, |_| true)
+}
+
+/// The records whose text has something in it, in the order of their ids: most of the work with a
+/// thousand is to understand them.
+pub(crate) fn select<T: DeserializeOwned>(
+    folder: &Path,
+    shelf: Shelf,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Record<T>>, Error> {
     let mut records = Vec::new();
     for path in entries(&shelf.path(folder))? {
-        if path.extension().is_some_and(|ending| ending == "json") {
-            records.extend(read(&path)?);
+        if path.extension().is_some_and(|ending| ending == "json")
+            && let Some(text) = read_text(&path)?
+            && is_wanted(&text)
+        {
+            records.extend(understand(&path, &text));
         }
     }
     Ok(records)
