@@ -210,26 +210,45 @@ async fn apply(running: &mut Running, changes: &Changes) -> Result<Vec<(String, 
 }
 
 /// Brings the peers of some keys to those recorded, the others left alone. They are when this returns,
-/// except for those that the endpoint refused, which are named with the reason. `new` is where there is no
-/// more to it than that these are added: then the records are not all read, unless others are there.
+/// except for those that the endpoint refused, which are named with the reason. `new` is where no more is
+/// asked than that these are there: then the records are not read, unless others have the keys.
 pub(crate) async fn settle(
     layout: &Layout,
     running: &mut Running,
     keys: &[PublicKey],
     new: Option<&[&PeerPlacement]>,
 ) -> Result<Vec<(String, String)>, Error> {
-    let there = in_force_of(running, keys).await?;
-    let added = new.map(only).transpose()?.flatten();
-    let wanted = match added {
-        Some(added) if there.iter().all(|(key, peer)| added.get(key) == Some(peer)) => added,
-        // Another peer has the key, or did: that is decided by all the records.
-        _ => recorded_of(layout, keys)?,
+    let changes = match new.map(only).transpose()?.flatten() {
+        Some(new) => {
+            let there = in_force_of(running, keys).await?;
+            match there.iter().all(|(key, peer)| new.get(key) == Some(peer)) {
+                true => plan(&there, &new),
+                false => as_recorded(layout, running, keys).await?,
+            }
+        }
+        None => as_recorded(layout, running, keys).await?,
     };
-    let changes = plan(&there, &wanted);
     if changes.is_empty() {
         return Ok(Vec::new());
     }
     apply(running, &changes).await
+}
+
+/// What is in force is not asked of those that go: with a thousand peers, that would be most of the work.
+async fn as_recorded(
+    layout: &Layout,
+    running: &mut Running,
+    keys: &[PublicKey],
+) -> Result<Changes, Error> {
+    let recorded = recorded_of(layout, keys)?;
+    let mut changes = Changes::default();
+    if !recorded.is_empty() {
+        let stay: Vec<_> = recorded.keys().copied().collect();
+        changes = plan(&in_force_of(running, &stay).await?, &recorded);
+    }
+    let go = keys.iter().filter(|key| !recorded.contains_key(key));
+    changes.remove.extend(go);
+    Ok(changes)
 }
 
 /// None where two have the same key.

@@ -144,11 +144,16 @@ async fn bring(
         Some(keys) => endpoint::settle(layout, &mut running, keys, new.as_deref()).await?,
         None => endpoint::sync(layout, &mut running).await?,
     };
-    let asked: Vec<_> = keys.iter().copied().flatten().collect();
-    Ok(Settled {
-        in_force: endpoint::in_force_of(&mut running, &asked).await?,
-        refused,
-    })
+    let came = asks.iter().zip(keys).filter_map(|(ask, key)| match ask {
+        Ask::Ensure(_) => *key,
+        Ask::Remove(_) => None,
+    });
+    let came: Vec<_> = came.collect();
+    let in_force = match came.is_empty() {
+        true => PeerSet::new(),
+        false => endpoint::in_force_of(&mut running, &came).await?,
+    };
+    Ok(Settled { in_force, refused })
 }
 
 fn tell_all(waiting: Vec<Waiting<Ask>>, error: Error) {
