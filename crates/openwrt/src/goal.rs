@@ -192,6 +192,7 @@ fn obstacle_of(obstacle: &Obstacle, network: &Network) -> Option<bool> {
         | Obstacle::NoZones
         | Obstacle::NoUplink(_)
         | Obstacle::ForwardsAll
+        | Obstacle::LetsAllIn
         | Obstacle::NoServer => None,
     }
 }

@@ -143,8 +143,13 @@ impl Present {
         let (mut uplink, needed) = (false, !checked.networks().is_empty());
         for section in self.foreign(&self.firewall) {
             match section.kind().as_str() {
-                "defaults" if accepts(section.text_of("forward")) && needed => {
-                    found.push(Obstacle::ForwardsAll);
+                "defaults" if needed => {
+                    if accepts(section.text_of("forward")) {
+                        found.push(Obstacle::ForwardsAll);
+                    }
+                    if accepts(section.text_of("input")) {
+                        found.push(Obstacle::LetsAllIn);
+                    }
                 }
                 "zone" => {
                     let enabled = section.text_of("enabled") != Some("0");

@@ -30,6 +30,11 @@ pub enum Obstacle {
         "the firewall's default for forwarding is ACCEPT, so that networks are open to others: set it to REJECT"
     )]
     ForwardsAll,
+    #[error(
+        "the firewall's default for input is ACCEPT, so that a network is let into the router until fw4 has read that its \
+         interface is up: set it to REJECT, and what is to be let in in your own zones"
+    )]
+    LetsAllIn,
     #[error("{section} in /etc/config/{package} has the name {name}, which is for Rhyzome's own")]
     Name {
         package: String,

@@ -123,7 +123,7 @@ fn names_of_ours_that_are_somebody_elses_are_left_alone() {
 }
 
 #[test]
-fn the_firewall_has_the_uplink_and_does_not_forward_everything() {
+fn the_firewall_has_the_uplink_and_lets_through_and_in_what_its_zones_say() {
     let away = Router {
         uplink_zone: "dmz".to_owned(),
         ..router()
@@ -136,6 +136,12 @@ fn the_firewall_has_the_uplink_and_does_not_forward_everything() {
         "firewall",
         "config defaults\n\toption forward accept\n",
         "the firewall's default for forwarding is ACCEPT, so that networks are open to others: set it to REJECT",
+    );
+    check(
+        "firewall",
+        "config defaults\n\toption input ACCEPT\n",
+        "the firewall's default for input is ACCEPT, so that a network is let into the router until fw4 has read that \
+         its interface is up: set it to REJECT, and what is to be let in in your own zones",
     );
 }
 
