@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
@@ -11,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use rhyzome_app as app;
 use rhyzome_app::audit::Origin;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -79,6 +81,52 @@ impl Context {
 
     pub fn core(&self) -> &app::Core {
         &self.api.core
+    }
+}
+
+/// How long what a caller may is taken for what they might, where nobody says that it changed.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a caller might when they began to be told something for long.
+#[derive(Debug)]
+pub struct Standing {
+    rights: watch::Receiver<u64>,
+    /// When it was asked last.
+    asked: Instant,
+}
+
+impl Standing {
+    pub fn of(cx: &Context) -> Self {
+        Self {
+            rights: cx.core().rights_changed(),
+            asked: Instant::now(),
+        }
+    }
+
+    /// Whether they may it still: asked when somebody lost something, and once a second, since what is shown expires, another
+    /// core may have taken it, and this one between the beginning of the request and now.
+    pub async fn holds(&mut self, cx: &Context) -> bool {
+        let is_due = self.asked.elapsed() >= ASK_AGAIN;
+        if !is_due && !self.rights.has_changed().unwrap_or(false) {
+            return true;
+        }
+        self.holds_now(cx).await
+    }
+
+    /// The same, asked whatever was said.
+    pub async fn holds_now(&mut self, cx: &Context) -> bool {
+        self.rights.borrow_and_update();
+        self.asked = Instant::now();
+        cx.is_unchanged().await
+    }
+
+    /// Until somebody has lost something.
+    pub async fn shaken(&mut self) {
+        match self.rights.changed().await {
+            Ok(()) => self.rights.mark_changed(),
+            // The core is gone, and whoever waits with it.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

@@ -17,10 +17,9 @@ use rhyzome_app::audit::Whose;
 use rhyzome_model::Name;
 use rhyzome_model::audit::AuditEntry;
 use rhyzome_model::event::Event;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::context::Context;
+use crate::context::{Context, Standing};
 use crate::limits::Held;
 use crate::problem::{Failure, Refused, chain};
 
@@ -44,8 +43,7 @@ pub enum Source {
 pub async fn follow(cx: Context, source: Source, after: i64) -> Result<Response, Failure> {
     let open = cx.api.limits.streams.open(cx.caller.credential)?;
     let mut reader = Reader {
-        rights: cx.core().rights_changed(),
-        asked: Instant::now(),
+        standing: Standing::of(&cx),
         cx,
         source,
         after,
@@ -79,9 +77,7 @@ struct Reader {
     source: Source,
     after: i64,
     ready: VecDeque<Told>,
-    rights: watch::Receiver<u64>,
-    /// When it was asked last whether the caller may still be told.
-    asked: Instant,
+    standing: Standing,
     _open: Held,
 }
 
@@ -129,18 +125,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether the caller may still be told: asked when somebody lost something, and from time to time, since what is shown
-    /// expires.
-    async fn is_allowed(&mut self) -> bool {
-        let is_due = self.asked.elapsed() >= LOOK_AGAIN;
-        if !is_due && !self.rights.has_changed().unwrap_or(false) {
-            return true;
-        }
-        self.rights.borrow_and_update();
-        self.asked = Instant::now();
-        self.cx.is_unchanged().await
-    }
-
     /// The next event; none when the caller may not read it any more, when the core stops or the stream cannot go on: the reader connects again
     /// and misses nothing.
     async fn next(&mut self) -> Option<Told> {
@@ -150,7 +134,7 @@ impl Reader {
             Source::Audit(_) => core.audit_changed(),
         };
         loop {
-            if !self.is_allowed().await {
+            if !self.standing.holds(&self.cx).await {
                 return None;
             }
             if let Some(told) = self.ready.pop_front() {
@@ -164,15 +148,14 @@ impl Reader {
             }
             if !self.ready.is_empty() {
                 // What was just read may be that the caller's right to it has ended.
-                self.asked = Instant::now();
-                if !self.cx.is_unchanged().await {
+                if !self.standing.holds_now(&self.cx).await {
                     return None;
                 }
                 continue;
             }
             tokio::select! {
                 Ok(()) = changed.changed() => {}
-                Ok(()) = self.rights.changed() => self.rights.mark_changed(),
+                () = self.standing.shaken() => {}
                 () = sleep(LOOK_AGAIN) => {}
                 () = self.cx.api.stopping.cancelled() => return None,
             }

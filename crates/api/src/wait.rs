@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::context::Context;
+use crate::context::{Context, Standing};
 use crate::etag::{One, Whole};
 use crate::problem::Failure;
 
@@ -274,12 +274,15 @@ pub async fn ended(
     };
     let deadline = Instant::now() + time;
     let mut news = cx.core().news.of(id.0);
+    let mut standing = Standing::of(cx);
     loop {
         let job = app::job::get(cx.core(), &cx.caller, Some(project), id).await?;
         if let (JobState::Failed, Some(failure)) = (job.state, job.failure) {
             return Err(app::Error::of_job(failure.kind, failure.message).into());
         }
-        if job.state.ended() || Instant::now() >= deadline || !pause(cx, &mut news, deadline).await
+        if job.state.ended()
+            || Instant::now() >= deadline
+            || !pause(cx, &mut standing, &mut news, deadline).await
         {
             return Ok(());
         }
@@ -288,15 +291,20 @@ pub async fn ended(
 
 /// Until something about it was committed, or it is time to look anyway; false when the core stops, or the caller may not see what
 /// they might when they asked.
-async fn pause(cx: &Context, news: &mut Waiting, deadline: Instant) -> bool {
-    let mut rights = cx.core().rights_changed();
+async fn pause(
+    cx: &Context,
+    standing: &mut Standing,
+    news: &mut Waiting,
+    deadline: Instant,
+) -> bool {
     tokio::select! {
-        Ok(()) = rights.changed() => cx.is_unchanged().await,
-        () = news.changed() => true,
-        () = sleep(LOOK_AGAIN) => true,
-        () = sleep_until(deadline) => true,
-        () = cx.api.stopping.cancelled() => false,
+        () = standing.shaken() => {}
+        () = news.changed() => {}
+        () = sleep(LOOK_AGAIN) => {}
+        () = sleep_until(deadline) => {}
+        () = cx.api.stopping.cancelled() => return false,
     }
+    standing.holds(cx).await
 }
 
 async fn look_until<T: Settles>(
@@ -323,10 +331,14 @@ async fn follow<T: Settles>(
 ) -> Result<T, app::Error> {
     let deadline = Instant::now() + wait.map_or(Duration::ZERO, |wait| wait.0);
     let mut news = cx.core().news.of(id);
+    let mut standing = Standing::of(cx);
     loop {
         // It may have changed before anybody waited for that.
         let seen = T::look(cx, project, name).await?;
-        if enough(&seen) || Instant::now() >= deadline || !pause(cx, &mut news, deadline).await {
+        if enough(&seen)
+            || Instant::now() >= deadline
+            || !pause(cx, &mut standing, &mut news, deadline).await
+        {
             return Ok(seen);
         }
     }

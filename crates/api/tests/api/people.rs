@@ -1,7 +1,7 @@
 //! People who log in at a real OpenID Connect provider, and tokens of all kinds that nobody should take.
 
 use std::future::IntoFuture;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rhyzome_client::{IdTokens, Provider};
 use rhyzome_model::user::OidcMethod;
@@ -9,6 +9,7 @@ use rhyzome_testkit::{Actor, Answer, Issuer, TestCore};
 use serde_json::{Value, json};
 
 use crate::Site;
+use crate::roles::owner_until;
 
 const REDIRECT: &str = "http://127.0.0.1:9/callback";
 
@@ -344,7 +345,9 @@ async fn what_goes_on_for_long_ends_with_the_right_to_it() {
         "not even that is told to who left"
     );
     // It says what was known when it was asked, or that nobody asks any more; it does not go on.
-    let waited = waiting.await.expect("an answer").status.as_u16();
+    let waited = tokio::time::timeout(SOON, waiting).await;
+    let waited = waited.expect("it does not wait on").expect("an answer");
+    let waited = waited.status.as_u16();
     assert!([200, 401, 404].contains(&waited), "{waited}");
     core.admin()
         .post("/v1/projects/default/ssh-keys")
@@ -354,6 +357,32 @@ async fn what_goes_on_for_long_ends_with_the_right_to_it() {
     while !heard.contains(&"left".to_owned()) {
         heard.push(others.next().await.expect("who stays is told on").event);
     }
+}
+
+/// Long before the five minutes that somebody asks to wait.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Nobody says that it has: what has expired is found by asking again.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_ends_with_what_was_shown_for_it() {
+    let site = Site::start().await;
+    let admin = site.core.admin();
+    site.router.driver.faults().hold();
+    let network = json!({"name": "lab", "spec": {}});
+    admin
+        .post("/v1/projects/default/networks")
+        .json(&network)
+        .await;
+    let shown = owner_until(&site.core, "default", 5_000).await;
+    let owner = admin.with_token(&shown);
+    let waiting = owner.get("/v1/projects/default/networks/lab?wait=5m");
+    let waited = tokio::time::timeout(SOON, waiting.into_future()).await;
+    let seen = waited.expect("it does not wait on").good();
+    assert_eq!(seen["status"]["phase"], "pending");
+    owner
+        .get("/v1/projects/default/networks/lab")
+        .await
+        .problem(401, "unauthenticated");
 }
 
 const KEY: &str =

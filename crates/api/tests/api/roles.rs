@@ -443,12 +443,17 @@ async fn who_shows_what_is_good_no_longer_is_nobody() {
 
 /// A token of an owner that was good until a second ago.
 async fn expired(core: &TestCore) -> String {
+    owner_until(core, "garden", -1000).await
+}
+
+/// A token of a project's owner that is good until so many milliseconds from now: nobody can ask for one so short.
+pub async fn owner_until(core: &TestCore, project: &str, millis: i64) -> String {
     let secret = rhyzome_pki::token::ApiToken::mint(&mut rand::rng());
     let store = &core.core().store;
     let mut tx = store.write().await.expect("a transaction");
     let now = core.core().now();
-    let garden: Name = "garden".parse().expect("a name");
-    let project = rhyzome_store::project::get(&mut tx, &garden)
+    let project: Name = project.parse().expect("a name");
+    let project = rhyzome_store::project::get(&mut tx, &project)
         .await
         .expect("read")
         .expect("a project");
@@ -456,12 +461,12 @@ async fn expired(core: &TestCore) -> String {
         id: rhyzome_model::ApiTokenId(uuid::Uuid::now_v7()),
         hash: &secret.secret_hash().to_string(),
         owner: Some(rhyzome_model::ProjectId(project.meta.id)),
-        name: &"expired".parse().expect("a name"),
+        name: &"short".parse().expect("a name"),
         role: Role::Owner,
-        expires_at: Some(now.plus_millis(-1000)),
+        expires_at: Some(now.plus_millis(millis)),
         user: None,
     };
-    rhyzome_store::token::insert(&mut tx, &row, now.plus_millis(-2000))
+    rhyzome_store::token::insert(&mut tx, &row, now.plus_millis(millis - 1000))
         .await
         .expect("written");
     tx.commit().await.expect("committed");
