@@ -25,6 +25,7 @@ pub mod service;
 pub mod session;
 pub mod step;
 pub mod surroundings;
+pub mod together;
 pub mod upgrade;
 
 pub use clock::Clock;

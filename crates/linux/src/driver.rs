@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use rhyzome_component::together::Together;
 use rhyzome_component::{Differs, Driver, DriverError, Progress};
 use rhyzome_hostnet::forwarding::{self, Before};
 use rhyzome_hostnet::{Mark, Tunnels, Underlay, host_warnings, nft, underlay};
@@ -20,7 +21,6 @@ use crate::peer::{self, Ask};
 use crate::record::Record;
 use crate::settings::Settings;
 use crate::step::{Interrupt, Step};
-use crate::together::Together;
 use crate::watch::Watch;
 use crate::{inventory, lease, network};
 
@@ -35,11 +35,18 @@ const KINDS: [PlacementKind; 4] = [
 pub struct LinuxDriver {
     settings: Settings,
     mark: Mark,
-    locks: Mutex<HashMap<NetworkId, Arc<tokio::sync::Mutex<()>>>>,
-    peers: Together<Ask>,
+    turns: Mutex<HashMap<NetworkId, Arc<Turn>>>,
     watch: Watch,
     underlay: Underlay,
     interrupt: Option<Interrupt>,
+}
+
+/// Whose turn it is at a network.
+#[derive(Default)]
+struct Turn {
+    lock: Arc<tokio::sync::Mutex<()>>,
+    /// What is asked about its peers, until somebody has the lock.
+    peers: Together<Ask, Error>,
 }
 
 impl LinuxDriver {
@@ -53,8 +60,7 @@ impl LinuxDriver {
             underlay: Underlay::new(settings.tunnel.clone()),
             settings,
             mark,
-            locks: Mutex::default(),
-            peers: Together::new(),
+            turns: Mutex::default(),
             watch: Watch::new(),
             interrupt: None,
         }
@@ -97,22 +103,21 @@ impl LinuxDriver {
         }
     }
 
+    fn turn(&self, network: NetworkId) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(network).or_default().clone()
+    }
+
     /// One workflow at a time for each network.
     pub(crate) async fn lock(&self, network: NetworkId) -> tokio::sync::OwnedMutexGuard<()> {
-        let lock = self
-            .locks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(network)
-            .or_default()
-            .clone();
-        lock.lock_owned().await
+        self.turn(network).lock.clone().lock_owned().await
     }
 
     /// Does something about a peer, together with all that waits to be done about the network's peers.
     async fn settle(&self, network: NetworkId, ask: &Ask) -> Result<(), Error> {
+        let turn = self.turn(network);
         loop {
-            let mut answered = self.peers.put(network, ask.clone());
+            let mut answered = turn.peers.put(ask.clone());
             let lock = tokio::select! {
                 biased;
                 answer = &mut answered => match answer {
@@ -120,9 +125,9 @@ impl LinuxDriver {
                     // Who was at it was ended.
                     Err(_) => continue,
                 },
-                lock = self.lock(network) => lock,
+                lock = turn.lock.lock() => lock,
             };
-            peer::settle(self, network, self.peers.take(network)).await;
+            peer::settle(self, network, turn.peers.take()).await;
             drop(lock);
             if let Ok(answer) = answered.try_recv() {
                 return answer;

@@ -38,7 +38,6 @@ mod rules;
 mod samples;
 mod settings;
 mod step;
-mod together;
 mod watch;
 
 pub use configuration::Configuration;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rhyzome_component::together;
 use rhyzome_model::{NetworkId, PeerId};
 use rhyzome_wireguard::key::PublicKey;
 use rhyzome_wireguard::peers::PeerSet;
@@ -14,7 +15,9 @@ use crate::endpoint;
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::record::{self, NetworkRecord, PeerRecord, Shelf};
-use crate::together::Waiting;
+
+/// Who asks, and waits for an answer.
+type Waiting = together::Waiting<Ask, Error>;
 
 /// What is asked about one peer.
 #[derive(Clone, Debug)]
@@ -26,7 +29,7 @@ pub(crate) enum Ask {
 }
 
 /// Does what is asked about peers of a network, and tells each who asked. The network's lock is held.
-pub(crate) async fn settle(driver: &LinuxDriver, network: NetworkId, asked: Vec<Waiting<Ask>>) {
+pub(crate) async fn settle(driver: &LinuxDriver, network: NetworkId, asked: Vec<Waiting>) {
     if asked.is_empty() {
         return;
     }
@@ -56,7 +59,7 @@ async fn settle_on(
     driver: &LinuxDriver,
     layout: &Layout,
     network: &NetworkRecord,
-    asked: Vec<Waiting<Ask>>,
+    asked: Vec<Waiting>,
 ) {
     let mut written = Vec::new();
     let mut keys = Vec::new();
@@ -156,7 +159,7 @@ async fn bring(
     Ok(Settled { in_force, refused })
 }
 
-fn tell_all(waiting: Vec<Waiting<Ask>>, error: Error) {
+fn tell_all(waiting: Vec<Waiting>, error: Error) {
     let error = Arc::new(error);
     for waiting in waiting {
         waiting.tell(Err(Error::OfAll(Arc::clone(&error))));

@@ -4,13 +4,12 @@
 //! it, and answers everybody. Where that fails for one of them, each is made for itself.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
+use rhyzome_component::together::{self, Together};
 use rhyzome_component::{DriverError, Progress};
 use rhyzome_model::NetworkId;
 use rhyzome_model::job::FailureKind;
 use rhyzome_model::placement::{Placement, PlacementRef};
-use tokio::sync::oneshot;
 
 use crate::apply::{Apply, Request};
 use crate::error::Error;
@@ -30,36 +29,8 @@ pub(crate) struct Failure {
     message: String,
 }
 
-type Answer = Result<(), Failure>;
-
-struct Waiting {
-    wish: Wish,
-    answer: oneshot::Sender<Answer>,
-}
-
-/// Those that wait.
-#[derive(Default)]
-pub(crate) struct Queue(Mutex<Vec<Waiting>>);
-
-impl Queue {
-    /// Puts a wish at the end.
-    pub fn put(&self, wish: Wish) -> oneshot::Receiver<Answer> {
-        let (answer, answered) = oneshot::channel();
-        self.lock().push(Waiting { wish, answer });
-        answered
-    }
-
-    /// Takes all of those that somebody still waits for.
-    fn take(&self) -> Vec<Waiting> {
-        let mut all = std::mem::take(&mut *self.lock());
-        all.retain(|waiting| !waiting.answer.is_closed());
-        all
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+type Waiting = together::Waiting<Wish, Failure>;
+pub(crate) type Queue = Together<Wish, Failure>;
 
 impl Wish {
     fn network(&self) -> Option<NetworkId> {
@@ -111,23 +82,22 @@ pub(crate) async fn serve(
     let mut noted_all = records.clone();
     for waiting in queue.take() {
         // What cannot even be noted is no reason for the others.
-        let noted = waiting.wish.note(&mut noted_all);
+        let noted = waiting.question.note(&mut noted_all);
         match noted {
             Ok(()) => all.push(waiting),
             Err(error) => {
-                let failure = waiting.wish.failed(error);
-                // Nobody waits for it any more.
-                let _ = waiting.answer.send(Err(failure));
+                let failure = waiting.question.failed(error);
+                waiting.tell(Err(failure));
             }
         }
     }
-    let wishes: Vec<&Wish> = all.iter().map(|waiting| &waiting.wish).collect();
+    let wishes: Vec<&Wish> = all.iter().map(|waiting| &waiting.question).collect();
     drop(noted_all);
     let together = make(apply, records, &wishes, progress).await;
     match together {
         Err(error) if error.is_of_one() && all.len() > 1 => {
             for waiting in all {
-                let made = make(apply, records, &[&waiting.wish], progress).await;
+                let made = make(apply, records, &[&waiting.question], progress).await;
                 answer(waiting, made);
             }
         }
@@ -135,16 +105,15 @@ pub(crate) async fn serve(
         Err(error) => {
             let failures: Vec<Failure> = failures(&all, error);
             for (waiting, failure) in all.into_iter().zip(failures) {
-                let _ = waiting.answer.send(Err(failure));
+                waiting.tell(Err(failure));
             }
         }
     }
 }
 
 fn answer(waiting: Waiting, made: Result<(), Error>) {
-    let made = made.map_err(|error| waiting.wish.failed(error));
-    // Nobody waits for it any more.
-    let _ = waiting.answer.send(made);
+    let made = made.map_err(|error| waiting.question.failed(error));
+    waiting.tell(made);
 }
 
 /// The same failure for each.
@@ -152,7 +121,7 @@ fn failures(all: &[Waiting], error: Error) -> Vec<Failure> {
     let Some(first) = all.first() else {
         return Vec::new();
     };
-    let failure = first.wish.failed(error);
+    let failure = first.question.failed(error);
     vec![failure; all.len()]
 }
 
