@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::super::{has, shell};
 use super::kernel;
 use rhyzome_test_router::Fault;
 
-/// How long wireguard-go may take to have a device.
+/// How long wireguard-go may take to have a device, and to end once it has none.
 const BOUND: Duration = Duration::from_secs(10);
 
 /// Makes the device with all its peers. Returns whether all of it was taken.
@@ -74,11 +75,16 @@ fn set(name: &str, how: &str, text: &str) -> bool {
     written.is_ok() && output.status.success()
 }
 
+/// The wireguard-go of a device that was there before ends a little later than its device, and removes the socket by
+/// its name: the next one's, if that is there by then, which ends with its socket. So this waits until nobody answers.
 fn make_device(name: &str) -> bool {
     if shell::succeeds(&format!("ip link add dev {name} type wireguard")) {
         return true;
     }
     let socket = format!("/var/run/wireguard/{name}.sock");
+    if !until(|| UnixStream::connect(&socket).is_err()) {
+        return false;
+    }
     let _ = fs::remove_file(&socket);
     let started = Command::new("wireguard-go")
         .args(["-f", name])
@@ -90,8 +96,13 @@ fn make_device(name: &str) -> bool {
         .spawn();
     let Ok(mut child) = started else { return false };
     std::thread::spawn(move || child.wait());
+    until(|| Path::new(&socket).exists())
+}
+
+/// Waits until something is so. Returns whether it is.
+fn until(is_so: impl Fn() -> bool) -> bool {
     let begin = Instant::now();
-    while !Path::new(&socket).exists() {
+    while !is_so() {
         if begin.elapsed() > BOUND {
             return false;
         }
