@@ -51,12 +51,11 @@ pub(crate) async fn ensure(
         .map_err(Error::Endpoint)
 }
 
-/// What it says of itself, without peers, and its process; none where it does not run as asked, or does
-/// not answer.
+/// What it says of itself, without peers, and its process; or why it does not run as asked.
 pub(crate) async fn look(
     layout: &Layout,
     spec: &NetworkPlacement,
-) -> Result<Option<(Status, Process)>, Error> {
+) -> Result<Result<(Status, Process), String>, Error> {
     let found = running(layout, spec).await?;
     Ok(found.map(|(running, process)| (running.status, process)))
 }
@@ -67,7 +66,7 @@ pub(crate) async fn peers(
     spec: &NetworkPlacement,
     of: Option<&[PublicKey]>,
 ) -> Result<Option<PeerSet>, Error> {
-    let Some((mut running, _)) = running(layout, spec).await? else {
+    let Ok((mut running, _)) = running(layout, spec).await? else {
         return Ok(None);
     };
     let status = match of {
@@ -77,30 +76,39 @@ pub(crate) async fn peers(
     Ok(Some(in_force(&status.map_err(Error::Control)?)))
 }
 
+/// Or why it does not run as asked.
 async fn running(
     layout: &Layout,
     spec: &NetworkPlacement,
-) -> Result<Option<(Running, Process)>, Error> {
+) -> Result<Result<(Running, Process), String>, Error> {
     let running = match endpoint::find(&layout.endpoint()).await {
-        Ok(running) => running,
-        Err(SpawnError::Unresponsive { .. }) => None,
-        Err(e) => return Err(Error::Endpoint(e)),
-    };
-    let Some(running) = running else {
-        return Ok(None);
+        Ok(Some(running)) => running,
+        Ok(None) => return Ok(Err("the WireGuard endpoint does not run".to_owned())),
+        Err(SpawnError::Unresponsive { pid, source, .. }) => {
+            let why = format!("the WireGuard endpoint (process {pid}) runs, but: {source}");
+            return Ok(Err(why));
+        }
+        Err(error) => return Err(Error::Endpoint(error)),
     };
     let wanted = options(layout, spec);
     let told = EndpointOptions {
         dir: wanted.dir.clone(),
         ..running.status.options.clone()
     };
-    let pid = i32::try_from(running.status.pid).unwrap_or_default();
+    if told != wanted {
+        let why = "the WireGuard endpoint runs with other options than it should";
+        return Ok(Err(why.to_owned()));
+    }
+    let pid = running.status.pid;
     let process = find_below(&layout.folder)?
         .into_iter()
-        .find(|process| process.pid == pid);
-    Ok(process
-        .filter(|_| told == wanted)
-        .map(|process| (running, process)))
+        .find(|process| u32::try_from(process.pid) == Ok(pid));
+    Ok(match process {
+        Some(process) => Ok((running, process)),
+        None => Err(format!(
+            "the WireGuard endpoint says that it is process {pid}, which is none of this network"
+        )),
+    })
 }
 
 /// All of a folder's.

@@ -128,10 +128,9 @@ pub(crate) async fn look(
         Ok(server) => server,
         Err(why) => return Ok(Err(why)),
     };
-    let Some((status, tunnel)) = endpoint::look(&layout, spec).await? else {
-        return Ok(Err(
-            "the WireGuard endpoint does not run as it should".to_owned()
-        ));
+    let (status, tunnel) = match endpoint::look(&layout, spec).await? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
     };
     driver
         .watch()
