@@ -25,8 +25,12 @@ use crate::peers::{Changes, Peer};
 /// The longest line taken, in bytes: room for a hundred thousand peers.
 pub(super) const MAX_LINE: u64 = 64 << 20;
 
-/// How long connecting, and an answer to a question, may take.
-const ANSWER: Duration = Duration::from_secs(3);
+/// How long connecting, and an answer to a question, may take. On a host where all is busy, an endpoint that was ready to
+/// run was seen to wait for a processor for more than 3 s; and one that is replaced loses its peers' sessions.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long hearing that it is to end may take: a signal says the same.
+const HEARD: Duration = Duration::from_secs(3);
 
 /// How long applying changes may take. A thousand peers take a tenth of a second.
 const APPLY: Duration = Duration::from_secs(30);
@@ -228,7 +232,7 @@ impl Control {
     /// # Errors
     /// No answer.
     pub async fn stop(&mut self) -> Result<(), ControlError> {
-        self.ask(&Request::Stop, ANSWER).await
+        self.ask(&Request::Stop, HEARD).await
     }
 
     async fn ask<T: DeserializeOwned>(
