@@ -23,6 +23,7 @@ impl Process {
         path.rsplit('/').next().unwrap_or(path)
     }
 
+    /// None where there is none, or one that is ending: its arguments go first, and with them which it was.
     fn read(pid: i32) -> Option<Self> {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words = line
@@ -34,7 +35,7 @@ impl Process {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name may hold anything; field 22 counts from behind its last bracket (proc_pid_stat(5)).
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let is_zombie = *fields.first()? == "Z";
+        let ends = *fields.first()? == "Z" || arguments.is_empty();
         let started = fields.get(19)?.parse().ok()?;
         let namespace = std::fs::metadata(format!("/proc/{pid}/ns/net"));
         let process = Self {
@@ -43,7 +44,7 @@ impl Process {
             arguments,
             namespace: namespace.ok().map(|meta| meta.ino()),
         };
-        (!is_zombie).then_some(process)
+        (!ends).then_some(process)
     }
 }
 
