@@ -25,8 +25,8 @@ use crate::peers::{Changes, Peer};
 /// The longest line taken, in bytes: room for a hundred thousand peers.
 pub(super) const MAX_LINE: u64 = 64 << 20;
 
-/// How long connecting, and an answer to a question, may take. On a host where all is busy, an endpoint that was ready to
-/// run was seen to wait for a processor for more than 3 s; and one that is replaced loses its peers' sessions.
+/// How long connecting, and an answer to a question, may take. On a host where all was busy, one that only waited for a
+/// processor did not answer within 3 s; and one that is replaced loses its peers' sessions.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long hearing that it is to end may take: a signal says the same.
